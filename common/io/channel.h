@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A channel carries whole messages, and descriptors with them, between our own
+ * processes over a SOCK_SEQPACKET unix socket.  Requests and answers are told
+ * apart by a type byte and matched by a number, both chosen by who uses it.
+ */
+#ifndef MAILSTEAD_IO_CHANNEL_H
+#define MAILSTEAD_IO_CHANNEL_H
+
+#include "common/base/wire.h"
+#include "common/io/loop.h"
+
+enum { CHANNEL_MESSAGE_MAX = 131072 };
+
+struct channel;
+
+struct channel_events {
+    /* One whole message; `fd` is -1 or the callee's. */
+    void (*message)(struct channel *channel, struct span message, int fd);
+    /* The peer is gone or broke the contract: close it. */
+    void (*ended)(struct channel *channel);
+    /* Last call after channel_close; the struct may be freed. */
+    void (*closed)(struct channel *channel);
+};
+
+struct channel {
+    uv_poll_t poll;
+    struct io_loop *loop;
+    const struct channel_events *events;
+    int fd;
+    struct list outgoing; /* messages that the socket did not take yet, each with its descriptor */
+    size_t outgoing_count;
+    bool is_closing;
+};
+
+/* Takes over `fd`, a connected non-blocking SOCK_SEQPACKET socket, and starts reading. */
+void channel_init(struct channel *channel, struct io_loop *loop, int fd,
+                  const struct channel_events *events);
+
+/*
+ * Sends one message of at most CHANNEL_MESSAGE_MAX bytes; `fd` (-1: none) is
+ * duplicated by the kernel and stays the caller's.  What the socket does not take is
+ * kept in order.  False when the peer is gone; `ended` follows.
+ */
+bool channel_send(struct channel *channel, struct span message, int fd);
+
+/* Messages that wait; who produces many should stop while it is above a bound of its own. */
+static inline size_t channel_waiting(const struct channel *channel)
+{
+    return channel->outgoing_count;
+}
+
+/* Idempotent; drops what waits. */
+void channel_close(struct channel *channel);
+
+/* Connects to the listening socket at `path`: a descriptor for channel_init, or -1 and errno. */
+int channel_connect(const char *path) __attribute__((warn_unused_result));
+
+/* Makes a listening socket at `path` (an old one is removed), mode `mode`: its descriptor, or -1 and errno. */
+int channel_listen(const char *path, unsigned mode) __attribute__((warn_unused_result));
+
+#endif

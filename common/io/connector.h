@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Connects to an endpoint: resolves the name if it is one (in libuv's pool), tries
+ * its addresses in turn, all within one deadline.
+ */
+#ifndef MAILSTEAD_IO_CONNECTOR_H
+#define MAILSTEAD_IO_CONNECTOR_H
+
+#include "common/io/endpoint.h"
+#include "common/io/loop.h"
+
+struct connector; /* on the heap, owned by itself until done */
+
+
+
+/*
+ * The end of a connector: `fd` is a connected non-blocking socket that the
+ * callee now owns, or -1 with `error` (a text for the log).  The connector is freed
+ * when this call returns.
+ */
+typedef void connector_done(struct connector *connector, int fd, const char *error);
+
+/*
+ * Starts; `done` is always called later from the loop, once, unless
+ * connector_cancel comes first.  `timeout_ms` above 0 covers everything.
+ */
+struct connector *connector_start(struct io_loop *loop, const struct endpoint *endpoint,
+                                  unsigned timeout_ms, connector_done *done, void *context);
+
+/* Gives up: `done` is not called; the connector frees itself. */
+void connector_cancel(struct connector *connector);
+
+/* What was given to connector_start. */
+void *connector_context(const struct connector *connector);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where something listens: an IP address or a name with a port, or a unix socket. */
+#ifndef MAILSTEAD_IO_ENDPOINT_H
+#define MAILSTEAD_IO_ENDPOINT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+enum { ENDPOINT_HOST_SIZE = 256, ENDPOINT_TEXT_SIZE = 300 };
+
+struct endpoint {
+    char host[ENDPOINT_HOST_SIZE]; /* name, IP address, or the path after "unix:" */
+    uint16_t port;                 /* 0 for a unix socket */
+    bool is_unix;
+};
+
+/*
+ * Reads "HOST:PORT", "[IPV6]:PORT", "*:PORT" or "unix:PATH".  False and
+ * `*endpoint` untouched when it is none of these.
+ */
+bool endpoint_parse(const char *text, struct endpoint *endpoint)
+    __attribute__((warn_unused_result));
+
+/* The text form, for the log. */
+void endpoint_format(const struct endpoint *endpoint, char text[ENDPOINT_TEXT_SIZE]);
+
+/*
+ * The socket address of an endpoint whose host is numeric, "*" (any address) or a unix path.
+ * False when it is a name that must be resolved first.
+ */
+bool endpoint_to_sockaddr(const struct endpoint *endpoint, struct sockaddr_storage *address,
+                          socklen_t *length) __attribute__((warn_unused_result));
+
+#endif

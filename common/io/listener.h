@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Accepts from one listening socket that the supervisor made.  A bounded number
+ * of connections a turn, so that a flood cannot starve the sessions.
+ */
+#ifndef MAILSTEAD_IO_LISTENER_H
+#define MAILSTEAD_IO_LISTENER_H
+
+#include <sys/socket.h>
+
+#include "common/io/loop.h"
+
+struct listener;
+
+/* Gets each connection: `fd` is non-blocking, close-on-exec, and the callee's now. */
+typedef void listener_accepted(struct listener *listener, int fd,
+                               const struct sockaddr_storage *peer);
+
+struct listener {
+    uv_poll_t poll;
+    uv_timer_t pause; /* after EMFILE: accepts again a moment later */
+    struct io_loop *loop;
+    int fd; /* borrowed from the supervisor; never closed here */
+    listener_accepted *accepted;
+    void *context;
+    unsigned open_handles;
+    void (*stopped)(struct listener *listener);
+};
+
+/* Starts accepting from `fd`, a non-blocking listening socket. */
+void listener_start(struct listener *listener, struct io_loop *loop, int fd,
+                    listener_accepted *accepted, void *context);
+
+/* Stops; `stopped` (may be NULL) is called from the loop when the memory may be freed. */
+void listener_stop(struct listener *listener, void (*stopped)(struct listener *listener));
+
+/* A numeric address as text ("192.0.2.1", "2001:db8::1"; "unix" for a unix peer) and its port. */
+uint16_t peer_format(const struct sockaddr_storage *peer, char text[46]);
+
+#endif

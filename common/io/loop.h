@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a single-threaded process has once: its event loop, and the scratch area
+ * that all reads and all machine output go through, so that an idle session owns no
+ * buffer.  What is in the scratch areas is valid until control returns to the loop.
+ */
+#ifndef MAILSTEAD_IO_LOOP_H
+#define MAILSTEAD_IO_LOOP_H
+
+#include <uv.h>
+
+#include "common/base/buffer.h"
+#include "common/base/list.h"
+
+enum { IO_SCRATCH_SIZE = 65536, IO_OUT_SIZE = 65536 };
+
+struct io_loop {
+    uv_loop_t uv;
+    char *scratch; /* IO_SCRATCH_SIZE bytes, for one read */
+    char *out;     /* IO_OUT_SIZE bytes, for what a machine writes in one turn */
+    uv_idle_t resume_idle;
+    struct list resume; /* transports with input that makes no new readiness (TLS) */
+};
+
+/* Makes a loop; aborts when the system has no resources for one. */
+void io_loop_init(struct io_loop *loop);
+
+/* Runs until nothing is active any more or io_loop_stop. */
+void io_loop_run(struct io_loop *loop);
+
+/* Makes io_loop_run return at the end of this turn. */
+void io_loop_stop(struct io_loop *loop);
+
+/* Closes the loop's own handles, lets the last close events run, frees. */
+void io_loop_fini(struct io_loop *loop);
+
+/* An empty output buffer over the loop's area; one at a time. */
+struct buffer io_loop_out(struct io_loop *loop);
+
+/* Monotonic milliseconds, cached for this turn. */
+uint64_t io_loop_now_ms(struct io_loop *loop);
+
+#endif

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the login protocols (IMAP, POP3) have in common: the two tables of
+ * functions by which a session drives any of them, and what passes through.
+ *
+ * A login server machine talks to the mail client until its credentials are
+ * known; a login client machine replays them to the backend.  When the backend
+ * has accepted them, both are done and a byte relay takes over.
+ */
+#ifndef MAILSTEAD_PROTO_LOGIN_H
+#define MAILSTEAD_PROTO_LOGIN_H
+
+#include "common/proto/machine.h"
+
+enum {
+    LOGIN_NAME_SIZE = 320,      /* an authcid and its NUL */
+    LOGIN_PASSWORD_SIZE = 1025, /* a password and its NUL */
+    LOGIN_TEXT_SIZE = 1024      /* a refusal's or an acceptance's text and its NUL */
+};
+
+/* What the client presented.  Wiped as soon as the backend has answered. */
+struct credentials {
+    char authcid[LOGIN_NAME_SIZE];      /* as presented; no CR, LF or NUL inside */
+    char password[LOGIN_PASSWORD_SIZE]; /* no CR, LF or NUL inside */
+};
+
+/* Wipes all of it. */
+void credentials_wipe(struct credentials *credentials);
+
+/*
+ * Facts of a client that a frontend passes on to the node behind it: by IMAP ID
+ * (x-originating-ip, x-originating-port, x-session-id, x-proxy-ttl) or POP3 XCLIENT
+ * (ADDR, PORT, SESSION, TTL).
+ */
+struct forwarded {
+    char address[46];    /* textual IP address of the client; empty when not known */
+    uint16_t port;       /* 0 when not known */
+    char session_id[40]; /* printable ASCII without spaces; may be empty */
+    unsigned ttl;        /* proxies that may still follow */
+};
+
+/* Why a login does not succeed now; each protocol has its own words and response code for it. */
+enum login_refusal_reason {
+    LOGIN_REFUSED_CREDENTIALS, /* wrong password or no such account, never told apart */
+    LOGIN_REFUSED_TEMPORARY,   /* IMAP NO [UNAVAILABLE], POP3 -ERR [SYS/TEMP] */
+    LOGIN_REFUSED_BY_BACKEND   /* the backend's own words, in `text` */
+};
+
+struct login_refusal {
+    enum login_refusal_reason reason;
+    struct span text; /* BY_BACKEND: what followed NO or -ERR, with its response code */
+};
+
+enum login_event {
+    LOGIN_NEED_INPUT,
+    LOGIN_FLUSH,
+    LOGIN_STARTTLS,    /* question: flush `out`, refuse leftover input, handshake, then tls_started */
+    LOGIN_CREDENTIALS, /* question: resolve and try; then refuse, or accept and drop the machine */
+    LOGIN_END          /* send `out` and close */
+};
+
+struct login_server_options {
+    const char *hostname;   /* for the greeting; outlives the machine */
+    bool tls_available;     /* STARTTLS is offered while TLS is not active */
+    bool tls_active;        /* the connection is already inside TLS */
+    bool plaintext_allowed; /* credentials are accepted outside TLS */
+    bool peer_is_trusted;   /* a frontend: what it forwards is believed */
+};
+
+/* A machine of the server side; `machine` is memory of `size` bytes that the session owns. */
+struct login_server_ops {
+    const char *protocol; /* "imap", "pop3" */
+    size_t size;
+    /* Starts the machine and writes the greeting. */
+    void (*init)(void *machine, const struct login_server_options *options, struct buffer *out);
+    enum login_event (*next)(void *machine, struct span *in, struct buffer *out);
+    /* Answers LOGIN_STARTTLS, once the handshake is done. */
+    void (*tls_started)(void *machine);
+    /* After LOGIN_CREDENTIALS, until it is answered.  The session may wipe them. */
+    struct credentials *(*credentials)(void *machine);
+    /* What a trusted peer forwarded; an empty address when nothing. */
+    const struct forwarded *(*forwarded)(const void *machine);
+    /* Answers LOGIN_CREDENTIALS: not this time; the client may try again. */
+    void (*refuse)(void *machine, const struct login_refusal *refusal, struct buffer *out);
+    /*
+     * Answers LOGIN_CREDENTIALS: the backend accepted.  `text` is what the client
+     * machine gave; writes the client's own success line.  The machine is done.
+     */
+    void (*accept)(void *machine, struct span text, struct buffer *out);
+    /* Writes an unasked goodbye (we are going away, too slow), at any time; the machine is done. */
+    void (*goodbye)(void *machine, const char *text, struct buffer *out);
+    /* Wipes what is secret. */
+    void (*fini)(void *machine);
+};
+
+enum login_client_event {
+    LOGIN_CLIENT_NEED_INPUT,
+    LOGIN_CLIENT_FLUSH,
+    LOGIN_CLIENT_STARTTLS, /* question: handshake, then tls_started */
+    LOGIN_CLIENT_ACCEPTED, /* `text` holds the words of the success */
+    LOGIN_CLIENT_REFUSED,  /* `text` holds the backend's words; `is_temporary` says which kind */
+    LOGIN_CLIENT_FAILED    /* the peer broke the protocol, or offers no STARTTLS when it must */
+};
+
+struct login_client_options {
+    bool starttls;                         /* must be used before the credentials are sent */
+    const char *name;                      /* the account's canonical name; outlives the machine */
+    const struct credentials *credentials; /* for the password; outlives the machine */
+    const struct forwarded *forwarded;     /* what to pass on; copied by nobody, outlives the machine */
+};
+
+/* A machine of the client side, towards a backend. */
+struct login_client_ops {
+    const char *protocol;
+    size_t size;
+    void (*init)(void *machine, const struct login_client_options *options);
+    enum login_client_event (*next)(void *machine, struct span *in, struct buffer *out);
+    void (*tls_started)(void *machine);
+    /* After ACCEPTED, REFUSED or FAILED: at most LOGIN_TEXT_SIZE bytes, one line without CRLF. */
+    struct span (*text)(const void *machine);
+    /* After REFUSED: true when the same credentials may succeed later ([UNAVAILABLE], [SYS/TEMP]). */
+    bool (*is_temporary)(const void *machine);
+    void (*fini)(void *machine);
+};
+
+#endif

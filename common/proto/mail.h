@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the mail protocols (SMTP, LMTP) have in common. */
+#ifndef MAILSTEAD_PROTO_MAIL_H
+#define MAILSTEAD_PROTO_MAIL_H
+
+#include "common/proto/machine.h"
+
+enum mail_flavor { MAIL_SMTP, MAIL_LMTP };
+
+enum {
+    MAIL_PATH_SIZE = 512,     /* a path without its brackets, and its NUL; RFC 5321 section 4.5.3.1.3 asks 256 */
+    MAIL_REPLY_TEXT_SIZE = 512 /* the text of one reply, and its NUL */
+};
+
+/*
+ * One reply, RFC 5321 section 4.2 and RFC 2034.  `code` 0 stands for "no reply".
+ * The text has no line break; a multi-line reply is folded to one line by ' '.
+ */
+struct mail_reply {
+    int code;
+    char enhanced[12]; /* "5.1.1", or empty */
+    char text[MAIL_REPLY_TEXT_SIZE];
+};
+
+static inline bool mail_reply_is_positive(const struct mail_reply *reply)
+{
+    return reply->code >= 200 && reply->code < 400;
+}
+
+static inline bool mail_reply_is_permanent(const struct mail_reply *reply)
+{
+    return reply->code >= 500 && reply->code < 600;
+}
+
+/* A reply of our own; `text` is cut to fit and holds no line break. */
+struct mail_reply mail_reply_of(int code, const char *enhanced, const char *text);
+
+/* The parameters of MAIL, RFC 1870 and RFC 6152. */
+struct mail_parameters {
+    uint64_t size; /* declared bytes, 0 when not */
+    bool body_8bit;
+};
+
+#endif

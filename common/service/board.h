@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The board: memory shared by all processes of a daemon, made by the supervisor
+ * before the first fork.  Each child writes its own slot (heartbeat, counters);
+ * anyone may read.  Only atomic operations, no locks.
+ */
+#ifndef MAILSTEAD_SERVICE_BOARD_H
+#define MAILSTEAD_SERVICE_BOARD_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum {
+    BOARD_SLOTS = 160,   /* processes at one time, both generations */
+    BOARD_BACKENDS = 512 /* backends whose health is kept */
+};
+
+/* What a process counts; the names are in board_counter_names, in this order. */
+enum board_counter {
+    BOARD_SESSIONS,          /* open now */
+    BOARD_CONNECTIONS,       /* accepted in all */
+    BOARD_LOGINS,            /* accepted by a backend */
+    BOARD_LOGINS_REFUSED,
+    BOARD_LOGINS_TEMPORARY,  /* refused temporarily by us */
+    BOARD_MESSAGES_CUT_THROUGH,
+    BOARD_MESSAGES_QUEUED,
+    BOARD_MESSAGES_REFUSED,
+    BOARD_RECIPIENTS_DELIVERED,
+    BOARD_RECIPIENTS_DEFERRED,
+    BOARD_RECIPIENTS_FAILED,
+    BOARD_QUEUE_MESSAGES,    /* in the queue now */
+    BOARD_QUEUE_RECIPIENTS,
+    BOARD_COUNTERS
+};
+extern const char *const board_counter_names[BOARD_COUNTERS];
+
+struct board_slot {
+    _Atomic pid_t pid;                /* 0: free */
+    _Atomic uint64_t heartbeat_ms;    /* clock_monotonic_ms of the child's last turn */
+    _Atomic uint64_t generation;
+    _Atomic int role;                 /* index into the program's roles */
+    _Atomic int number;               /* of the worker; 0 otherwise */
+    _Atomic int is_draining;
+    _Atomic int64_t counters[BOARD_COUNTERS];
+};
+
+/* The health of one backend for one protocol, as this frontend sees it; written by one prober. */
+struct board_health {
+    _Atomic int state; /* enum health_state of common/session/health.h */
+    _Atomic unsigned failures;  /* in a row */
+    _Atomic unsigned successes; /* in a row */
+    _Atomic uint64_t since_ms;  /* monotonic, of the last change of state */
+};
+
+struct board {
+    _Atomic uint64_t started_ms;
+    _Atomic uint64_t generation;        /* the newest that serves */
+    _Atomic uint64_t mirror_revision;   /* of the last committed change; 0 before the first */
+    _Atomic uint64_t mirror_entries;
+    _Atomic int mirror_is_synchronised; /* at least once since the daemon started */
+    _Atomic int directory_is_connected;
+    struct board_slot slots[BOARD_SLOTS];
+    struct board_health health[BOARD_BACKENDS][4]; /* [index in the configuration][enum protocol] */
+};
+
+/* Makes the shared board, zeroed; NULL and errno when the system refuses. */
+struct board *board_new(void);
+
+/* Adds `amount` to a counter of `slot`. */
+static inline void board_count(struct board_slot *slot, enum board_counter counter, int64_t amount)
+{
+    atomic_fetch_add_explicit(&slot->counters[counter], amount, memory_order_relaxed);
+}
+
+/* The sum of a counter over all slots; counts of dead workers are kept in `retired` by the supervisor. */
+int64_t board_sum(const struct board *board, enum board_counter counter);
+
+#endif

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The configuration, read once and immutable in a process.  Every option is a
+ * row of the table in config_table.c: section, name, type, default, range and
+ * one line of help; the parser, `mailstead check` and the manual page come from it.
+ */
+#ifndef MAILSTEAD_SERVICE_CONFIG_H
+#define MAILSTEAD_SERVICE_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/io/endpoint.h"
+
+enum { CONFIG_SECRET_SIZE = 256, CONFIG_ERROR_SIZE = 512 };
+
+enum tls_mode { TLS_MODE_OFF, TLS_MODE_STARTTLS, TLS_MODE_IMPLICIT };
+enum protocol { PROTOCOL_SMTP, PROTOCOL_LMTP, PROTOCOL_IMAP, PROTOCOL_POP3, PROTOCOL_COUNT };
+
+/* A list of strings; owned by the configuration. */
+struct string_list {
+    char **items;
+    size_t count;
+};
+
+/* A secret read from its file at load; wiped in each process that has no use for it. */
+struct secret {
+    char *file;                      /* as configured; NULL: none */
+    char value[CONFIG_SECRET_SIZE];  /* without the line break at its end */
+};
+
+struct backend_config {
+    char *name;    /* a value of hostServer */
+    char *address; /* IP address or name */
+    uint16_t lmtp_port, imap_port, pop3_port;
+    char *tls_name; /* what its certificate must have; default: address */
+};
+
+struct frontend_config {
+    char *name;
+    char *address;
+};
+
+struct cluster_config {
+    char *hostname;
+    struct string_list domains; /* lower case */
+    struct backend_config *backends;
+    size_t backend_count;
+    struct frontend_config *frontends;
+    size_t frontend_count;
+};
+
+struct directory_config {
+    struct string_list uri;
+    char *confirm_uri; /* NULL: the followed server */
+    char *base;
+    char *bind_dn;
+    struct secret bind_password;
+    bool starttls;
+    char *ca; /* PEM file; NULL: the system's store */
+    char *filter; /* which entries are accounts */
+    struct string_list address_attributes, login_attributes;
+    char *host_attribute, *old_host_attribute, *store_name_attribute;
+    char *relay_filter; /* NULL: none */
+    char *recipient_delimiter; /* "+"; empty: no detail */
+    unsigned confirm_rate;     /* live searches a second */
+};
+
+struct listener_config {
+    char *name;
+    enum protocol protocol;
+    struct endpoint endpoint;
+    enum tls_mode tls;
+    char *default_domain; /* for login names without one; NULL: none */
+    bool plaintext_allowed; /* credentials outside TLS */
+};
+
+struct tls_config {
+    char *certificate_file, *key_file;
+    char *certificate, *key; /* PEM texts, read at load; NULL when not configured.  The key is wiped where not needed */
+};
+
+struct backend_tls_config {
+    enum tls_mode transport;
+    bool verify;
+    char *ca;
+};
+
+struct relay_host_config {
+    char *address; /* NULL: none */
+    uint16_t port;
+    enum tls_mode tls;
+    char *ca;
+    char *user;
+    struct secret password;
+};
+
+struct admin_config {
+    char *write_uri; /* NULL: not configured */
+    char *bind_dn;
+    struct secret bind_password;
+    bool starttls;
+    char *ca;
+};
+
+struct node_config {
+    char *name; /* NULL: this is no backend node */
+    struct endpoint lmtp_store, imap_store, pop3_store;
+    struct string_list frontends; /* addresses or CIDR networks that may connect */
+};
+
+struct queue_config {
+    char *directory;
+    unsigned retry_min_s, retry_max_s; /* back-off bounds */
+    unsigned expiry_s;
+    unsigned inline_max_bytes; /* a larger body is a file of its own */
+};
+
+struct smtp_config {
+    uint64_t message_size_max;
+    unsigned recipients_max, errors_max, hops_max;
+};
+
+struct timeout_config { /* seconds */
+    unsigned login_s;      /* until credentials */
+    unsigned idle_s;       /* relay without a byte */
+    unsigned command_s;    /* SMTP: between commands */
+    unsigned connect_s;    /* to a backend, with its greeting */
+    unsigned backend_s;    /* a backend's answer to a command */
+    unsigned data_end_s;   /* a backend's answer to the end of DATA */
+    unsigned login_hold_s; /* a login waits for a backend that is down */
+    unsigned drain_s;      /* an old generation may live */
+};
+
+struct health_config {
+    unsigned probe_interval_ms, failures, successes;
+};
+
+struct config {
+    char *file;
+    struct cluster_config cluster;
+    struct directory_config directory;
+    struct listener_config *listeners;
+    size_t listener_count;
+    struct tls_config tls;
+    struct backend_tls_config backend_tls;
+    struct relay_host_config relay_host;
+    struct admin_config admin;
+    struct node_config node;
+    struct queue_config queue;
+    struct smtp_config smtp;
+    struct timeout_config timeout;
+    struct health_config health;
+    unsigned workers; /* 0: one a core */
+    char *user;       /* children run as; empty: do not change (only without root) */
+    char *state_directory, *run_directory;
+    char *log_level;
+};
+
+/* Which program reads it: decides which sections must be there. */
+enum config_program { CONFIG_FRONTEND, CONFIG_BACKEND, CONFIG_ADMIN };
+
+/* Called for each thing that is wrong; `line` is 0 when it is about the file as a whole. */
+typedef void config_complaint(void *context, const char *file, int line, const char *text);
+
+/*
+ * Reads and validates `file`.  NULL when anything is wrong, after every error
+ * was reported ("option: what was expected").  With `read_secrets` the files named
+ * by *_password_file, certificate and key are read too (they must exist).
+ */
+struct config *config_load(const char *file, enum config_program program, bool read_secrets,
+                           config_complaint *complain, void *context);
+
+/* Wipes the secrets and frees all. */
+void config_free(struct config *config);
+
+/* Secrets that a kind of process keeps; all others are wiped. */
+enum config_secret {
+    CONFIG_SECRET_DIRECTORY = 1,
+    CONFIG_SECRET_TLS_KEY = 2,
+    CONFIG_SECRET_RELAY_HOST = 4,
+    CONFIG_SECRET_ADMIN = 8
+};
+void config_wipe_secrets(struct config *config, unsigned keep);
+
+/* The backend called `name`, or NULL. */
+const struct backend_config *config_find_backend(const struct config *config, const char *name);
+
+/* True when `domain` (lower case) is one of the cluster's. */
+bool config_has_domain(const struct config *config, const char *domain);
+
+/* The text of a protocol: "smtp", "lmtp", "imap", "pop3". */
+const char *protocol_name(enum protocol protocol);
+
+/* Writes the options as the mdoc(7) list of the manual page to standard output. */
+void config_print_manual(void);
+
+#endif

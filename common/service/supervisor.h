@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The supervisor: the one privileged process of a daemon.  It has no event loop and
+ * parses nothing from the network.  It reads the configuration and the secrets, binds the
+ * sockets and keeps them, forks the children, watches their heartbeat, starts
+ * again what died, and on SIGHUP starts a new generation.
+ *
+ * Signals: SIGHUP reload, SIGTERM/SIGINT end cleanly.
+ */
+#ifndef MAILSTEAD_SERVICE_SUPERVISOR_H
+#define MAILSTEAD_SERVICE_SUPERVISOR_H
+
+#include "common/service/child.h"
+
+struct supervisor_role {
+    const char *name;         /* "worker" */
+    bool is_per_core;         /* workers: several, one set a generation; else one at any time */
+    const char *socket_name;  /* a SEQPACKET socket in run_directory that this role listens on, or NULL */
+    unsigned secrets;         /* enum config_secret that it keeps */
+    bool (*run)(struct child *child); /* true: ended as asked; false: failed, start again */
+};
+
+struct supervisor_program {
+    const char *name; /* "mailstead-frontend" */
+    enum config_program program;
+    const struct supervisor_role *roles; /* in the order in which they are started; workers last */
+    size_t role_count;
+    /* Privileged preparation once before the first child and at each reload; NULL: none.  False: cannot start. */
+    bool (*prepare)(const struct config *config, char error[CONFIG_ERROR_SIZE]);
+};
+
+/* Runs the whole daemon from main(): parses "-c FILE", "--check", "--version".  The exit status. */
+int supervisor_main(const struct supervisor_program *program, int argc, char **argv);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Messages on directory.sock, between the directory process and workers or queue.
+ * Wire encoding of common/base/wire.h; the first byte is the type.
+ */
+#ifndef MAILSTEAD_DIRECTORY_MESSAGES_H
+#define MAILSTEAD_DIRECTORY_MESSAGES_H
+
+enum directory_message {
+    /* -> u32 number, u8 enum route_key, span value (normalised): is there really no such key? */
+    DIRECTORY_CONFIRM = 1,
+    /* <- u32 number, u8 enum directory_confirmation */
+    DIRECTORY_CONFIRMED,
+    /*
+     * <- u64 revision, span account, span host (empty: deleted): sent to every connected
+     * process after the commit that changed the account's owner.
+     */
+    DIRECTORY_CHANGED,
+    /* <- u64 revision: so many changed at once that the receiver should look at all it holds. */
+    DIRECTORY_CHANGED_MANY
+};
+
+enum directory_confirmation {
+    DIRECTORY_ABSENT,  /* a live search found nothing: 550 is right */
+    DIRECTORY_PRESENT, /* it exists; the mirror lags: temporary */
+    DIRECTORY_UNSURE   /* the search failed or was over its rate: temporary */
+};
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The mirror: this machine's copy of what routing needs of the directory, an
+ * sqlite database in the state directory, named by its schema's version.  One
+ * writer, the directory process (mirror_writer.h); any number of readers.
+ */
+#ifndef MAILSTEAD_DIRECTORY_MIRROR_H
+#define MAILSTEAD_DIRECTORY_MIRROR_H
+
+#include "directory/route.h"
+
+struct mirror; /* a reader: one connection, prepared statements; for one thread */
+
+/* A reader of the mirror in `state_directory`; it opens the file when it first can, and again when it was replaced. */
+struct mirror *mirror_open(const char *state_directory);
+void mirror_close(struct mirror *mirror);
+
+/* The mirror as a source for route.h: FIND_FAILED while it cannot be read or was never filled. */
+struct route_source mirror_source(struct mirror *mirror);
+
+/* The number of the last committed change; 0 when it cannot be read. */
+uint64_t mirror_revision(struct mirror *mirror);
+
+/* The path of the mirror's file under `state_directory`. */
+void mirror_path(const char *state_directory, char *path, size_t size);
+
+#endif

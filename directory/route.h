@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Routing: from an address or a login name to the account and its hostServer.
+ * Pure: it asks a source (the mirror, or a table in a test) and never waits.
+ *
+ * Order of an address: exact; without its +detail; the same under the domain that
+ * this one is an alias of; the domain's catch-all "@domain" (never for logins).
+ */
+#ifndef MAILSTEAD_DIRECTORY_ROUTE_H
+#define MAILSTEAD_DIRECTORY_ROUTE_H
+
+#include "common/base/span.h"
+
+enum {
+    ROUTE_ADDRESS_SIZE = 320, /* an address or login name, and its NUL */
+    ROUTE_HOST_SIZE = 128
+};
+
+enum route_key { ROUTE_KEY_ADDRESS, ROUTE_KEY_LOGIN };
+
+enum route_outcome {
+    ROUTE_FOUND,         /* `host` names the owner; whether that is a known backend is the caller's to see */
+    ROUTE_RELAY,         /* no hostServer, but relay_filter matched: to the relay host */
+    ROUTE_UNKNOWN,       /* the source has no such address; confirm it live before saying so */
+    ROUTE_NOT_OURS,      /* the domain is none of the cluster's */
+    ROUTE_MISCONFIGURED, /* `reason` says how: alarm, temporary refusal */
+    ROUTE_UNAVAILABLE    /* the source cannot be read: temporary refusal */
+};
+
+enum route_rule { ROUTE_RULE_NONE, ROUTE_RULE_EXACT, ROUTE_RULE_DETAIL, ROUTE_RULE_CATCH_ALL };
+
+struct route {
+    enum route_outcome outcome;
+    enum route_rule rule;              /* which step of the order matched */
+    char key[ROUTE_ADDRESS_SIZE];      /* what matched, normalised */
+    char account[ROUTE_ADDRESS_SIZE];  /* the account's canonical name */
+    char recipient[ROUTE_ADDRESS_SIZE]; /* mail: canonical name with the detail kept */
+    char host[ROUTE_HOST_SIZE];
+    char old_host[ROUTE_HOST_SIZE]; /* empty when there is none */
+    const char *reason; /* static text for MISCONFIGURED and UNAVAILABLE, else NULL */
+};
+
+/* One account as a source holds it. */
+struct route_entry {
+    char account[ROUTE_ADDRESS_SIZE];
+    char host[ROUTE_HOST_SIZE]; /* empty: hostServer absent */
+    char old_host[ROUTE_HOST_SIZE];
+    bool has_several_hosts;
+    bool is_relayed; /* matched relay_filter */
+};
+
+enum route_found { ROUTE_FIND_NONE, ROUTE_FIND_ONE, ROUTE_FIND_SEVERAL, ROUTE_FIND_FAILED };
+
+struct route_source {
+    /* Looks `value` (normalised) up; fills `*entry` only for FIND_ONE. */
+    enum route_found (*find)(void *context, enum route_key key, struct span value,
+                             struct route_entry *entry);
+    void *context;
+};
+
+struct route_rules {
+    bool (*has_domain)(const void *context, const char *domain); /* lower case */
+    const void *context;
+    const char *recipient_delimiter; /* one character or empty */
+    const char *hostname; /* the domain of bare <postmaster>'s account is domains' first */
+    const char *first_domain;
+};
+
+/* Routes a mail address as it stood in RCPT ("Postmaster" has no domain). */
+void route_address(const struct route_rules *rules, const struct route_source *source,
+                   struct span address, struct route *route);
+
+/* Routes a login name; `default_domain` (may be NULL) is appended to one without a domain when the bare name is no key. */
+void route_login(const struct route_rules *rules, const struct route_source *source,
+                 struct span name, const char *default_domain, struct route *route);
+
+/*
+ * The normal form by which addresses compare: lower case (ASCII), the domain as
+ * A-labels.  False when it is no address that could be a key (too long, control characters).
+ */
+bool route_normalise(struct span address, char normal[ROUTE_ADDRESS_SIZE])
+    __attribute__((warn_unused_result));
+
+const char *route_outcome_name(enum route_outcome outcome);
+const char *route_rule_name(enum route_rule rule);
+
+#endif
