@@ -11,7 +11,8 @@
 
 struct mirror; /* a reader: one connection, prepared statements; for one thread */
 
-/* A reader of the mirror in `state_directory`; it opens the file when it first can, and again when it was replaced. */
+/* A reader of the mirror in `state_directory`; it opens the file when it first can, and again when
+ * it was replaced. */
 struct mirror *mirror_open(const char *state_directory);
 void mirror_close(struct mirror *mirror);
 

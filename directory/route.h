@@ -19,9 +19,10 @@ enum {
 enum route_key { ROUTE_KEY_ADDRESS, ROUTE_KEY_LOGIN };
 
 enum route_outcome {
-    ROUTE_FOUND,         /* `host` names the owner; whether that is a known backend is the caller's to see */
-    ROUTE_RELAY,         /* no hostServer, but relay_filter matched: to the relay host */
-    ROUTE_UNKNOWN,       /* the source has no such address; confirm it live before saying so */
+    ROUTE_FOUND,   /* `host` names the owner; whether that is a known backend is the caller's to see
+                    */
+    ROUTE_RELAY,   /* no hostServer, but relay_filter matched: to the relay host */
+    ROUTE_UNKNOWN, /* the source has no such address; confirm it live before saying so */
     ROUTE_NOT_OURS,      /* the domain is none of the cluster's */
     ROUTE_MISCONFIGURED, /* `reason` says how: alarm, temporary refusal */
     ROUTE_UNAVAILABLE    /* the source cannot be read: temporary refusal */
@@ -31,13 +32,14 @@ enum route_rule { ROUTE_RULE_NONE, ROUTE_RULE_EXACT, ROUTE_RULE_DETAIL, ROUTE_RU
 
 struct route {
     enum route_outcome outcome;
-    enum route_rule rule;              /* which step of the order matched */
-    char key[ROUTE_ADDRESS_SIZE];      /* what matched, normalised */
-    char account[ROUTE_ADDRESS_SIZE];  /* the account's canonical name */
+    enum route_rule rule; /* which step of the order matched */
+    /* What matched, or what was asked for when nothing did, normalised; empty: it can be no key. */
+    char key[ROUTE_ADDRESS_SIZE];
+    char account[ROUTE_ADDRESS_SIZE];   /* the account's canonical name */
     char recipient[ROUTE_ADDRESS_SIZE]; /* mail: canonical name with the detail kept */
     char host[ROUTE_HOST_SIZE];
     char old_host[ROUTE_HOST_SIZE]; /* empty when there is none */
-    const char *reason; /* static text for MISCONFIGURED and UNAVAILABLE, else NULL */
+    const char *reason;             /* static text for MISCONFIGURED and UNAVAILABLE, else NULL */
 };
 
 /* One account as a source holds it. */
@@ -62,15 +64,22 @@ struct route_rules {
     bool (*has_domain)(const void *context, const char *domain); /* lower case */
     const void *context;
     const char *recipient_delimiter; /* one character or empty */
-    const char *hostname; /* the domain of bare <postmaster>'s account is domains' first */
-    const char *first_domain;
+    const char *hostname;            /* <postmaster@hostname> is bare <postmaster>; NULL: none */
+    const char *first_domain;        /* of bare <postmaster>'s account */
 };
 
-/* Routes a mail address as it stood in RCPT ("Postmaster" has no domain). */
+/*
+ * Routes a mail address as it stood in RCPT ("Postmaster" has no domain).  Since bare
+ * <postmaster> must be accepted (RFC 5321 section 4.5.1), one that has no account is
+ * MISCONFIGURED and never UNKNOWN.
+ */
 void route_address(const struct route_rules *rules, const struct route_source *source,
                    struct span address, struct route *route);
 
-/* Routes a login name; `default_domain` (may be NULL) is appended to one without a domain when the bare name is no key. */
+/*
+ * Routes a login name; `default_domain` (may be NULL) is appended to one without a domain
+ * when the bare name is no key.
+ */
 void route_login(const struct route_rules *rules, const struct route_source *source,
                  struct span name, const char *default_domain, struct route *route);
 
@@ -80,6 +89,22 @@ void route_login(const struct route_rules *rules, const struct route_source *sou
  */
 bool route_normalise(struct span address, char normal[ROUTE_ADDRESS_SIZE])
     __attribute__((warn_unused_result));
+
+/* One step of the order: what is looked up, and which rule it stands for. */
+struct route_step {
+    enum route_rule rule;
+    char value[ROUTE_ADDRESS_SIZE]; /* normalised */
+};
+
+enum { ROUTE_STEPS_MAX = 4 };
+
+/*
+ * The steps that route_address and route_login take for a name in normal form, in their
+ * order: at least the name itself, unless it can be no key.  For whoever must look them
+ * all up elsewhere (a live search) or show them.
+ */
+size_t route_steps(const struct route_rules *rules, enum route_key key, const char *normal,
+                   const char *default_domain, struct route_step steps[ROUTE_STEPS_MAX]);
 
 const char *route_outcome_name(enum route_outcome outcome);
 const char *route_rule_name(enum route_rule rule);
