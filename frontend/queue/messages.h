@@ -3,32 +3,52 @@
  * Messages on queue.sock, between workers and the queue process.  Wire
  * encoding of common/base/wire.h; the first byte is the type.
  *
- * An envelope is: span session_id, span reverse_path, u8 body_8bit, u64 size,
- * u32 count, then for each recipient: span recipient (as given in RCPT).
- * The body is either inline in the message or a descriptor beside it: a file in
- * queue.directory/incoming, written and synced by the worker, that the queue links and owns.
+ * An envelope is: span session_id, span reverse_path, u8 body_8bit, u8 may_relay, u64 size.
+ * A recipient to store is: span recipient (as given in RCPT), u8 enum queue_fate,
+ * u32 not_before_s, span text.
+ *
+ * After each connect a worker says first what it has in hand, so that a queue
+ * process that was started anew delivers nothing twice: every QUEUE_RESULT that was not
+ * acknowledged, one QUEUE_HOLDING for each delivery that still runs, and only then QUEUE_READY.
  */
 #ifndef MAILSTEAD_FRONTEND_QUEUE_MESSAGES_H
 #define MAILSTEAD_FRONTEND_QUEUE_MESSAGES_H
 
 enum queue_message {
     /*
-     * worker -> queue: u32 number, envelope with for each recipient also u8 enum queue_fate,
-     * u32 not_before_s, span text; u8 has_file, span file name (under incoming/) or span body.
+     * worker -> queue: u32 number, u32 count, recipients to store: those of a QUEUE_STORE with the
+     * same number that follows and has not room for all.
      */
-    QUEUE_STORE = 1,
-    /* queue -> worker: u32 number, u8 stored (1: committed; 0: failed, answer 451), span message id */
+    QUEUE_RECIPIENTS = 1,
+    /*
+     * worker -> queue: u32 number, envelope, u32 count, recipients to store; u8 has_file, span
+     * file name (a complete and synced file in queue.directory/incoming, which the queue then
+     * owns) or span body (at most QUEUE_INLINE_MAX bytes).
+     */
+    QUEUE_STORE,
+    /*
+     * queue -> worker: u32 number, u8 stored (1: committed; 0: failed, answer 451, and a file is
+     * the worker's again), span message id.
+     */
     QUEUE_STORED,
-    /* worker -> queue: u32 slots: how many deliveries this worker takes at a time; once at connect */
+    /* worker -> queue: u32 slots: how many deliveries this worker takes at a time; again to change
+       it */
     QUEUE_READY,
     /*
-     * queue -> worker: u64 attempt, span message id, span backend (a hostServer value; empty: the relay
-     * host), span reverse_path, u8 body_8bit, u64 size, u32 count, for each: u64 row, span original
-     * recipient, span recipient to use; u8 has_file; span body when inline, else a descriptor for reading.
+     * queue -> worker: u64 attempt, span message id, span session_id of its arrival, span backend
+     * (a hostServer value; empty: the relay host), span reverse_path, u8 body_8bit, u64 size, u32
+     * count, for each: u64 row, span original recipient, span recipient to use; u8 has_file; span
+     * body when inline, else a descriptor for reading beside it.
      */
     QUEUE_DELIVER,
-    /* worker -> queue: u64 attempt, u32 count, for each: u64 row, u8 enum queue_fate, u32 not_before_s, span text */
-    QUEUE_RESULT
+    /* worker -> queue: u64 attempt, u32 count, for each: u64 row, u8 enum queue_fate, u32
+       not_before_s, span text */
+    QUEUE_RESULT,
+    /* queue -> worker: u64 attempt: its result is committed; until then the worker keeps it */
+    QUEUE_RESULT_STORED,
+    /* worker -> queue: u64 attempt, u32 count, u64 row each: being delivered since before this
+       connection */
+    QUEUE_HOLDING
 };
 
 /* What happened to a recipient, or is to happen. */
@@ -36,7 +56,19 @@ enum queue_fate {
     QUEUE_PENDING,   /* to be tried (again); text: the last reply */
     QUEUE_DELIVERED, /* done */
     QUEUE_FAILED,    /* permanently refused: report it to the sender (RFC 3464) */
-    QUEUE_UNKNOWN    /* the reply was lost: as PENDING, but not before 10 minutes, outcome logged */
+    QUEUE_UNKNOWN,   /* the reply was lost: as PENDING, but not before 10 minutes, outcome logged */
+    QUEUE_UNREACHABLE, /* as PENDING: no connection was made at all, so others for this backend wait
+                          too */
+    QUEUE_FATES
+};
+
+enum {
+    QUEUE_INLINE_MAX = 98304,    /* bytes of a body inside a message */
+    QUEUE_TEXT_MAX = 500,        /* bytes of a reply's text; longer is cut */
+    QUEUE_ID_SIZE = 24,          /* a message id, and its NUL */
+    QUEUE_FILE_NAME_SIZE = 32,   /* a name under incoming/ or bodies/, and its NUL */
+    QUEUE_UNKNOWN_DELAY_S = 600, /* before a recipient whose outcome is unknown is tried again */
+    QUEUE_DELIVERY_RECIPIENTS_MAX = 50
 };
 
 #endif
