@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Our own programs: their configuration files, the daemons, and the administrator's command."""
+import json
+import os
+import subprocess
+from pathlib import Path
+
+from .accounts import DOMAIN, PEOPLE
+from .network import Network, greets
+from .process import Process, TroubleError, wait_until
+
+CLUSTER = """\
+cluster {{
+    hostname = "{hostname}"
+    domains  = {{ "{domain}" }}
+{members}}}
+directory {{
+    uri  = {{ "{uri}" }}
+    base = "{base}"
+    bind_dn = "{reader}"
+    bind_password_file = "{reader_secret}"
+    filter = "(objectClass=mailsteadAccount)"
+    address_attributes = {{ "mail" }}
+    login_attributes = {{ "uid", "mail" }}
+}}
+admin {{
+    write_uri = "{uri}"
+    bind_dn = "{writer}"
+    bind_password_file = "{writer_secret}"
+}}
+tls {{
+    certificate = "{certificate}"
+    key = "{key}"
+}}
+user = "{user}"
+workers = {workers}
+state_directory = "{state}"
+run_directory = "{run}"
+"""
+
+FRONTEND = """\
+backend_tls {{
+    transport = "{backend_tls}"
+    verify = true
+    ca = "{ca}"
+}}
+queue {{
+    directory = "{queue}"
+    retry_min = 1
+    retry_max = 5
+}}
+"""
+
+BACKEND = """\
+node {{
+    name = "{name}"
+    lmtp_store = "{address}:{ports.STORE_LMTP}"
+    imap_store = "{address}:{ports.STORE_IMAP}"
+    pop3_store = "{address}:{ports.STORE_POP3}"
+    frontends = {{ "127.0.0.0/8" }}
+}}
+"""
+
+LISTENER = """\
+listen "{name}" {{
+    protocol = "{protocol}"
+    address = "{address}:{port}"
+    tls = "{tls}"
+{more}}}
+"""
+
+
+class Daemon:
+    """What both daemons share: a folder, a configuration file, a process, a control socket."""
+
+    program = None  # the name of the program
+
+    def __init__(self, name, cluster, address):
+        self.name, self.cluster, self.address = name, cluster, address
+        self.folder = cluster.folder / name
+        self.run_folder = self.folder / "run"
+        self.state_folder = self.folder / "state"
+        self.configuration = self.folder / "mailstead.conf"
+        self.control_socket = self.run_folder / "control.sock"
+        self.process = Process(f"{self.program}-{name}", cluster.folder,
+                               [cluster.build / self.program, "-c", self.configuration],
+                               is_ready=self.is_ready, environment=SANITIZERS)
+
+    def create(self, more=""):
+        """Writes the configuration; `more` is added at its end."""
+        self.folder.mkdir(exist_ok=True)
+        self.write_configuration(more)
+
+    def write_configuration(self, more=""):
+        cluster = self.cluster
+        self.configuration.write_text(CLUSTER.format(
+            hostname=self.hostname(), domain=DOMAIN, members=cluster.members_text(),
+            uri=cluster.slapd.uri, base=PEOPLE, reader=cluster.slapd.dn("mailstead"),
+            reader_secret=cluster.slapd.secret_file("mailstead"),
+            writer=cluster.slapd.dn("mailstead-admin"),
+            writer_secret=cluster.slapd.secret_file("mailstead-admin"),
+            certificate=cluster.certificates.certificate(self.name),
+            key=cluster.certificates.key(self.name),
+            user="nobody" if os.getuid() == 0 else "", workers=cluster.workers,
+            state=self.state_folder, run=self.run_folder) + self.own_text() + more)
+
+    def listener(self, name, protocol, port, tls, more=""):
+        return LISTENER.format(name=name, protocol=protocol, address=self.address, port=port,
+                               tls=tls, more=more)
+
+    def launch(self):
+        self.process.launch()
+
+    def start(self):
+        self.process.start()
+
+    def stop(self):
+        return self.process.stop()
+
+    def kill(self):
+        self.process.kill()
+
+    def admin(self):
+        return Admin(self)
+
+
+class FrontendDaemon(Daemon):
+    """A frontend: SMTP, IMAP and POP3, plain with STARTTLS and with implicit TLS."""
+
+    program = "mailstead-frontend"
+
+    def hostname(self):
+        return f"{self.name}.{DOMAIN}"
+
+    def is_ready(self):
+        return (greets(self.address, Network.SMTP, b"220") and greets(self.address, Network.IMAP, b"* OK")
+                and greets(self.address, Network.POP3, b"+OK"))
+
+    def own_text(self):
+        login = f'    default_domain = "{DOMAIN}"\n    plaintext = true\n'
+        return FRONTEND.format(queue=self.queue_folder(), backend_tls=self.cluster.backend_tls,
+                               ca=self.cluster.certificates.ca) + "".join([
+            self.listener("mx", "smtp", Network.SMTP, "starttls"),
+            self.listener("imap", "imap", Network.IMAP, "starttls", login),
+            self.listener("imaps", "imap", Network.IMAPS, "implicit", login),
+            self.listener("pop3", "pop3", Network.POP3, "starttls", login),
+            self.listener("pop3s", "pop3", Network.POP3S, "implicit", login)])
+
+    def queue_folder(self):
+        return self.folder / "queue"
+
+
+class BackendDaemon(Daemon):
+    """The gate in front of one backend's Dovecot."""
+
+    program = "mailstead-backend"
+
+    def hostname(self):
+        return f"{self.name}.{DOMAIN}"
+
+    def is_ready(self):
+        return (greets(self.address, Network.LMTP, b"220") and greets(self.address, Network.IMAP, b"* OK")
+                and greets(self.address, Network.POP3, b"+OK"))
+
+    def own_text(self):
+        return BACKEND.format(name=self.name, address=self.address, ports=Network) + "".join([
+            self.listener("lmtp", "lmtp", Network.LMTP, "starttls"),
+            self.listener("imap", "imap", Network.IMAP, "starttls"),
+            self.listener("pop3", "pop3", Network.POP3, "starttls")])
+
+
+class Admin:
+    """The `mailstead` command, speaking with the configuration of one daemon."""
+
+    def __init__(self, daemon):
+        self.daemon = daemon
+
+    def command(self, *arguments):
+        return [str(self.daemon.cluster.build / "mailstead"), "-c", str(self.daemon.configuration),
+                *map(str, arguments)]
+
+    def run(self, *arguments, seconds=60):
+        """Runs it to its end whatever its status; the CompletedProcess."""
+        return subprocess.run(self.command(*arguments), text=True, capture_output=True,
+                              stdin=subprocess.DEVNULL, timeout=seconds, env={**os.environ, **SANITIZERS})
+
+    def text(self, *arguments):
+        """What it prints; TroubleError when it fails."""
+        done = self.run(*arguments)
+        if done.returncode != 0:
+            raise TroubleError(f"mailstead {' '.join(map(str, arguments))} failed "
+                               f"({done.returncode}):\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def json(self, *arguments):
+        """Its answer with --json: a list of the objects that it prints, one a line or one in all."""
+        return parse_json_texts(self.text(*arguments, "--json"))
+
+    def queue(self):
+        """The messages in the frontend's queue."""
+        return [line for line in self.json("queue", "list") if "id" in line]
+
+
+def parse_json_texts(text):
+    decoder, position, values = json.JSONDecoder(), 0, []
+    while position < len(text):
+        if text[position].isspace():
+            position += 1
+            continue
+        value, position = decoder.raw_decode(text, position)
+        values += value if isinstance(value, list) else [value]
+    return values
+
+
+# What a sanitised build says goes to the log with everything else; the tests look for it there.
+SANITIZERS = {"ASAN_OPTIONS": "abort_on_error=0:detect_leaks=1:halt_on_error=1",
+              "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
