@@ -32,8 +32,14 @@ static inline bool mail_reply_is_permanent(const struct mail_reply *reply)
     return reply->code >= 500 && reply->code < 600;
 }
 
-/* A reply of our own; `text` is cut to fit and holds no line break. */
+/*
+ * A reply of our own; `enhanced` fits its member, `text` is cut to fit.  What is not
+ * printable ASCII in the text becomes a space or '?'.  NULL stands for empty.
+ */
 struct mail_reply mail_reply_of(int code, const char *enhanced, const char *text);
+
+/* Puts `text` behind the text that `reply` has, with a space between; cut and cleaned as above. */
+void mail_reply_append_text(struct mail_reply *reply, struct span text);
 
 /* The parameters of MAIL, RFC 1870 and RFC 6152. */
 struct mail_parameters {
