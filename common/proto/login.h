@@ -27,6 +27,27 @@ struct credentials {
 /* Wipes all of it. */
 void credentials_wipe(struct credentials *credentials);
 
+/* True when a machine may send `name` or `password`: not empty, not too long, no CR or LF. */
+bool credentials_name_is_sendable(const char *name);
+bool credentials_password_is_sendable(const char *password);
+
+enum login_line {
+    LOGIN_LINE_NONE,    /* not yet whole; `*in` untouched */
+    LOGIN_LINE_WHOLE,   /* `*line` is it without its CRLF */
+    LOGIN_LINE_BROKEN,  /* taken off, but it holds a CR or NUL, or ends with a bare LF */
+    LOGIN_LINE_TOO_LONG /* its end is not among the first `line_max` bytes; `*in` untouched */
+};
+
+/*
+ * Takes one line off `*in`, strictly: only CRLF ends one.  What it gives depends
+ * on the bytes alone, not on how many of them have come.
+ */
+enum login_line login_take_line(struct span *in, size_t line_max, struct span *line)
+    __attribute__((warn_unused_result));
+
+/* Copies `text`, which holds no NUL, cut to fit. */
+void login_copy_text(struct span text, char target[LOGIN_TEXT_SIZE]);
+
 /*
  * Facts of a client that a frontend passes on to the node behind it: by IMAP ID
  * (x-originating-ip, x-originating-port, x-session-id, x-proxy-ttl) or POP3 XCLIENT
@@ -36,8 +57,16 @@ struct forwarded {
     char address[46];    /* textual IP address of the client; empty when not known */
     uint16_t port;       /* 0 when not known */
     char session_id[40]; /* printable ASCII without spaces; may be empty */
-    unsigned ttl;        /* proxies that may still follow */
+    unsigned ttl;        /* proxies that may still follow; 0 when not known */
 };
+
+enum { FORWARDED_TTL_MAX = 255 };
+
+enum forwarded_field { FORWARDED_ADDRESS, FORWARDED_PORT, FORWARDED_SESSION, FORWARDED_TTL };
+
+/* Reads `value` into a field; false, and nothing changed, when it is not such a value. */
+bool forwarded_set(struct forwarded *forwarded, enum forwarded_field field, struct span value)
+    __attribute__((warn_unused_result));
 
 /* Why a login does not succeed now; each protocol has its own words and response code for it. */
 enum login_refusal_reason {
@@ -54,7 +83,7 @@ struct login_refusal {
 enum login_event {
     LOGIN_NEED_INPUT,
     LOGIN_FLUSH,
-    LOGIN_STARTTLS,    /* question: flush `out`, refuse leftover input, handshake, then tls_started */
+    LOGIN_STARTTLS, /* question: flush `out`, refuse leftover input, handshake, then tls_started */
     LOGIN_CREDENTIALS, /* question: resolve and try; then refuse, or accept and drop the machine */
     LOGIN_END          /* send `out` and close */
 };
@@ -106,7 +135,7 @@ struct login_client_options {
     bool starttls;                         /* must be used before the credentials are sent */
     const char *name;                      /* the account's canonical name; outlives the machine */
     const struct credentials *credentials; /* for the password; outlives the machine */
-    const struct forwarded *forwarded;     /* what to pass on; copied by nobody, outlives the machine */
+    const struct forwarded *forwarded; /* what to pass on; copied by nobody, outlives the machine */
 };
 
 /* A machine of the client side, towards a backend. */
@@ -118,7 +147,8 @@ struct login_client_ops {
     void (*tls_started)(void *machine);
     /* After ACCEPTED, REFUSED or FAILED: at most LOGIN_TEXT_SIZE bytes, one line without CRLF. */
     struct span (*text)(const void *machine);
-    /* After REFUSED: true when the same credentials may succeed later ([UNAVAILABLE], [SYS/TEMP]). */
+    /* After REFUSED: true when the same credentials may succeed later ([UNAVAILABLE], [SYS/TEMP]).
+     */
     bool (*is_temporary)(const void *machine);
     void (*fini)(void *machine);
 };

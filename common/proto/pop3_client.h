@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * POP3 towards a backend, up to its answer to the credentials: RFC 1939, STLS
+ * (RFC 2595), AUTH PLAIN (RFC 5034), XCLIENT as Dovecot takes it.
+ *
+ * A backend whose greeting has [XCLIENT] trusts us and is Dovecot or our own: it
+ * gets XCLIENT and AUTH PLAIN in one packet, so that a login is one round trip.
+ * Any other gets USER and PASS, which every POP3 server knows, unless the name or
+ * the password cannot be said that way.
+ */
+#ifndef MAILSTEAD_PROTO_POP3_CLIENT_H
+#define MAILSTEAD_PROTO_POP3_CLIENT_H
+
+#include "common/base/state.h"
+#include "common/proto/login.h"
+
+struct pop3_client {
+    struct state state;
+    struct login_client_options options;
+    bool is_trusted;        /* the greeting had [XCLIENT] */
+    unsigned after_xclient; /* the state that follows the reply to XCLIENT */
+    bool is_temporary;
+    char text[LOGIN_TEXT_SIZE];
+};
+
+extern const struct login_client_ops pop3_client_ops;
+
+#endif

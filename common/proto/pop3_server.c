@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The POP3 server machine.  Each command is one line, answered at once but for
+ * STLS and a complete set of credentials, which are questions.
+ *
+ * It never hands out a name or password that is empty or holds CR, LF or NUL, and
+ * announces nothing that only the backend can know.  A malformed command gets
+ * -ERR; the tenth of them, and a line that is too long, ends the session.
+ */
+#include "common/proto/pop3_server.h"
+
+#include <assert.h>
+
+#include "common/base/memory.h"
+#include "common/proto/sasl.h"
+
+enum { POP3_COMMAND, POP3_RESPONSE, POP3_TLS, POP3_TRYING, POP3_DONE };
+
+static const struct state_row pop3_states[] = {
+    [POP3_COMMAND] = { "command", STATE_BIT(POP3_RESPONSE) | STATE_BIT(POP3_TLS) |
+                                      STATE_BIT(POP3_TRYING) | STATE_BIT(POP3_DONE) },
+    [POP3_RESPONSE] = { "response",
+                        STATE_BIT(POP3_COMMAND) | STATE_BIT(POP3_TRYING) | STATE_BIT(POP3_DONE) },
+    [POP3_TLS] = { "tls", STATE_BIT(POP3_COMMAND) | STATE_BIT(POP3_DONE) },
+    [POP3_TRYING] = { "trying", STATE_BIT(POP3_COMMAND) | STATE_BIT(POP3_DONE) },
+    [POP3_DONE] = { "done", STATE_BIT(POP3_DONE) },
+};
+
+/* One line: `status`, a space and `text`. */
+static void pop3_reply(struct buffer *out, const char *status, struct span text)
+{
+    buffer_append_string(out, status);
+    buffer_append_byte(out, ' ');
+    buffer_append(out, text);
+    buffer_append_string(out, "\r\n");
+}
+
+static enum login_event pop3_ok(struct buffer *out, const char *text)
+{
+    pop3_reply(out, "+OK", span_from_string(text));
+    return LOGIN_NEED_INPUT;
+}
+
+static enum login_event pop3_end(struct pop3_server *server, struct buffer *out, const char *status,
+                                 const char *text)
+{
+    pop3_reply(out, status, span_from_string(text));
+    state_move(&server->state, POP3_DONE);
+    return LOGIN_END;
+}
+
+/* Answers a command that is wrong in itself; too many of them end the session. */
+static enum login_event pop3_error(struct pop3_server *server, struct buffer *out, const char *text)
+{
+    if (++server->errors >= POP3_SERVER_ERRORS_MAX)
+        return pop3_end(server, out, "-ERR", "Too many invalid commands.");
+    pop3_reply(out, "-ERR", span_from_string(text));
+    return LOGIN_NEED_INPUT;
+}
+
+static bool pop3_takes_credentials(const struct pop3_server *server)
+{
+    return server->options.tls_active || server->options.plaintext_allowed;
+}
+
+static bool pop3_offers_tls(const struct pop3_server *server)
+{
+    return server->options.tls_available && !server->options.tls_active;
+}
+
+static enum login_event pop3_require_tls(struct pop3_server *server, struct buffer *out)
+{
+    return pop3_error(server, out, "[AUTH] Plaintext authentication is not allowed without TLS.");
+}
+
+static enum login_event pop3_unknown(struct pop3_server *server, struct buffer *out)
+{
+    return pop3_error(server, out, "Unknown command.");
+}
+
+static enum login_event pop3_capa(struct pop3_server *server, struct span arguments,
+                                  struct buffer *out)
+{
+    (void)arguments;
+    buffer_append_string(out, "+OK\r\nCAPA\r\n");
+    if (pop3_offers_tls(server))
+        buffer_append_string(out, "STLS\r\n");
+    if (pop3_takes_credentials(server))
+        buffer_append_string(out, "USER\r\nSASL PLAIN\r\n");
+    buffer_append_string(out, "RESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n"
+                              "IMPLEMENTATION Mailstead\r\n.\r\n");
+    return LOGIN_NEED_INPUT;
+}
+
+static enum login_event pop3_stls(struct pop3_server *server, struct span arguments,
+                                  struct buffer *out)
+{
+    if (server->options.tls_active)
+        return pop3_error(server, out, "TLS is already active.");
+    if (!pop3_offers_tls(server))
+        return pop3_unknown(server, out);
+    if (arguments.length > 0)
+        return pop3_error(server, out, "STLS has no arguments.");
+    pop3_ok(out, "Begin TLS negotiation now.");
+    state_move(&server->state, POP3_TLS);
+    return LOGIN_STARTTLS;
+}
+
+static enum login_event pop3_user(struct pop3_server *server, struct span arguments,
+                                  struct buffer *out)
+{
+    if (!pop3_takes_credentials(server))
+        return pop3_require_tls(server, out);
+    if (arguments.length == 0 || !span_copy_string(arguments, server->credentials.authcid,
+                                                   sizeof(server->credentials.authcid)))
+        return pop3_error(server, out, "USER needs a name of at most 319 bytes.");
+    return pop3_ok(out, "Send PASS.");
+}
+
+static enum login_event pop3_pass(struct pop3_server *server, struct span arguments,
+                                  struct buffer *out)
+{
+    if (!pop3_takes_credentials(server))
+        return pop3_require_tls(server, out);
+    if (server->credentials.authcid[0] == '\0')
+        return pop3_error(server, out, "Send USER first.");
+    if (arguments.length == 0 || !span_copy_string(arguments, server->credentials.password,
+                                                   sizeof(server->credentials.password)))
+        return pop3_error(server, out, "PASS needs a password of at most 1024 bytes.");
+    state_move(&server->state, POP3_TRYING);
+    return LOGIN_CREDENTIALS;
+}
+
+/* Takes the response to AUTH PLAIN, initial or not. */
+static enum login_event pop3_respond(struct pop3_server *server, struct span response,
+                                     struct buffer *out)
+{
+    switch (sasl_plain_decode(response, &server->credentials)) {
+    case SASL_OK:
+        state_move(&server->state, POP3_TRYING);
+        return LOGIN_CREDENTIALS;
+    case SASL_AUTHZID_REFUSED:
+        return pop3_error(server, out, "[AUTH] Acting for another user is not allowed.");
+    case SASL_MALFORMED:
+        break;
+    }
+    return pop3_error(server, out, "Malformed authentication response.");
+}
+
+static enum login_event pop3_list_mechanisms(struct pop3_server *server, struct buffer *out)
+{
+    buffer_append_string(out, "+OK\r\n");
+    if (pop3_takes_credentials(server))
+        buffer_append_string(out, "PLAIN\r\n");
+    buffer_append_string(out, ".\r\n");
+    return LOGIN_NEED_INPUT;
+}
+
+static enum login_event pop3_auth(struct pop3_server *server, struct span arguments,
+                                  struct buffer *out)
+{
+    struct span response = arguments;
+    struct span mechanism = span_split(&response, ' ');
+
+    if (arguments.length == 0)
+        return pop3_list_mechanisms(server, out);
+    if (!pop3_takes_credentials(server))
+        return pop3_require_tls(server, out);
+    if (!span_equals_ignore_case(mechanism, SPAN_LITERAL("PLAIN")))
+        return pop3_error(server, out, "Unknown authentication mechanism.");
+    if (mechanism.length < arguments.length) /* RFC 5034 section 4: "=" is an empty response */
+        return pop3_respond(server, response, out);
+    buffer_append_string(out, "+ \r\n");
+    state_move(&server->state, POP3_RESPONSE);
+    return LOGIN_NEED_INPUT;
+}
+
+/* Reads one KEY=VALUE of XCLIENT; a key that we have no use for is no error. */
+static bool pop3_set_forwarded(struct forwarded *forwarded, struct span parameter)
+{
+    static const struct {
+        const char *key;
+        enum forwarded_field field;
+    } rows[] = { { "ADDR", FORWARDED_ADDRESS },
+                 { "PORT", FORWARDED_PORT },
+                 { "SESSION", FORWARDED_SESSION },
+                 { "TTL", FORWARDED_TTL } };
+    struct span value = parameter;
+    struct span key = span_split(&value, '=');
+
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++)
+        if (span_equals_ignore_case(key, span_from_string(rows[i].key)))
+            return forwarded_set(forwarded, rows[i].field, value);
+    return key.length > 0;
+}
+
+static enum login_event pop3_xclient(struct pop3_server *server, struct span arguments,
+                                     struct buffer *out)
+{
+    struct forwarded forwarded = { .port = 0 };
+
+    if (!server->options.peer_is_trusted)
+        return pop3_unknown(server, out);
+    while (arguments.length > 0)
+        if (!pop3_set_forwarded(&forwarded, span_split(&arguments, ' ')))
+            return pop3_error(server, out, "Malformed XCLIENT parameter.");
+    server->forwarded = forwarded;
+    return pop3_ok(out, "Updated.");
+}
+
+static enum login_event pop3_quit(struct pop3_server *server, struct span arguments,
+                                  struct buffer *out)
+{
+    (void)arguments;
+    return pop3_end(server, out, "+OK", "Logging out.");
+}
+
+static enum login_event pop3_run_command(struct pop3_server *server, struct span line,
+                                         struct buffer *out)
+{
+    static const struct {
+        const char *verb;
+        enum login_event (*run)(struct pop3_server *server, struct span arguments,
+                                struct buffer *out);
+    } rows[] = { { "USER", pop3_user },      { "PASS", pop3_pass }, { "AUTH", pop3_auth },
+                 { "CAPA", pop3_capa },      { "STLS", pop3_stls }, { "QUIT", pop3_quit },
+                 { "XCLIENT", pop3_xclient } };
+    struct span arguments = line;
+    struct span verb = span_split(&arguments, ' ');
+
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++)
+        if (span_equals_ignore_case(verb, span_from_string(rows[i].verb)))
+            return rows[i].run(server, arguments, out);
+    return pop3_unknown(server, out);
+}
+
+static enum login_event pop3_take_response(struct pop3_server *server, struct span line,
+                                           struct buffer *out)
+{
+    state_move(&server->state, POP3_COMMAND);
+    if (span_equals(line, SPAN_LITERAL("*")))
+        return pop3_error(server, out, "Authentication cancelled.");
+    return pop3_respond(server, line, out);
+}
+
+static enum login_event pop3_refuse_broken_line(struct pop3_server *server, struct buffer *out)
+{
+    if (server->state.current == POP3_RESPONSE)
+        state_move(&server->state, POP3_COMMAND);
+    return pop3_error(server, out, "A line ends with CRLF and holds no CR or NUL.");
+}
+
+static void pop3_server_init(void *machine, const struct login_server_options *options,
+                             struct buffer *out)
+{
+    struct pop3_server *server = machine;
+
+    *server = (struct pop3_server){ .options = *options };
+    state_init(&server->state, pop3_states, POP3_COMMAND);
+    buffer_append_format(out, "+OK %s%s ready.\r\n", options->peer_is_trusted ? "[XCLIENT] " : "",
+                         options->hostname);
+}
+
+static enum login_event pop3_server_next(void *machine, struct span *in, struct buffer *out)
+{
+    struct pop3_server *server = machine;
+    enum login_event event = LOGIN_NEED_INPUT;
+
+    while (event == LOGIN_NEED_INPUT) {
+        struct span line;
+
+        assert(server->state.current == POP3_COMMAND || server->state.current == POP3_RESPONSE);
+        if (buffer_room(out) < MACHINE_REPLY_ROOM)
+            return LOGIN_FLUSH;
+        switch (login_take_line(in, POP3_SERVER_LINE_MAX, &line)) {
+        case LOGIN_LINE_NONE:
+            return LOGIN_NEED_INPUT;
+        case LOGIN_LINE_TOO_LONG:
+            return pop3_end(server, out, "-ERR", "Line too long.");
+        case LOGIN_LINE_BROKEN:
+            event = pop3_refuse_broken_line(server, out);
+            break;
+        case LOGIN_LINE_WHOLE:
+            event = server->state.current == POP3_COMMAND ? pop3_run_command(server, line, out)
+                                                          : pop3_take_response(server, line, out);
+            break;
+        }
+    }
+    return event;
+}
+
+/* RFC 2595 section 4: what was said before TLS is forgotten. */
+static void pop3_server_tls_started(void *machine)
+{
+    struct pop3_server *server = machine;
+
+    server->options.tls_active = true;
+    credentials_wipe(&server->credentials);
+    server->forwarded = (struct forwarded){ .port = 0 };
+    state_move(&server->state, POP3_COMMAND);
+}
+
+static struct credentials *pop3_server_credentials(void *machine)
+{
+    struct pop3_server *server = machine;
+
+    assert(server->state.current == POP3_TRYING);
+    return &server->credentials;
+}
+
+static const struct forwarded *pop3_server_forwarded(const void *machine)
+{
+    const struct pop3_server *server = machine;
+
+    return &server->forwarded;
+}
+
+static void pop3_server_refuse(void *machine, const struct login_refusal *refusal,
+                               struct buffer *out)
+{
+    struct pop3_server *server = machine;
+    struct span text = refusal->text;
+
+    if (refusal->reason == LOGIN_REFUSED_CREDENTIALS)
+        text = SPAN_LITERAL("[AUTH] Authentication failed.");
+    else if (refusal->reason == LOGIN_REFUSED_TEMPORARY)
+        text = SPAN_LITERAL("[SYS/TEMP] The account cannot be reached now, try again later.");
+    assert(!span_has_line_break_or_nul(text));
+    credentials_wipe(&server->credentials);
+    state_move(&server->state, POP3_COMMAND);
+    pop3_reply(out, "-ERR", text);
+}
+
+static void pop3_server_accept(void *machine, struct span text, struct buffer *out)
+{
+    struct pop3_server *server = machine;
+
+    assert(server->state.current == POP3_TRYING && !span_has_line_break_or_nul(text));
+    credentials_wipe(&server->credentials);
+    state_move(&server->state, POP3_DONE);
+    pop3_reply(out, "+OK", text);
+}
+
+static void pop3_server_goodbye(void *machine, const char *text, struct buffer *out)
+{
+    struct pop3_server *server = machine;
+
+    credentials_wipe(&server->credentials);
+    buffer_append_format(out, "-ERR [SYS/TEMP] %s\r\n", text);
+    state_move(&server->state, POP3_DONE);
+}
+
+static void pop3_server_fini(void *machine)
+{
+    struct pop3_server *server = machine;
+
+    credentials_wipe(&server->credentials);
+}
+
+const struct login_server_ops pop3_server_ops = {
+    .protocol = "pop3",
+    .size = sizeof(struct pop3_server),
+    .init = pop3_server_init,
+    .next = pop3_server_next,
+    .tls_started = pop3_server_tls_started,
+    .credentials = pop3_server_credentials,
+    .forwarded = pop3_server_forwarded,
+    .refuse = pop3_server_refuse,
+    .accept = pop3_server_accept,
+    .goodbye = pop3_server_goodbye,
+    .fini = pop3_server_fini,
+};

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Replays the transcripts of the login machines.
+ *
+ * Options of a server: words of tls (STARTTLS is available), secure (TLS is
+ * active), plaintext (allowed), trusted (the peer).  Options of a client, each
+ * KEY=VALUE: name, password, from (address,port,session,ttl), and starttls alone.
+ *
+ * Answers: tls, accept TEXT, denied, temporary, backend TEXT, goodbye TEXT.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/memory.h"
+#include "common/proto/pop3_client.h"
+#include "common/proto/pop3_server.h"
+#include "tests/transcripts/runner.h"
+
+/* A server machine and what drives it. */
+struct login_server {
+    const struct login_server_ops *ops;
+    union {
+        struct pop3_server pop3;
+    } machine;
+};
+
+static bool server_option(struct login_server_options *options, struct span word)
+{
+    if (span_equals(word, SPAN_LITERAL("tls")))
+        options->tls_available = true;
+    else if (span_equals(word, SPAN_LITERAL("secure")))
+        options->tls_active = true;
+    else if (span_equals(word, SPAN_LITERAL("plaintext")))
+        options->plaintext_allowed = true;
+    else if (span_equals(word, SPAN_LITERAL("trusted")))
+        options->peer_is_trusted = true;
+    else
+        return false;
+    return true;
+}
+
+static bool server_init(struct login_server *server, const struct login_server_ops *ops,
+                        struct span words, struct buffer *out)
+{
+    struct login_server_options options = { .hostname = "mx.example.org" };
+
+    while (words.length > 0)
+        if (!server_option(&options, transcript_take_word(&words)))
+            return false;
+    server->ops = ops;
+    ops->init(&server->machine, &options, out);
+    return true;
+}
+
+static bool pop3_server_start(void *subject, struct span options, struct buffer *out)
+{
+    return server_init(subject, &pop3_server_ops, options, out);
+}
+
+/* "CREDENTIALS name|password", and what was forwarded when it was. */
+static void note_credentials(struct login_server *server, struct buffer *note)
+{
+    const struct credentials *credentials = server->ops->credentials(&server->machine);
+    const struct forwarded *forwarded = server->ops->forwarded(&server->machine);
+
+    buffer_append_format(note, "CREDENTIALS %s|%s", credentials->authcid, credentials->password);
+    if (forwarded->address[0] != '\0')
+        buffer_append_format(note, " from %s:%u:%s:%u", forwarded->address, forwarded->port,
+                             forwarded->session_id, forwarded->ttl);
+}
+
+static enum transcript_step server_next(void *subject, struct span *in, struct buffer *out,
+                                        struct buffer *note)
+{
+    struct login_server *server = subject;
+
+    switch (server->ops->next(&server->machine, in, out)) {
+    case LOGIN_NEED_INPUT:
+        return TRANSCRIPT_NEED_INPUT;
+    case LOGIN_FLUSH:
+        return TRANSCRIPT_FLUSH;
+    case LOGIN_STARTTLS:
+        buffer_append_string(note, "STARTTLS");
+        return TRANSCRIPT_QUESTION;
+    case LOGIN_CREDENTIALS:
+        note_credentials(server, note);
+        return TRANSCRIPT_QUESTION;
+    case LOGIN_END:
+        buffer_append_string(note, "END");
+        return TRANSCRIPT_END;
+    }
+    abort();
+}
+
+static void server_refuse(struct login_server *server, enum login_refusal_reason reason,
+                          struct span text, struct buffer *out)
+{
+    struct login_refusal refusal = { reason, text };
+
+    server->ops->refuse(&server->machine, &refusal, out);
+}
+
+static enum transcript_answered server_answer(void *subject, struct span answer, struct buffer *out)
+{
+    struct login_server *server = subject;
+    struct span verb = transcript_take_word(&answer);
+    char text[LOGIN_TEXT_SIZE];
+
+    login_copy_text(answer, text);
+    if (span_equals(verb, SPAN_LITERAL("tls"))) {
+        server->ops->tls_started(&server->machine);
+    } else if (span_equals(verb, SPAN_LITERAL("denied"))) {
+        server_refuse(server, LOGIN_REFUSED_CREDENTIALS, SPAN_EMPTY, out);
+    } else if (span_equals(verb, SPAN_LITERAL("temporary"))) {
+        server_refuse(server, LOGIN_REFUSED_TEMPORARY, SPAN_EMPTY, out);
+    } else if (span_equals(verb, SPAN_LITERAL("backend"))) {
+        server_refuse(server, LOGIN_REFUSED_BY_BACKEND, answer, out);
+    } else if (span_equals(verb, SPAN_LITERAL("accept"))) {
+        server->ops->accept(&server->machine, answer, out);
+        return TRANSCRIPT_DONE;
+    } else if (span_equals(verb, SPAN_LITERAL("goodbye"))) {
+        server->ops->goodbye(&server->machine, text, out);
+        return TRANSCRIPT_DONE;
+    } else {
+        return TRANSCRIPT_UNKNOWN_ANSWER;
+    }
+    return TRANSCRIPT_GO_ON;
+}
+
+static void server_fini(void *subject)
+{
+    struct login_server *server = subject;
+
+    server->ops->fini(&server->machine);
+}
+
+/* A client machine, what drives it, and what it speaks for. */
+struct login_client {
+    const struct login_client_ops *ops;
+    char name[LOGIN_NAME_SIZE];
+    struct credentials credentials;
+    struct forwarded forwarded;
+    union {
+        struct pop3_client pop3;
+    } machine;
+};
+
+static bool client_set_forwarded(struct forwarded *forwarded, struct span value)
+{
+    return forwarded_set(forwarded, FORWARDED_ADDRESS, span_split(&value, ',')) &&
+           forwarded_set(forwarded, FORWARDED_PORT, span_split(&value, ',')) &&
+           forwarded_set(forwarded, FORWARDED_SESSION, span_split(&value, ',')) &&
+           forwarded_set(forwarded, FORWARDED_TTL, value);
+}
+
+static bool client_option(struct login_client *client, struct login_client_options *options,
+                          struct span value)
+{
+    struct span key = span_split(&value, '=');
+
+    if (span_equals(key, SPAN_LITERAL("starttls"))) {
+        options->starttls = true;
+        return true;
+    }
+    if (span_equals(key, SPAN_LITERAL("name")))
+        return transcript_copy_word(value, client->name, sizeof(client->name));
+    if (span_equals(key, SPAN_LITERAL("password")))
+        return transcript_copy_word(value, client->credentials.password,
+                                    sizeof(client->credentials.password));
+    if (span_equals(key, SPAN_LITERAL("from"))) {
+        options->forwarded = &client->forwarded;
+        return client_set_forwarded(&client->forwarded, value);
+    }
+    return false;
+}
+
+static bool client_init(struct login_client *client, const struct login_client_ops *ops,
+                        struct span words)
+{
+    struct login_client_options options = { .name = client->name,
+                                            .credentials = &client->credentials };
+    bool known = true;
+
+    while (words.length > 0)
+        known = client_option(client, &options, transcript_take_word(&words)) && known;
+    client->ops = ops;
+    ops->init(&client->machine, &options);
+    return known;
+}
+
+static bool pop3_client_start(void *subject, struct span options, struct buffer *out)
+{
+    (void)out;
+    return client_init(subject, &pop3_client_ops, options);
+}
+
+static enum transcript_step note_text(const struct login_client *client, const char *event,
+                                      struct buffer *note)
+{
+    buffer_append_format(note, "%s ", event);
+    buffer_append(note, client->ops->text(&client->machine));
+    return TRANSCRIPT_END;
+}
+
+static enum transcript_step client_next(void *subject, struct span *in, struct buffer *out,
+                                        struct buffer *note)
+{
+    struct login_client *client = subject;
+
+    switch (client->ops->next(&client->machine, in, out)) {
+    case LOGIN_CLIENT_NEED_INPUT:
+        return TRANSCRIPT_NEED_INPUT;
+    case LOGIN_CLIENT_FLUSH:
+        return TRANSCRIPT_FLUSH;
+    case LOGIN_CLIENT_STARTTLS:
+        buffer_append_string(note, "STARTTLS");
+        return TRANSCRIPT_QUESTION;
+    case LOGIN_CLIENT_ACCEPTED:
+        return note_text(client, "ACCEPTED", note);
+    case LOGIN_CLIENT_REFUSED:
+        return note_text(
+            client, client->ops->is_temporary(&client->machine) ? "TEMPORARY" : "REFUSED", note);
+    case LOGIN_CLIENT_FAILED:
+        return note_text(client, "FAILED", note);
+    }
+    abort();
+}
+
+static enum transcript_answered client_answer(void *subject, struct span answer, struct buffer *out)
+{
+    struct login_client *client = subject;
+
+    (void)out;
+    if (!span_equals(answer, SPAN_LITERAL("tls")))
+        return TRANSCRIPT_UNKNOWN_ANSWER;
+    client->ops->tls_started(&client->machine);
+    return TRANSCRIPT_GO_ON;
+}
+
+static void client_fini(void *subject)
+{
+    struct login_client *client = subject;
+
+    client->ops->fini(&client->machine);
+}
+
+#define SERVER_ADAPTER(folder, start)                                                              \
+    {                                                                                              \
+        folder, false, sizeof(struct login_server), start, server_next, server_answer, server_fini \
+    }
+#define CLIENT_ADAPTER(folder, start)                                                              \
+    {                                                                                              \
+        folder, true, sizeof(struct login_client), start, client_next, client_answer, client_fini  \
+    }
+
+int main(void)
+{
+    static const struct transcript_adapter adapters[] = {
+        SERVER_ADAPTER("tests/transcripts/pop3-server", pop3_server_start),
+        CLIENT_ADAPTER("tests/transcripts/pop3-client", pop3_client_start),
+    };
+    int failures = 0;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(adapters); i++)
+        failures += transcript_run_folder(&adapters[i]);
+    return failures > 0;
+}
