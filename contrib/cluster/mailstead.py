@@ -46,8 +46,14 @@ backend_tls {{
 }}
 queue {{
     directory = "{queue}"
-    retry_min = 1
-    retry_max = 5
+    retry_min_s = 1
+    retry_max_s = 5
+}}
+health {{
+    probe_interval_ms = 500
+}}
+timeouts {{
+    login_hold_s = 2
 }}
 """
 
@@ -137,7 +143,7 @@ class FrontendDaemon(Daemon):
                 and greets(self.address, Network.POP3, b"+OK"))
 
     def own_text(self):
-        login = f'    default_domain = "{DOMAIN}"\n    plaintext = true\n'
+        login = f'    default_domain = "{DOMAIN}"\n    plaintext_allowed = true\n'
         return FRONTEND.format(queue=self.queue_folder(), backend_tls=self.cluster.backend_tls,
                                ca=self.cluster.certificates.ca) + "".join([
             self.listener("mx", "smtp", Network.SMTP, "starttls"),
@@ -163,10 +169,11 @@ class BackendDaemon(Daemon):
                 and greets(self.address, Network.POP3, b"+OK"))
 
     def own_text(self):
+        login = "    plaintext_allowed = true\n" if self.cluster.backend_tls == "off" else ""
         return BACKEND.format(name=self.name, address=self.address, ports=Network) + "".join([
             self.listener("lmtp", "lmtp", Network.LMTP, "starttls"),
-            self.listener("imap", "imap", Network.IMAP, "starttls"),
-            self.listener("pop3", "pop3", Network.POP3, "starttls")])
+            self.listener("imap", "imap", Network.IMAP, "starttls", login),
+            self.listener("pop3", "pop3", Network.POP3, "starttls", login)])
 
 
 class Admin:

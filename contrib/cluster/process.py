@@ -86,9 +86,12 @@ class Process:
         for file in (self.pid_file, self.log_file):
             file.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log_file, "ab") as log:
-            self.popen = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
-                start_new_session=True, env={**os.environ, **(self.environment or {})})
+            try:
+                self.popen = subprocess.Popen(
+                    self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
+                    start_new_session=True, env={**os.environ, **(self.environment or {})})
+            except OSError as error:
+                raise TroubleError(f"cannot start {self.name}: {error}") from None
         fields = read_stat(self.popen.pid)
         started = fields[19] if fields else "0"
         self.pid_file.write_text(f"{self.popen.pid} {started}\n")

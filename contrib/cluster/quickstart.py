@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What contrib/quickstart does once everything is built: start, demonstrate, stop, status."""
+import argparse
+import imaplib
+import poplib
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from . import clients
+from .cluster import Cluster
+from .network import Network
+from .process import TroubleError, wait_until
+
+FIRST_NETWORK = "127.40.7"
+KEPT = ("source", "build", "packages.log", "build.log")  # what a second run uses again
+REFUSALS = (imaplib.IMAP4.error, poplib.error_proto, OSError)
+
+
+def say(text=""):
+    print(text, flush=True)
+
+
+def title(text):
+    say(f"\n== {text}")
+
+
+def expect(is_true, trouble):
+    if not is_true:
+        raise TroubleError(trouble)
+
+
+# -- the folder ----------------------------------------------------------------
+def network_file(folder):
+    return folder / "network"
+
+
+def make_cluster(folder, prefix):
+    return Cluster(folder, Network(prefix), folder / "build")
+
+
+def existing_cluster(folder):
+    """The cluster of an earlier run, or None."""
+    try:
+        return make_cluster(folder, network_file(folder).read_text().strip())
+    except FileNotFoundError:
+        return None
+
+
+def clear(folder):
+    for entry in folder.iterdir():
+        if entry.name not in KEPT:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+# -- stop, status ----------------------------------------------------------------
+def stop(folder):
+    cluster = existing_cluster(folder)
+    running = [] if cluster is None else [process for process in cluster.processes() if process.is_running()]
+    if not running:
+        say("nothing runs")
+        return
+    killed = cluster.stop()
+    say(f"stopped {len(running)} servers" + (f"; had to kill {', '.join(killed)}" if killed else ""))
+    say(f"their files are still in {folder}")
+
+
+def status(folder):
+    """True when everything runs."""
+    cluster = existing_cluster(folder)
+    if cluster is None:
+        say(f"no cluster was started in {folder}")
+        return False
+    dead = 0
+    for process in cluster.processes():
+        dead += not process.is_running()
+        say(f"{process.name:24} " + (f"runs, process {process.pid}" if process.is_running()
+                                     else f"does not run; see {process.log_file}"))
+    if dead == 0:
+        how_to_connect(cluster)
+    return dead == 0
+
+
+# -- run -------------------------------------------------------------------------
+def run(folder, has_demonstration):
+    earlier = existing_cluster(folder)
+    if earlier:
+        earlier.stop()
+    clear(folder)
+    network = Network.find(FIRST_NETWORK)
+    network_file(folder).write_text(network.prefix + "\n")
+    cluster = make_cluster(folder, network.prefix)
+    title("The cluster")
+    say("making certificates, and an LDAP server with 1,000 accounts: user1 to user1000")
+    cluster.create()
+    say("starting slapd, three backends (Dovecot and mailstead-backend each) and two frontends")
+    cluster.start()
+    for account in cluster.accounts[:3]:
+        wait_until(lambda account=account: can_log_in(cluster.frontends["fe1"], account),
+                   f"{account.address} can log in", 20, 0.2)
+    for name, backend in cluster.backends.items():
+        say(f"  backend {name} at {backend.address}: {len(cluster.accounts_of(name))} accounts")
+    for name, frontend in cluster.frontends.items():
+        say(f"  frontend {name} at {frontend.address}")
+    if has_demonstration:
+        Demonstration(cluster).run()
+    how_to_connect(cluster)
+
+
+def can_log_in(server, account):
+    try:
+        clients.imap_login(server, account).logout()
+        return True
+    except REFUSALS:
+        return False
+
+
+class Demonstration:
+    """A day in the life of the cluster; each step is verified, and trouble ends it."""
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+        self.fe1, self.fe2 = cluster.frontends["fe1"], cluster.frontends["fe2"]
+        self.people = cluster.accounts[:3]  # user1 on sv1, user2 on sv2, user3 on sv3
+        self.tls = clients.trusting(cluster)
+
+    def run(self):
+        self.send_mail()
+        self.read_mail()
+        self.lose_backend()
+        self.reassign()
+        self.restore()
+
+    def send(self, frontend, people, subject):
+        refused = clients.send(frontend, [account.address for account in people],
+                               clients.make_message(subject, [account.address for account in people]))
+        expect(not refused, f"{frontend.name} refused {refused}")
+
+    def read(self, account, read_with, frontend, **how):
+        return clients.subjects(read_with(frontend, account, **how))
+
+    def await_subjects(self, account, wanted, frontend, seconds=30):
+        """Waits until `account` has exactly these subjects, read by IMAP and by POP3 at `frontend`."""
+        wanted = sorted(wanted)
+        for name, read_with in (("IMAP", clients.read_by_imap), ("POP3", clients.read_by_pop3)):
+            found = []
+
+            def is_there():
+                try:
+                    found[:] = self.read(account, read_with, frontend)
+                except REFUSALS as refusal:
+                    found[:] = [f"({refusal})"]
+                return found == wanted
+
+            try:
+                wait_until(is_there, f"{wanted} by {name} at {frontend.name}", seconds, 0.1)
+            except TroubleError:
+                raise TroubleError(f"{account.address} should have {wanted} by {name} at "
+                                   f"{frontend.name}, but has {found}") from None
+
+    def send_mail(self):
+        title("Mail comes in, at either frontend, for accounts on every backend")
+        for frontend in (self.fe1, self.fe2):
+            for account in self.people:
+                self.send(frontend, [account], f"by {frontend.name}")
+                say(f"  SMTP at {frontend.name}: 250 for {account.address}, who lives on {account.host}")
+        self.send(self.fe2, self.people, "to all three")
+        say(f"  SMTP at {self.fe2.name}: 250 for one message to all three, on three backends")
+
+    def read_mail(self):
+        title("Everyone reads mail at either frontend")
+        wanted = ["by fe1", "by fe2", "to all three"]
+        for account in self.people:
+            for frontend in (self.fe1, self.fe2):
+                self.await_subjects(account, wanted, frontend)
+            imap = self.read(account, clients.read_by_imap, self.fe1, implicit=self.tls)
+            pop3 = self.read(account, clients.read_by_pop3, self.fe2, tls=self.tls)
+            expect(imap == pop3 == wanted, f"{account.address} has {imap} by IMAPS but {pop3} by POP3")
+            say(f"  {account.address}: three messages by IMAP and POP3 at fe1 and fe2, "
+                "in the clear, with STARTTLS and over TLS")
+
+    def lose_backend(self):
+        victim, others = self.people[0], self.people[1:]
+        title("sv1 dies: kill -9 of its Dovecot and its mailstead-backend")
+        self.cluster.backends["sv1"].kill()
+        for frontend in (self.fe1, self.fe2):
+            self.send(frontend, [victim], f"while sv1 was dead, by {frontend.name}")
+            say(f"  SMTP at {frontend.name}: 250 for {victim.address}; the message waits in {frontend.name}'s queue:")
+            queue = frontend.admin().text("queue", "list")
+            expect(victim.address in queue, f"the queue of {frontend.name} does not show it:\n{queue}")
+            say(indent(f"$ mailstead queue list\n{queue}"))
+        expect(not can_log_in(self.fe1, victim), f"{victim.address} logged in to a dead backend")
+        say(f"  {victim.address} cannot log in now, and is told to try again later, not that the password is wrong")
+        for account in others:
+            self.send(self.fe1, [account], "all is well")
+            self.await_subjects(account, ["all is well", "by fe1", "by fe2", "to all three"], self.fe2)
+            say(f"  {account.address} on {account.host} notices nothing: mail comes in and is read")
+
+    def reassign(self):
+        victim = self.people[0]
+        title("The administrator gives sv1's accounts to sv2, which reads sv1's storage")
+        before = time.monotonic()
+        printed = self.fe1.admin().text("reassign", "--from", "sv1", "--to", "sv2", "--yes")
+        seconds = time.monotonic() - before
+        say(indent(f"$ mailstead reassign --from sv1 --to sv2 --yes\n{printed}"))
+        expect(self.cluster.slapd.hosts(victim.address) == ("sv2", "sv1"),
+               f"the directory does not say that {victim.address} is on sv2 with its mail on sv1's storage")
+        before = time.monotonic()
+        self.await_subjects(victim, self.all_mail(), self.fe1)
+        say(f"  rewritten in {seconds:.1f} s; {time.monotonic() - before:.1f} s later the queued mail "
+            "had arrived at sv2")
+        self.await_subjects(victim, self.all_mail(), self.fe2)
+        say(f"  {victim.address} reads old and new mail at either frontend, served by sv2")
+
+    def all_mail(self):
+        return ["by fe1", "by fe2", "to all three",
+                "while sv1 was dead, by fe1", "while sv1 was dead, by fe2"]
+
+    def restore(self):
+        victim = self.people[0]
+        title("sv1 is repaired and gets its accounts back")
+        self.cluster.backends["sv1"].start()
+        say("  sv1 runs again, and serves nothing that is not its own")
+        printed = self.fe1.admin().text("restore", "sv1")
+        say(indent(f"$ mailstead restore sv1\n{printed}"))
+        expect(self.cluster.slapd.hosts(victim.address) == ("sv1", None),
+               f"the directory does not say that {victim.address} is back on sv1")
+        self.send(self.fe2, [victim], "home again")
+        for frontend in (self.fe1, self.fe2):
+            self.await_subjects(victim, [*self.all_mail(), "home again"], frontend)
+        say(f"  {victim.address} is served by sv1 again, with all mail, and new mail arrives there")
+
+
+def indent(text):
+    return "\n".join(f"    {line}" for line in text.rstrip().splitlines())
+
+
+# -- how to connect ----------------------------------------------------------------
+def how_to_connect(cluster):
+    fe1, fe2 = cluster.frontends["fe1"], cluster.frontends["fe2"]
+    ca, account = cluster.certificates.ca, cluster.accounts[0]
+    n = Network
+    title("It stays up; try it")
+    say(f"""\
+A mail client:   server {fe1.address} or {fe2.address}; name user1@example.org to
+                 user1000@example.org, password secret1 to secret1000
+                 IMAP {n.IMAP} (STARTTLS), IMAPS {n.IMAPS}, POP3 {n.POP3} (STARTTLS), POP3S {n.POP3S},
+                 SMTP {n.SMTP} (STARTTLS; takes mail for example.org, without a login)
+                 The certificates are signed by {ca}
+
+Send a message:
+  swaks --server {fe1.address} --port {n.SMTP} --tls --from you@example.com --to {account.address}
+Read it:
+  curl --cacert {ca} --user {account.address}:{account.password} 'imaps://{fe2.address}:{n.IMAPS}/INBOX;MAILINDEX=1'
+  curl --cacert {ca} --user {account.address}:{account.password} pop3s://{fe1.address}:{n.POP3S}/1
+Speak the protocols:
+  openssl s_client -quiet -crlf -CAfile {ca} -connect {fe1.address}:{n.IMAPS}
+  openssl s_client -quiet -crlf -CAfile {ca} -connect {fe2.address}:{n.SMTP} -starttls smtp
+Administrate:
+  {cluster.build}/mailstead -c {fe1.configuration} status
+  {cluster.build}/mailstead -c {fe1.configuration} lookup {account.address} --why
+Logs, configuration, mail: {cluster.folder}
+End it:
+  contrib/quickstart --stop{"" if is_default(cluster.folder) else f" --dir {cluster.folder}"}""")
+
+
+def is_default(folder):
+    return str(folder).startswith("/tmp/mailstead-quickstart-")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="contrib/quickstart")
+    parser.add_argument("action", choices=("run", "stop", "status"))
+    parser.add_argument("--dir", type=Path, required=True)
+    parser.add_argument("--no-demo", action="store_true")
+    options = parser.parse_args()
+    try:
+        if options.action == "run":
+            run(options.dir, not options.no_demo)
+        elif options.action == "stop":
+            stop(options.dir)
+        else:
+            return 0 if status(options.dir) else 1
+    except TroubleError as trouble:
+        say(f"\nFAILED: {trouble}")
+        say(f"What runs still runs (contrib/quickstart --stop ends it); the logs are in {options.dir}/log")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
