@@ -26,8 +26,8 @@ struct string_list {
 
 /* A secret read from its file at load; wiped in each process that has no use for it. */
 struct secret {
-    char *file;                      /* as configured; NULL: none */
-    char value[CONFIG_SECRET_SIZE];  /* without the line break at its end */
+    char *file;                     /* as configured; NULL: none */
+    char value[CONFIG_SECRET_SIZE]; /* without the line break at its end */
 };
 
 struct backend_config {
@@ -58,11 +58,11 @@ struct directory_config {
     char *bind_dn;
     struct secret bind_password;
     bool starttls;
-    char *ca; /* PEM file; NULL: the system's store */
+    char *ca;     /* PEM file; NULL: the system's store */
     char *filter; /* which entries are accounts */
     struct string_list address_attributes, login_attributes;
     char *host_attribute, *old_host_attribute, *store_name_attribute;
-    char *relay_filter; /* NULL: none */
+    char *relay_filter;        /* NULL: none */
     char *recipient_delimiter; /* "+"; empty: no detail */
     unsigned confirm_rate;     /* live searches a second */
 };
@@ -72,13 +72,14 @@ struct listener_config {
     enum protocol protocol;
     struct endpoint endpoint;
     enum tls_mode tls;
-    char *default_domain; /* for login names without one; NULL: none */
+    char *default_domain;   /* for login names without one; NULL: none */
     bool plaintext_allowed; /* credentials outside TLS */
 };
 
 struct tls_config {
     char *certificate_file, *key_file;
-    char *certificate, *key; /* PEM texts, read at load; NULL when not configured.  The key is wiped where not needed */
+    char *certificate, *key; /* PEM texts, read at load; NULL when not configured.  The key is wiped
+                                where not needed */
 };
 
 struct backend_tls_config {
@@ -105,8 +106,8 @@ struct admin_config {
 };
 
 struct node_config {
-    char *name; /* NULL: this is no backend node */
-    struct endpoint lmtp_store, imap_store, pop3_store;
+    char *name;                                         /* NULL: this is no backend node */
+    struct endpoint lmtp_store, imap_store, pop3_store; /* an empty host: not configured */
     struct string_list frontends; /* addresses or CIDR networks that may connect */
 };
 
@@ -122,7 +123,7 @@ struct smtp_config {
     unsigned recipients_max, errors_max, hops_max;
 };
 
-struct timeout_config { /* seconds */
+struct timeout_config {    /* seconds */
     unsigned login_s;      /* until credentials */
     unsigned idle_s;       /* relay without a byte */
     unsigned command_s;    /* SMTP: between commands */
@@ -166,13 +167,17 @@ typedef void config_complaint(void *context, const char *file, int line, const c
 
 /*
  * Reads and validates `file`.  NULL when anything is wrong, after every error
- * was reported ("option: what was expected").  With `read_secrets` the files named
- * by *_password_file, certificate and key are read too (they must exist).
+ * was reported ("section.option: what is wrong; what is expected").  With `read_secrets` the
+ * files named by *_password_file, certificate and key that `program` uses are read too (they must
+ * exist); one that everybody can read is a warning in the log.  Not reentrant.
  */
 struct config *config_load(const char *file, enum config_program program, bool read_secrets,
                            config_complaint *complain, void *context);
 
-/* Wipes the secrets and frees all. */
+/* A config_complaint that prints "FILE:LINE: text"; `stream` is a FILE *. */
+void config_print_complaint(void *stream, const char *file, int line, const char *text);
+
+/* Wipes the secrets and frees all; NULL is allowed. */
 void config_free(struct config *config);
 
 /* Secrets that a kind of process keeps; all others are wiped. */

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What no single row can say: what belongs together, and what each program needs. */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/memory.h"
+#include "common/service/board.h"
+#include "common/service/config_loader.h"
+
+static const struct endpoint *store_for(const struct node_config *node, enum protocol protocol)
+{
+    switch (protocol) {
+    case PROTOCOL_LMTP:
+        return &node->lmtp_store;
+    case PROTOCOL_IMAP:
+        return &node->imap_store;
+    case PROTOCOL_POP3:
+        return &node->pop3_store;
+    default:
+        return NULL;
+    }
+}
+
+static void check_store(struct config_loader *loader, size_t index)
+{
+    const struct listener_config *listener = &loader->config->listeners[index];
+    const struct endpoint *store = store_for(&loader->config->node, listener->protocol);
+    int line = config_loader_line(loader, "listen", index, "protocol");
+
+    if (!store)
+        config_loader_complain(loader, line,
+                               "listen \"%s\".protocol: smtp is for frontends; expected lmtp, "
+                               "imap or pop3",
+                               listener->name);
+    else if (!*store->host)
+        config_loader_complain(loader, line,
+                               "listen \"%s\".protocol: node.%s_store is missing; expected where "
+                               "the mail store takes %s",
+                               listener->name, protocol_name(listener->protocol),
+                               protocol_name(listener->protocol));
+}
+
+static bool is_same_endpoint(const struct endpoint *a, const struct endpoint *b)
+{
+    return a->port == b->port && a->is_unix == b->is_unix && strcmp(a->host, b->host) == 0;
+}
+
+/* Two sockets with SO_REUSEPORT on one address would both bind and share its connections. */
+static void check_address_is_free(struct config_loader *loader, size_t index)
+{
+    const struct listener_config *listeners = loader->config->listeners;
+
+    for (size_t i = 0; i < index; i++)
+        if (is_same_endpoint(&listeners[i].endpoint, &listeners[index].endpoint))
+            config_loader_complain(loader, config_loader_line(loader, "listen", index, "address"),
+                                   "listen \"%s\".address: listen \"%s\" has it too; expected "
+                                   "another",
+                                   listeners[index].name, listeners[i].name);
+}
+
+static void check_listener(struct config_loader *loader, size_t index)
+{
+    const struct config *config = loader->config;
+    const struct listener_config *listener = &config->listeners[index];
+
+    if (listener->tls != TLS_MODE_OFF && !config->tls.certificate_file)
+        config_loader_complain(loader, config_loader_line(loader, "listen", index, "tls"),
+                               "listen \"%s\".tls: there is no tls.certificate; expected one, or "
+                               "tls = off",
+                               listener->name);
+    if (listener->tls == TLS_MODE_IMPLICIT && listener->protocol == PROTOCOL_LMTP)
+        config_loader_complain(loader, config_loader_line(loader, "listen", index, "tls"),
+                               "listen \"%s\".tls: lmtp has no implicit TLS; expected off or "
+                               "starttls",
+                               listener->name);
+    check_address_is_free(loader, index);
+    if (loader->program == CONFIG_BACKEND)
+        check_store(loader, index);
+}
+
+static void check_listeners(struct config_loader *loader)
+{
+    if (loader->config->listener_count == 0)
+        config_loader_complain(loader, 0, "listen: is missing; expected one section at least");
+    for (size_t i = 0; i < loader->config->listener_count; i++)
+        check_listener(loader, i);
+}
+
+static void check_backends(struct config_loader *loader)
+{
+    size_t count = loader->config->cluster.backend_count;
+
+    if (count == 0 && loader->program == CONFIG_FRONTEND)
+        config_loader_complain(loader, config_loader_line(loader, "cluster", 0, NULL),
+                               "cluster.backend: is missing; expected one section at least");
+    if (count > BOARD_BACKENDS)
+        config_loader_complain(
+            loader, config_loader_line(loader, "cluster.backend", count - 1, NULL),
+            "cluster.backend: there are %zu; expected %d at most", count, BOARD_BACKENDS);
+}
+
+/* `option` is set, but `other`, without which it means nothing, is not. */
+static void complain_alone(struct config_loader *loader, const char *section, const char *option,
+                           const char *other)
+{
+    config_loader_complain(loader, config_loader_line(loader, section, 0, option),
+                           "%s.%s: %s.%s is missing; expected both or none", section, option,
+                           section, other);
+}
+
+static void check_pair(struct config_loader *loader, const char *section, const char *first,
+                       bool has_first, const char *second, bool has_second)
+{
+    if (has_first && !has_second)
+        complain_alone(loader, section, first, second);
+    if (has_second && !has_first)
+        complain_alone(loader, section, second, first);
+}
+
+static void check_pairs(struct config_loader *loader)
+{
+    const struct config *config = loader->config;
+
+    check_pair(loader, "tls", "certificate", config->tls.certificate_file, "key",
+               config->tls.key_file);
+    check_pair(loader, "directory", "bind_dn", config->directory.bind_dn, "bind_password_file",
+               config->directory.bind_password.file);
+    check_pair(loader, "admin", "bind_dn", config->admin.bind_dn, "bind_password_file",
+               config->admin.bind_password.file);
+    check_pair(loader, "relay_host", "user", config->relay_host.user, "password_file",
+               config->relay_host.password.file);
+    if (config->queue.retry_min_s > config->queue.retry_max_s)
+        config_loader_complain(loader, config_loader_line(loader, "queue", 0, "retry_min_s"),
+                               "queue.retry_min_s: %u is more than queue.retry_max_s; expected %u "
+                               "at most",
+                               config->queue.retry_min_s, config->queue.retry_max_s);
+}
+
+/* Defaults that are another option's value. */
+static void fill_derived(struct config *config)
+{
+    for (size_t i = 0; i < config->cluster.backend_count; i++) {
+        struct backend_config *backend = &config->cluster.backends[i];
+
+        if (!backend->tls_name)
+            backend->tls_name = memory_copy_string(backend->address);
+    }
+}
+
+void config_loader_check(struct config_loader *loader)
+{
+    check_backends(loader);
+    check_pairs(loader);
+    if (loader->program != CONFIG_ADMIN)
+        check_listeners(loader);
+    fill_derived(loader->config);
+}

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The rows only; what they mean is in config_value.c.  They are the manual page, too. */
+#include "common/service/config_table.h"
+
+#include <string.h>
+
+#include "common/base/memory.h"
+#include "common/service/config.h"
+
+enum { TEXT_MAX = 1024, DAY_S = 86400 };
+
+#define FRONTEND CONFIG_BIT(CONFIG_FRONTEND)
+#define BACKEND CONFIG_BIT(CONFIG_BACKEND)
+#define DAEMONS (FRONTEND | BACKEND)
+
+static const char *const protocol_words[] = { "smtp", "lmtp", "imap", "pop3", NULL };
+static const char *const tls_words[] = { "off", "starttls", "implicit", NULL };
+static const char *const level_words[] = { "debug", "info", "warning", "error", NULL };
+
+/* Rows by type: TEXT(struct, member, option, default, programs, help). */
+#define ROW(type, record, member, option, fallback, min, max, words, required, help)               \
+    {                                                                                              \
+        option, CONFIG_TYPE_##type, offsetof(struct record, member), fallback, min, max, words,    \
+            required, help                                                                         \
+    }
+#define TEXT(record, member, fallback, required, help)                                             \
+    ROW(TEXT, record, member, #member, fallback, 1, TEXT_MAX, NULL, required, help)
+#define PATH(record, member, option, fallback, max, help)                                          \
+    ROW(PATH, record, member, option, fallback, 1, max, NULL, 0, help)
+#define SECRET(record, member, option, help)                                                       \
+    ROW(SECRET, record, member, option, NULL, 1, TEXT_MAX, NULL, 0, help)
+#define NUMBER(record, member, fallback, min, max, help)                                           \
+    ROW(NUMBER, record, member, #member, fallback, min, max, NULL, 0, help)
+#define BOOLEAN(record, member, fallback, help)                                                    \
+    ROW(BOOLEAN, record, member, #member, fallback, 0, 1, NULL, 0, help)
+#define PORT(record, member, fallback, help)                                                       \
+    ROW(PORT, record, member, #member, fallback, 1, 65535, NULL, 0, help)
+#define WORD(record, member, fallback, words, required, help)                                      \
+    ROW(WORD, record, member, #member, fallback, 0, 0, words, required, help)
+#define LIST(type, record, member, fallback, required, help)                                       \
+    ROW(type, record, member, #member, fallback, 1, TEXT_MAX, NULL, required, help)
+
+static const struct config_option top_options[] = {
+    NUMBER(config, workers, "0", 0, 64, "Worker processes; 0 is one for each processor."),
+    ROW(TEXT, config, user, "user", "mailstead", 0, 32, NULL, 0,
+        "The account that all processes but the supervisor run as; without root it is not used."),
+    PATH(config, state_directory, "state_directory", "/var/lib/mailstead", TEXT_MAX,
+         "Where the mirror of the directory is kept."),
+    PATH(config, run_directory, "run_directory", "/run/mailstead", 80,
+         "Where the sockets and the pid file are."),
+    ROW(WORD_TEXT, config, log_level, "log_level", "info", 0, 0, level_words, 0,
+        "The least important lines that are logged."),
+};
+
+static const struct config_option cluster_options[] = {
+    ROW(DOMAIN, cluster_config, hostname, "hostname", NULL, 1, 253, NULL, DAEMONS,
+        "This machine's public name, for greetings and Received lines."),
+    LIST(DOMAIN_LIST, cluster_config, domains, NULL, DAEMONS,
+         "The mail domains of the cluster, as A-labels."),
+};
+
+static const struct config_option backend_options[] = {
+    ROW(TEXT, backend_config, address, "address", NULL, 1, 253, NULL, ~0U,
+        "The IP address or host name of this backend."),
+    PORT(backend_config, lmtp_port, "24", "Where it takes LMTP."),
+    PORT(backend_config, imap_port, "143", "Where it takes IMAP."),
+    PORT(backend_config, pop3_port, "110", "Where it takes POP3."),
+    ROW(TEXT, backend_config, tls_name, "tls_name", NULL, 1, 253, NULL, 0,
+        "The name that its certificate must have; without it, its address."),
+};
+
+static const struct config_option frontend_options[] = {
+    ROW(TEXT, frontend_config, address, "address", NULL, 1, 253, NULL, ~0U,
+        "The IP address or host name of this frontend."),
+};
+
+static const struct config_option directory_options[] = {
+    LIST(URI_LIST, directory_config, uri, NULL, DAEMONS,
+         "The LDAP servers to follow; the first that answers is used."),
+    ROW(URI, directory_config, confirm_uri, "confirm_uri", NULL, 1, TEXT_MAX, NULL, 0,
+        "The server that is asked before an address is called unknown; without it, the followed "
+        "one."),
+    TEXT(directory_config, base, NULL, DAEMONS, "The base under which the accounts are."),
+    TEXT(directory_config, bind_dn, NULL, 0, "The identity for reading; without it, anonymous."),
+    SECRET(directory_config, bind_password, "bind_password_file",
+           "The file with the password of bind_dn."),
+    BOOLEAN(directory_config, starttls, "false", "STARTTLS on ldap:// connections."),
+    PATH(directory_config, ca, "ca", NULL, TEXT_MAX,
+         "The PEM file of the authorities of LDAP servers; without it, the system's."),
+    TEXT(directory_config, filter, "(objectClass=mailsteadAccount)", 0,
+         "The LDAP filter that accounts match."),
+    LIST(TEXT_LIST, directory_config, address_attributes, "mail", 0,
+         "The attributes that hold an account's mail addresses."),
+    LIST(TEXT_LIST, directory_config, login_attributes, "uid, mail", 0,
+         "The attributes that hold the names that an account logs in with."),
+    TEXT(directory_config, host_attribute, "hostServer", 0,
+         "The attribute that names the backend that owns the account."),
+    TEXT(directory_config, old_host_attribute, "oldHostServer", 0,
+         "The attribute that names the backend whose storage a moved account is on."),
+    TEXT(directory_config, store_name_attribute, "mail", 0,
+         "The attribute whose first value is the account's name at its backend."),
+    TEXT(directory_config, relay_filter, NULL, 0,
+         "The LDAP filter of entries without a backend whose mail goes to the relay host."),
+    ROW(TEXT, directory_config, recipient_delimiter, "recipient_delimiter", "+", 0, 1, NULL, 0,
+        "The character between an address and its detail; empty: there are no details."),
+    NUMBER(directory_config, confirm_rate, "50", 1, 100000,
+           "Live searches a second for addresses that the mirror does not have."),
+};
+
+static const struct config_option tls_options[] = {
+    PATH(tls_config, certificate_file, "certificate", NULL, TEXT_MAX,
+         "The PEM file with the certificate and its chain, shown to clients."),
+    PATH(tls_config, key_file, "key", NULL, TEXT_MAX, "The PEM file with the private key."),
+};
+
+static const struct config_option backend_tls_options[] = {
+    WORD(backend_tls_config, transport, "starttls", tls_words, 0,
+         "How connections to backends are protected."),
+    BOOLEAN(backend_tls_config, verify, "true", "Whether a backend's certificate must be valid."),
+    PATH(backend_tls_config, ca, "ca", NULL, TEXT_MAX,
+         "The PEM file of the authorities of backends; without it, the system's."),
+};
+
+static const struct config_option relay_host_options[] = {
+    ROW(TEXT, relay_host_config, address, "address", NULL, 1, 253, NULL, 0,
+        "The mail server that takes mail for the world; without it, there is none."),
+    PORT(relay_host_config, port, "587", "Its port."),
+    WORD(relay_host_config, tls, "starttls", tls_words, 0, "How the connection is protected."),
+    PATH(relay_host_config, ca, "ca", NULL, TEXT_MAX,
+         "The PEM file of its authorities; without it, the system's."),
+    TEXT(relay_host_config, user, NULL, 0, "The name to log in with; without it, no login."),
+    SECRET(relay_host_config, password, "password_file", "The file with the password of user."),
+};
+
+static const struct config_option admin_options[] = {
+    ROW(URI, admin_config, write_uri, "write_uri", NULL, 1, TEXT_MAX, NULL, 0,
+        "The LDAP server that mailstead reassign writes to."),
+    TEXT(admin_config, bind_dn, NULL, 0, "The identity for writing."),
+    SECRET(admin_config, bind_password, "bind_password_file",
+           "The file with the password of bind_dn; read by the mailstead command alone."),
+    BOOLEAN(admin_config, starttls, "false", "STARTTLS on an ldap:// connection."),
+    PATH(admin_config, ca, "ca", NULL, TEXT_MAX,
+         "The PEM file of the server's authorities; without it, the system's."),
+};
+
+static const struct config_option node_options[] = {
+    ROW(TEXT, node_config, name, "name", NULL, 1, 127, NULL, BACKEND,
+        "This backend's name: the hostServer value of the accounts that it serves."),
+    ROW(ENDPOINT, node_config, lmtp_store, "lmtp_store", NULL, 0, 0, NULL, 0,
+        "Where the node's own mail store takes LMTP."),
+    ROW(ENDPOINT, node_config, imap_store, "imap_store", NULL, 0, 0, NULL, 0,
+        "Where the node's own mail store takes IMAP."),
+    ROW(ENDPOINT, node_config, pop3_store, "pop3_store", NULL, 0, 0, NULL, 0,
+        "Where the node's own mail store takes POP3."),
+    LIST(NETWORK_LIST, node_config, frontends, "127.0.0.0/8, ::1", 0,
+         "The addresses and CIDR networks of the frontends: nobody else may connect."),
+};
+
+static const struct config_option listen_options[] = {
+    WORD(listener_config, protocol, NULL, protocol_words, ~0U, "What is spoken there."),
+    ROW(LISTEN_ADDRESS, listener_config, endpoint, "address", NULL, 0, 0, NULL, ~0U,
+        "The IP address and port to listen on; * is every address."),
+    WORD(listener_config, tls, "starttls", tls_words, 0,
+         "Whether TLS is not offered, offered, or spoken from the first byte."),
+    ROW(DOMAIN, listener_config, default_domain, "default_domain", NULL, 1, 253, NULL, 0,
+        "The domain of login names that have none; without it, they stay as they are."),
+    BOOLEAN(listener_config, plaintext_allowed, "false",
+            "Whether passwords are taken outside TLS."),
+};
+
+static const struct config_option queue_options[] = {
+    PATH(queue_config, directory, "directory", "/var/spool/mailstead", TEXT_MAX,
+         "Where mail waits."),
+    NUMBER(queue_config, retry_min_s, "60", 1, DAY_S, "Seconds before the first retry."),
+    NUMBER(queue_config, retry_max_s, "3600", 1, DAY_S, "Seconds between retries at most."),
+    NUMBER(queue_config, expiry_s, "432000", 60, 60 * DAY_S,
+           "Seconds after which mail that could not be delivered goes back."),
+    NUMBER(queue_config, inline_max_bytes, "32768", 0, 65536,
+           "A larger message is a file of its own beside the database."),
+};
+
+static const struct config_option smtp_options[] = {
+    ROW(SIZE, smtp_config, message_size_max, "message_size_max", "52428800", 1024,
+        UINT64_C(1) << 31, NULL, 0, "The largest message that is taken, in bytes."),
+    NUMBER(smtp_config, recipients_max, "100", 1, 200, "Recipients of one message."),
+    NUMBER(smtp_config, errors_max, "10", 1, 1000, "Bad commands before the session is ended."),
+    NUMBER(smtp_config, hops_max, "50", 10, 1000, "Received lines that a message may have."),
+};
+
+static const struct config_option timeout_options[] = {
+    NUMBER(timeout_config, login_s, "60", 1, 600, "Seconds that a client may take to log in."),
+    NUMBER(timeout_config, idle_s, "2100", 1, DAY_S,
+           "Seconds that a logged-in session may be silent (RFC 3501 wants 1800 at least)."),
+    NUMBER(timeout_config, command_s, "300", 1, 3600,
+           "Seconds that an SMTP client may take between commands."),
+    NUMBER(timeout_config, connect_s, "10", 1, 300,
+           "Seconds that a backend may take to accept a connection and greet."),
+    NUMBER(timeout_config, backend_s, "60", 1, 3600,
+           "Seconds that a backend may take to answer a command."),
+    NUMBER(timeout_config, data_end_s, "600", 1, 3600,
+           "Seconds that a backend may take to answer the end of a message."),
+    NUMBER(timeout_config, login_hold_s, "20", 0, 300,
+           "Seconds that a login waits for a backend that is down."),
+    NUMBER(timeout_config, drain_s, "900", 0, 7 * DAY_S,
+           "Seconds that sessions from before a reload may go on."),
+};
+
+static const struct config_option health_options[] = {
+    NUMBER(health_config, probe_interval_ms, "3000", 50, 600000,
+           "Milliseconds between probes of a backend."),
+    NUMBER(health_config, failures, "3", 1, 100,
+           "Failures in a row after which a backend counts as down."),
+    NUMBER(health_config, successes, "2", 1, 100,
+           "Good probes in a row after which it counts as up again."),
+};
+
+#define SINGLE(path, parent, offset, options, help)                                                \
+    {                                                                                              \
+        path, parent, offset, false, 0, 0, options, ARRAY_LENGTH(options), help                    \
+    }
+#define TITLED(path, parent, array, count, record, options, help)                                  \
+    {                                                                                              \
+        path, parent, offsetof(struct config, array), true, offsetof(struct config, count),        \
+            sizeof(struct record), options, ARRAY_LENGTH(options), help                            \
+    }
+
+const struct config_section config_sections[] = {
+    SINGLE("", NULL, 0, top_options, "Options outside all sections."),
+    SINGLE("cluster", "", offsetof(struct config, cluster), cluster_options,
+           "What all machines of the cluster agree on."),
+    TITLED("cluster.backend", "cluster", cluster.backends, cluster.backend_count, backend_config,
+           backend_options, "One backend; its title is the hostServer value of its accounts."),
+    TITLED("cluster.frontend", "cluster", cluster.frontends, cluster.frontend_count,
+           frontend_config, frontend_options,
+           "One frontend; only the mailstead command uses this."),
+    SINGLE("directory", "", offsetof(struct config, directory), directory_options,
+           "The LDAP directory that routes."),
+    SINGLE("tls", "", offsetof(struct config, tls), tls_options, "TLS towards clients."),
+    SINGLE("backend_tls", "", offsetof(struct config, backend_tls), backend_tls_options,
+           "TLS towards backends."),
+    SINGLE("relay_host", "", offsetof(struct config, relay_host), relay_host_options,
+           "The mail server for everything that is not the cluster's."),
+    SINGLE("admin", "", offsetof(struct config, admin), admin_options,
+           "What mailstead reassign and restore need."),
+    SINGLE("node", "", offsetof(struct config, node), node_options,
+           "This machine as a backend; for mailstead-backend alone."),
+    TITLED("listen", "", listeners, listener_count, listener_config, listen_options,
+           "One listening address; its title is only for people."),
+    SINGLE("queue", "", offsetof(struct config, queue), queue_options,
+           "The durable queue of a frontend."),
+    SINGLE("smtp", "", offsetof(struct config, smtp), smtp_options, "Bounds of SMTP and LMTP."),
+    SINGLE("timeouts", "", offsetof(struct config, timeout), timeout_options, "Deadlines."),
+    SINGLE("health", "", offsetof(struct config, health), health_options,
+           "When a backend counts as down."),
+};
+const size_t config_section_count = ARRAY_LENGTH(config_sections);
+
+const char *config_section_name(const struct config_section *section)
+{
+    const char *dot = strrchr(section->path, '.');
+
+    return dot ? dot + 1 : section->path;
+}
+
+const struct config_option *config_section_find(const struct config_section *section,
+                                                const char *name)
+{
+    for (size_t i = 0; i < section->option_count; i++)
+        if (strcmp(section->options[i].name, name) == 0)
+            return &section->options[i];
+    return NULL;
+}

@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/unit.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "common/service/config.h"
+#include "common/service/config_text.h"
+
+static char folder[64];
+static char complaints[8192];
+
+static void path_in_folder(const char *name, char path[128])
+{
+    snprintf(path, 128, "%s/%s", folder, name);
+}
+
+static void write_file(const char *name, const char *content, size_t length, mode_t mode)
+{
+    char path[128];
+    int fd;
+
+    path_in_folder(name, path);
+    unlink(path);
+    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(fchmod(fd, mode), 0);
+    assert_int_equal(write(fd, content, length), (ssize_t)length);
+    close(fd);
+}
+
+static void gather(void *context, const char *file, int line, const char *text)
+{
+    size_t used = strlen(complaints);
+
+    (void)context;
+    assert_non_null(strstr(file, folder));
+    snprintf(complaints + used, sizeof(complaints) - used, "%d: %s\n", line, text);
+}
+
+static struct config *load_as(const char *text, enum config_program program, bool read_secrets)
+{
+    char path[128];
+
+    complaints[0] = '\0';
+    write_file("test.conf", text, strlen(text), 0600);
+    path_in_folder("test.conf", path);
+    return config_load(path, program, read_secrets, gather, NULL);
+}
+
+static struct config *load(const char *text)
+{
+    return load_as(text, CONFIG_FRONTEND, false);
+}
+
+/* Asserts that `text` is refused with exactly these complaints. */
+static void assert_refused_as(const char *text, enum config_program program, const char *expected)
+{
+    assert_null(load_as(text, program, false));
+    assert_string_equal(complaints, expected);
+}
+
+static void assert_refused(const char *text, const char *expected)
+{
+    assert_refused_as(text, CONFIG_FRONTEND, expected);
+}
+
+#define CLUSTER                                                                                    \
+    "cluster { hostname = \"mx1.example.org\" domains = { \"Example.org\", \"example.net\" } "     \
+    "backend \"sv1\" { address = \"10.0.1.11\" } }\n"
+#define DIRECTORY "directory { uri = { \"ldap://10.0.0.5\" } base = \"dc=example\" }\n"
+#define LISTEN "listen \"imap\" { protocol = \"imap\" address = \"*:143\" tls = off }\n"
+#define GOOD CLUSTER DIRECTORY LISTEN
+
+static void test_minimal_configuration_has_the_defaults(void **unused)
+{
+    struct config *config = load(GOOD);
+
+    (void)unused;
+    assert_string_equal(complaints, "");
+    assert_non_null(config);
+    assert_string_equal(config->cluster.domains.items[0], "example.org");
+    assert_int_equal(config->cluster.domains.count, 2);
+    assert_int_equal(config->cluster.backends[0].lmtp_port, 24);
+    assert_string_equal(config->cluster.backends[0].tls_name, "10.0.1.11");
+    assert_int_equal(config->directory.login_attributes.count, 2);
+    assert_string_equal(config->directory.login_attributes.items[1], "mail");
+    assert_string_equal(config->directory.filter, "(objectClass=mailsteadAccount)");
+    assert_null(config->directory.confirm_uri);
+    assert_int_equal(config->listeners[0].protocol, PROTOCOL_IMAP);
+    assert_int_equal(config->listeners[0].tls, TLS_MODE_OFF);
+    assert_false(config->listeners[0].plaintext_allowed);
+    assert_int_equal(config->backend_tls.transport, TLS_MODE_STARTTLS);
+    assert_true(config->backend_tls.verify);
+    assert_string_equal(config->user, "mailstead");
+    assert_string_equal(config->queue.directory, "/var/spool/mailstead");
+    assert_int_equal(config->smtp.message_size_max, 52428800);
+    assert_int_equal(config->timeout.drain_s, 900);
+    assert_int_equal(config->workers, 0);
+    config_free(config);
+}
+
+static void test_everything_can_be_set(void **unused)
+{
+    struct config *config = load(
+        "# comment with \" and {\n/* and\n * another } */\n"
+        "cluster { hostname = \"MX1.example.org\"  // and a third '\n domains = { example.org }\n"
+        "  backend \"sv1\" { address = \"10.0.1.11\" }\n"
+        "  backend \"sv2\" { address = \"b.example.org\" lmtp_port = 2424 imap_port = 1143"
+        "    pop3_port = 1110 tls_name = \"b.example.org\" }\n"
+        "  frontend \"fe1\" { address = \"10.0.2.21\" } }\n"
+        "directory { uri = { \"ldap://10.0.0.5\", \"ldapi://%2frun%2fx\" } base = \"dc=x\"\n"
+        "  starttls = true login_attributes = { \"uid\" } recipient_delimiter = \"\"\n"
+        "  relay_filter = \"(objectClass=group)\" confirm_rate = 7 }\n"
+        "backend_tls { transport = \"implicit\" verify = no ca = \"/ca.pem\" }\n"
+        "relay_host { address = \"relay.example.org\" port = 25 tls = off }\n"
+        "listen \"a\" { protocol = pop3 address = \"127.0.0.1:110\" tls = off "
+        "  plaintext_allowed = yes default_domain = \"Example.org\" }\n"
+        "listen \"b\" { protocol = smtp address = \"[::1]:25\" tls = off }\n"
+        "queue { directory = \"/q\" retry_min_s = 1 retry_max_s = 2 }\n"
+        "smtp { message_size_max = 1048576 }\ntimeouts { drain_s = 0 login_hold_s = 0 }\n"
+        "health { probe_interval_ms = 100 }\n"
+        "workers = 3 user = \"\" log_level = debug\n");
+
+    (void)unused;
+    assert_string_equal(complaints, "");
+    assert_non_null(config);
+    assert_string_equal(config->cluster.hostname, "mx1.example.org");
+    assert_int_equal(config->cluster.backend_count, 2);
+    assert_ptr_equal(config_find_backend(config, "sv2"), &config->cluster.backends[1]);
+    assert_null(config_find_backend(config, "sv3"));
+    assert_int_equal(config->cluster.backends[1].imap_port, 1143);
+    assert_int_equal(config->cluster.backends[0].imap_port, 143);
+    assert_string_equal(config->cluster.frontends[0].name, "fe1");
+    assert_true(config_has_domain(config, "example.org"));
+    assert_false(config_has_domain(config, "example.com"));
+    assert_true(config->directory.starttls);
+    assert_int_equal(config->directory.login_attributes.count, 1);
+    assert_string_equal(config->directory.recipient_delimiter, "");
+    assert_int_equal(config->backend_tls.transport, TLS_MODE_IMPLICIT);
+    assert_false(config->backend_tls.verify);
+    assert_int_equal(config->relay_host.port, 25);
+    assert_int_equal(config->listeners[0].endpoint.port, 110);
+    assert_string_equal(config->listeners[0].default_domain, "example.org");
+    assert_true(config->listeners[0].plaintext_allowed);
+    assert_string_equal(config->listeners[1].endpoint.host, "::1");
+    assert_int_equal(config->timeout.drain_s, 0);
+    assert_string_equal(config->user, "");
+    assert_string_equal(config->log_level, "debug");
+    config_free(config);
+}
+
+static void test_every_wrong_value_is_reported_with_its_line(void **unused)
+{
+    (void)unused;
+    assert_refused(
+        "workers = 65\n"
+        "log_level = \"loud\"\n"
+        "run_directory = \"run\"\n"
+        "cluster {\n hostname = \"mx 1\"\n domains = { \"ok.org\",\n \"m\303\274nchen.de\" }\n"
+        " backend \"sv1\" { address = \"10.0.1.11\"\n  imap_port = 0 } }\n"
+        "directory { uri = \"http://x\" base = \"dc=x\"\n starttls = perhaps }\n"
+        "listen \"a\" {\n protocol = \"imaps\"\n address = \"localhost:993\" tls = on }\n"
+        "node { frontends = { \"10.0.0.0/33\" }\n lmtp_store = \"nowhere\" }\n"
+        "smtp { message_size_max = \"many\" }\n"
+        "queue { retry_min_s = -1 }\n",
+        "1: workers: \"65\" is wrong; expected a number from 0 to 64\n"
+        "3: run_directory: \"run\" is wrong; expected an absolute path of 80 bytes at most\n"
+        "2: log_level: \"loud\" is wrong; expected debug, info, warning or error\n"
+        "5: cluster.hostname: \"mx 1\" is wrong; expected a domain name (A-labels)\n"
+        "7: cluster.domains: \"m\303\274nchen.de\" is wrong; expected a domain name (A-labels)\n"
+        "9: cluster.backend \"sv1\".imap_port: \"0\" is wrong; expected a number from 1 to 65535\n"
+        "10: directory.uri: \"http://x\" is wrong; expected a URI that begins with ldap://, "
+        "ldaps:// or ldapi://\n"
+        "11: directory.starttls: \"perhaps\" is wrong; expected true or false\n"
+        "16: node.lmtp_store: \"nowhere\" is wrong; expected \"HOST:PORT\", \"[IPV6]:PORT\" or "
+        "\"unix:PATH\"\n"
+        "15: node.frontends: \"10.0.0.0/33\" is wrong; expected an IP address, or a network as "
+        "ADDRESS/PREFIX\n"
+        "13: listen \"a\".protocol: \"imaps\" is wrong; expected smtp, lmtp, imap or pop3\n"
+        "14: listen \"a\".address: \"localhost:993\" is wrong; expected \"IP:PORT\", "
+        "\"[IPV6]:PORT\" or \"*:PORT\"\n"
+        "14: listen \"a\".tls: \"on\" is wrong; expected off, starttls or implicit\n"
+        "18: queue.retry_min_s: \"-1\" is wrong; expected a number from 1 to 86400\n"
+        "17: smtp.message_size_max: \"many\" is wrong; expected a number from 1024 to "
+        "2147483648\n");
+}
+
+static void test_what_is_missing_is_named_for_each_program(void **unused)
+{
+    (void)unused;
+    assert_refused("", "0: cluster.hostname: is missing; expected a domain name (A-labels)\n"
+                       "0: cluster.domains: is missing; expected a domain name (A-labels)\n"
+                       "0: directory.uri: is missing; expected a URI that begins with ldap://, "
+                       "ldaps:// or ldapi://\n"
+                       "0: directory.base: is missing; expected text of 1 to 1024 bytes\n");
+    assert_refused_as(CLUSTER DIRECTORY LISTEN, CONFIG_BACKEND,
+                      "0: node.name: is missing; expected text of 1 to 127 bytes\n");
+    assert_refused("cluster { hostname = a.org domains = { a.org } }\n" DIRECTORY,
+                   "1: cluster.backend: is missing; expected one section at least\n"
+                   "0: listen: is missing; expected one section at least\n");
+    assert_refused(
+        "cluster { hostname = a.org domains = { a.org }\n backend \"x\" { } }\n" DIRECTORY
+        "listen \"a\" { }",
+        "2: cluster.backend \"x\".address: is missing; expected text of 1 to 253 bytes\n"
+        "4: listen \"a\".protocol: is missing; expected smtp, lmtp, imap or pop3\n"
+        "4: listen \"a\".address: is missing; expected \"IP:PORT\", \"[IPV6]:PORT\" or "
+        "\"*:PORT\"\n");
+    config_free(load_as("", CONFIG_ADMIN, true));
+    assert_string_equal(complaints, "");
+}
+
+static void test_wrong_syntax_is_reported_where_it_began(void **unused)
+{
+    (void)unused;
+    assert_refused(GOOD "node {\n colour = blue }\n",
+                   "5: node.colour: no such option; expected one of name, lmtp_store, imap_store, "
+                   "pop3_store, frontends\n");
+    assert_refused("cluster {\n hostname = a.org\n", "1: this brace is never closed; expected }\n");
+    assert_refused("\nuser = \"mail\nworkers = 3\n",
+                   "2: this string is never closed; expected a second quotation mark\n");
+    assert_refused("workers = 3 /* x\n\n", "1: this comment is never closed; expected */\n");
+    assert_refused("workers 3\n", "1: missing equal sign after option 'workers'\n");
+    assert_refused("/* a */ /* b\n */ workers = 99\nuser 3\n",
+                   "3: missing equal sign after option 'user'\n");
+    assert_refused("workers = 3 }\n", "1: unexpected closing brace\n");
+    assert_refused("cluster { backend { } }\n",
+                   "1: cluster: missing title for section 'backend'\n");
+    assert_refused("cluster {\n backend \"a\" { address = x }\n backend \"a\" { address = y } }\n",
+                   "3: cluster: found duplicate title 'a'\n");
+    assert_refused("listen \"\" { }\n" GOOD,
+                   "1: listen: the name \"\" is wrong; expected text of 1 to 127 bytes\n"
+                   "1: listen \"\".protocol: is missing; expected smtp, lmtp, imap or pop3\n"
+                   "1: listen \"\".address: is missing; expected \"IP:PORT\", \"[IPV6]:PORT\" or "
+                   "\"*:PORT\"\n");
+}
+
+static void test_what_does_not_go_together_is_refused(void **unused)
+{
+    (void)unused;
+    assert_refused(CLUSTER DIRECTORY
+                   "listen \"a\" { protocol = imap address = \"*:993\" tls = implicit }\n"
+                   "listen \"b\" { protocol = pop3 address = \"*:993\"\n tls = off }\n",
+                   "3: listen \"a\".tls: there is no tls.certificate; expected one, or tls = off\n"
+                   "4: listen \"b\".address: listen \"a\" has it too; expected another\n");
+    assert_refused(
+        GOOD "tls {\n certificate = \"/c\" }\n"
+             "queue { retry_min_s = 60\n retry_max_s = 30 }\n"
+             "relay_host { user = \"u\" }\n",
+        "5: tls.certificate: tls.key is missing; expected both or none\n"
+        "8: relay_host.user: relay_host.password_file is missing; expected both or "
+        "none\n"
+        "6: queue.retry_min_s: 60 is more than queue.retry_max_s; expected 30 at most\n");
+}
+
+static void test_backend_needs_a_store_for_each_listener(void **unused)
+{
+    (void)unused;
+    assert_refused_as(CLUSTER DIRECTORY LISTEN
+                      "node { name = sv1 lmtp_store = \"unix:/run/lmtp\" }\n"
+                      "listen \"lmtp\" { protocol = lmtp address = \"*:24\" tls = off }\n"
+                      "listen \"mx\" { protocol = smtp address = \"*:25\" tls = off }\n",
+                      CONFIG_BACKEND,
+                      "3: listen \"imap\".protocol: node.imap_store is missing; expected where the "
+                      "mail store takes imap\n"
+                      "6: listen \"mx\".protocol: smtp is for frontends; expected lmtp, imap or "
+                      "pop3\n");
+}
+
+static void test_files_that_cannot_be_read_are_refused(void **unused)
+{
+    char text[1024];
+
+    (void)unused;
+    assert_null(config_load(folder, CONFIG_FRONTEND, false, gather, NULL));
+    complaints[0] = '\0';
+    snprintf(text, sizeof(text), "%s/absent.conf", folder);
+    assert_null(config_load(text, CONFIG_FRONTEND, false, gather, NULL));
+    assert_string_equal(complaints, "0: cannot be opened: No such file or directory\n");
+
+    complaints[0] = '\0';
+    write_file("nul.conf", "a\0b", 3, 0600);
+    snprintf(text, sizeof(text), "%s/nul.conf", folder);
+    assert_null(config_load(text, CONFIG_FRONTEND, false, gather, NULL));
+    assert_string_equal(complaints, "1: a NUL byte; expected text\n");
+}
+
+static struct config *load_secret(const char *content, size_t length)
+{
+    char text[2048];
+
+    write_file("secret", content, length, 0600);
+    snprintf(text, sizeof(text),
+             GOOD "directory { bind_dn = \"cn=x\"\n"
+                  " bind_password_file = \"%s/secret\" }\n",
+             folder);
+    return load_as(text, CONFIG_FRONTEND, true);
+}
+
+static void assert_secret_refused(const char *content, size_t length, const char *fault)
+{
+    char expected[512];
+
+    assert_null(load_secret(content, length));
+    snprintf(expected, sizeof(expected), "5: directory.bind_password_file: %s/secret %s\n", folder,
+             fault);
+    assert_string_equal(complaints, expected);
+}
+
+static void test_a_secret_is_one_line_without_its_end(void **unused)
+{
+    char longest[CONFIG_SECRET_SIZE];
+    struct config *config = load_secret("geheim \n", 8);
+
+    (void)unused;
+    assert_non_null(config);
+    assert_string_equal(config->directory.bind_password.value, "geheim ");
+    config_wipe_secrets(config, CONFIG_SECRET_DIRECTORY);
+    assert_string_equal(config->directory.bind_password.value, "geheim ");
+    config_wipe_secrets(config, ~0U & ~(unsigned)CONFIG_SECRET_DIRECTORY);
+    for (size_t i = 0; i < CONFIG_SECRET_SIZE; i++)
+        assert_int_equal(config->directory.bind_password.value[i], 0);
+    config_free(config);
+
+    memset(longest, 'x', sizeof(longest));
+    config = load_secret(longest, 255);
+    assert_non_null(config);
+    config_free(config);
+    assert_secret_refused(longest, 256, "is no password; expected one line of at most 255 bytes");
+    assert_secret_refused("a\nb\n", 4, "is no password; expected one line of at most 255 bytes");
+    assert_secret_refused("a\0b", 3, "is no password; expected one line of at most 255 bytes");
+    assert_secret_refused("\n", 1, "is empty; expected a password");
+}
+
+static void test_a_secret_that_is_not_there_is_an_error_only_for_who_reads_it(void **unused)
+{
+    const char *text =
+        GOOD "admin { bind_dn = \"cn=a\"\n bind_password_file = \"/nonexistent/s\" }\n";
+    struct config *config = load_as(text, CONFIG_FRONTEND, true);
+
+    (void)unused;
+    assert_non_null(config);
+    config_free(config);
+    assert_null(load_as(text, CONFIG_ADMIN, true));
+    assert_string_equal(complaints, "5: admin.bind_password_file: /nonexistent/s cannot be opened: "
+                                    "No such file or directory\n");
+    config = load_as(text, CONFIG_ADMIN, false);
+    assert_non_null(config);
+    config_free(config);
+}
+
+static void test_pem_files_are_read_and_the_key_wiped(void **unused)
+{
+    char text[2048];
+    struct config *config;
+
+    (void)unused;
+    write_file("c.pem", "-----BEGIN CERTIFICATE-----\n", 28, 0644);
+    write_file("k.pem", "-----BEGIN PRIVATE KEY-----\n", 28, 0600);
+    snprintf(text, sizeof(text), GOOD "tls { certificate = \"%s/c.pem\"\n key = \"%s/k.pem\" }\n",
+             folder, folder);
+    config = load_as(text, CONFIG_BACKEND, false);
+    assert_null(config);
+    config = load_as(text, CONFIG_FRONTEND, true);
+    assert_non_null(config);
+    assert_string_equal(config->tls.key, "-----BEGIN PRIVATE KEY-----\n");
+    config_wipe_secrets(config, CONFIG_SECRET_DIRECTORY);
+    assert_null(config->tls.key);
+    assert_non_null(config->tls.certificate);
+    config_free(config);
+
+    write_file("k.pem", "hello\n", 6, 0600);
+    assert_null(load_as(text, CONFIG_FRONTEND, true));
+    assert_non_null(strstr(complaints, "5: tls.key: "));
+    assert_non_null(strstr(complaints, "k.pem is no PEM file; expected -----BEGIN\n"));
+}
+
+static void test_a_secret_that_all_can_read_is_a_warning(void **unused)
+{
+    char text[2048], line[512];
+    int log[2];
+    ssize_t length;
+    struct config *config;
+
+    (void)unused;
+    write_file("open", "x\n", 2, 0644);
+    snprintf(text, sizeof(text), GOOD "relay_host { user = u password_file = \"%s/open\" }",
+             folder);
+    assert_int_equal(pipe(log), 0);
+    log_set_descriptor(log[1]);
+    config = load_as(text, CONFIG_FRONTEND, true);
+    log_set_descriptor(STDERR_FILENO);
+    assert_non_null(config);
+    config_free(config);
+    length = read(log[0], line, sizeof(line) - 1);
+    assert_true(length > 0);
+    line[length] = '\0';
+    assert_non_null(strstr(line, " warning event=secret_is_world_readable section=relay_host "
+                                 "option=password_file file="));
+    close(log[0]);
+    close(log[1]);
+}
+
+/* Whatever is cut off a good file, loading ends with a complaint or a configuration, never
+ * otherwise. */
+static void test_a_truncated_file_is_never_taken_silently_as_whole(void **unused)
+{
+    char text[] = GOOD;
+
+    (void)unused;
+    for (size_t length = strlen(text); length-- > 0;) {
+        struct config *config;
+
+        text[length] = '\0';
+        config = load(text);
+        assert_true((config != NULL) == (complaints[0] == '\0'));
+        assert_true(config == NULL || length >= strlen(GOOD) - 1);
+        config_free(config);
+    }
+}
+
+static int make_folder(void **unused)
+{
+    (void)unused;
+    strcpy(folder, "/tmp/mailstead-config-XXXXXX");
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **unused)
+{
+    static const char *const names[] = {
+        "test.conf", "nul.conf", "secret", "c.pem", "k.pem", "open"
+    };
+    char path[128];
+
+    (void)unused;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        path_in_folder(names[i], path);
+        unlink(path);
+    }
+    return rmdir(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_minimal_configuration_has_the_defaults),
+        cmocka_unit_test(test_everything_can_be_set),
+        cmocka_unit_test(test_every_wrong_value_is_reported_with_its_line),
+        cmocka_unit_test(test_what_is_missing_is_named_for_each_program),
+        cmocka_unit_test(test_wrong_syntax_is_reported_where_it_began),
+        cmocka_unit_test(test_what_does_not_go_together_is_refused),
+        cmocka_unit_test(test_backend_needs_a_store_for_each_listener),
+        cmocka_unit_test(test_files_that_cannot_be_read_are_refused),
+        cmocka_unit_test(test_a_secret_is_one_line_without_its_end),
+        cmocka_unit_test(test_a_secret_that_is_not_there_is_an_error_only_for_who_reads_it),
+        cmocka_unit_test(test_pem_files_are_read_and_the_key_wiped),
+        cmocka_unit_test(test_a_secret_that_all_can_read_is_a_warning),
+        cmocka_unit_test(test_a_truncated_file_is_never_taken_silently_as_whole),
+    };
+
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
