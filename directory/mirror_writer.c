@@ -1,0 +1,672 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The writer of the mirror.  It owns the only writing connection.  Between two commits
+ * the first error makes all further changes void; the commit then rolls back, sets a
+ * damaged file aside, opens again and says false.
+ *
+ * What a refresh has seen is a bit a row in memory, so that a refresh that changes nothing writes
+ * nothing.
+ */
+#include "directory/mirror_writer.h"
+
+#include <sqlite3.h>
+#include <stdlib.h>
+
+#include "common/base/log.h"
+#include "common/base/memory.h"
+#include "common/base/wire.h"
+#include "directory/mirror.h"
+#include "directory/mirror_file.h"
+#include "directory/row_set.h"
+
+enum {
+    MIRROR_COOKIE_MAX = 16384,
+    MIRROR_CHANGES_MAX = 1000, /* told one by one after a commit */
+    MIRROR_CHANGE_SIZE = 2 * (ROUTE_ADDRESS_SIZE + 8)
+};
+
+enum writer_statement {
+    WRITER_FIND,
+    WRITER_FIND_BY_ID,
+    WRITER_INSERT,
+    WRITER_UPDATE,
+    WRITER_DELETE,
+    WRITER_LOOKUP_INSERT,
+    WRITER_LOOKUP_DELETE,
+    WRITER_HOST_FIND,
+    WRITER_HOST_INSERT,
+    WRITER_META_READ,
+    WRITER_META_WRITE,
+    WRITER_LIST,
+    WRITER_STATEMENTS
+};
+
+static const char *const writer_sql[WRITER_STATEMENTS] = {
+    [WRITER_FIND] = "SELECT e.id, e.uuid, e.names, e.host, e.old_host, e.flags"
+                    " FROM lookup l CROSS JOIN entry e ON e.id = l.entry WHERE l.hash = ?1",
+    [WRITER_FIND_BY_ID] = "SELECT id, uuid, names, host, old_host, flags FROM entry WHERE id = ?1",
+    [WRITER_INSERT] =
+        "INSERT INTO entry(uuid, names, host, old_host, flags) VALUES(?2, ?3, ?4, ?5, ?6)",
+    [WRITER_UPDATE] = "UPDATE entry SET uuid = ?2, names = ?3, host = ?4, old_host = ?5,"
+                      " flags = ?6 WHERE id = ?1",
+    [WRITER_DELETE] = "DELETE FROM entry WHERE id = ?1",
+    [WRITER_LOOKUP_INSERT] = "INSERT OR IGNORE INTO lookup(hash, entry) VALUES(?1, ?2)",
+    [WRITER_LOOKUP_DELETE] = "DELETE FROM lookup WHERE hash = ?1 AND entry = ?2",
+    [WRITER_HOST_FIND] = "SELECT id FROM host WHERE name = ?1",
+    [WRITER_HOST_INSERT] = "INSERT INTO host(name) VALUES(?1)",
+    [WRITER_META_READ] = "SELECT value FROM meta WHERE name = ?1",
+    [WRITER_META_WRITE] = "INSERT OR REPLACE INTO meta(name, value) VALUES(?1, ?2)",
+    [WRITER_LIST] = "SELECT id FROM entry",
+};
+
+struct mirror_writer {
+    char path[MIRROR_PATH_SIZE];
+    char *source;
+    const struct mirror_writer_events *events;
+    void *context;
+    sqlite3 *database; /* NULL: could not be opened again */
+    sqlite3_stmt *statements[WRITER_STATEMENTS];
+    int error; /* the first sqlite result that failed since the last commit */
+    bool is_in_transaction;
+    bool has_changed; /* content, so that the revision goes on */
+    uint64_t revision, entries;
+    bool is_filled;
+    struct bytes cookie;
+    struct bytes changes; /* account and host of each change to be told, wire-encoded */
+    size_t change_count;
+    struct row_set seen; /* since the refresh began */
+};
+
+/* One row of `entry`; the spans are valid until its statement is reset. */
+struct writer_row {
+    sqlite3_stmt *statement;
+    int64_t id;
+    struct span uuid, names;
+    int64_t host, old_host; /* 0: none */
+    int flags;
+};
+
+/* --- results and statements --------------------------------------------------- */
+
+/* Remembers the first failure; true when `result` is none. */
+static bool writer_check(struct mirror_writer *writer, int result)
+{
+    if (result == SQLITE_OK || result == SQLITE_ROW || result == SQLITE_DONE)
+        return true;
+    if (writer->error == SQLITE_OK) {
+        writer->error = result;
+        LOG_EVENT(LOG_LEVEL_ERROR, NULL, "mirror_failed",
+                  LOG_TEXT("error", sqlite3_errmsg(writer->database)));
+    }
+    return false;
+}
+
+static void writer_execute(struct mirror_writer *writer, const char *sql)
+{
+    if (writer->error == SQLITE_OK)
+        writer_check(writer, sqlite3_exec(writer->database, sql, NULL, NULL, NULL));
+}
+
+/* Runs a statement that gives no rows. */
+static void writer_run(struct mirror_writer *writer, enum writer_statement which)
+{
+    sqlite3_stmt *statement = writer->statements[which];
+
+    if (writer->error == SQLITE_OK)
+        writer_check(writer, sqlite3_step(statement));
+    sqlite3_reset(statement);
+}
+
+static void writer_run_pair(struct mirror_writer *writer, enum writer_statement which,
+                            int64_t first, int64_t second)
+{
+    sqlite3_bind_int64(writer->statements[which], 1, first);
+    sqlite3_bind_int64(writer->statements[which], 2, second);
+    writer_run(writer, which);
+}
+
+/* False, and nothing may be changed, after an error. */
+static bool writer_begin(struct mirror_writer *writer)
+{
+    if (!writer->database)
+        writer->error = SQLITE_CANTOPEN;
+    if (writer->error == SQLITE_OK && !writer->is_in_transaction) {
+        writer_execute(writer, "BEGIN IMMEDIATE");
+        writer->is_in_transaction = writer->error == SQLITE_OK;
+    }
+    return writer->error == SQLITE_OK;
+}
+
+/* --- meta ------------------------------------------------------------------------ */
+
+static uint64_t writer_read_number(struct mirror_writer *writer, const char *name)
+{
+    sqlite3_stmt *statement = writer->statements[WRITER_META_READ];
+    uint64_t number = 0;
+
+    sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC);
+    if (writer_check(writer, sqlite3_step(statement)))
+        number = (uint64_t)sqlite3_column_int64(statement, 0);
+    sqlite3_reset(statement);
+    return number;
+}
+
+/* Reads the bytes called `name` into `target`; none when there are none or too many. */
+static void writer_read_bytes(struct mirror_writer *writer, const char *name, struct bytes *target)
+{
+    sqlite3_stmt *statement = writer->statements[WRITER_META_READ];
+
+    bytes_release(target);
+    sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC);
+    if (writer_check(writer, sqlite3_step(statement))) {
+        const char *value = sqlite3_column_blob(statement, 0);
+        size_t length = (size_t)sqlite3_column_bytes(statement, 0);
+
+        if (!bytes_append(target, span_of(value, length)))
+            bytes_release(target);
+    }
+    sqlite3_reset(statement);
+}
+
+static void writer_write_number(struct mirror_writer *writer, const char *name, uint64_t number)
+{
+    sqlite3_bind_text(writer->statements[WRITER_META_WRITE], 1, name, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(writer->statements[WRITER_META_WRITE], 2, (int64_t)number);
+    writer_run(writer, WRITER_META_WRITE);
+}
+
+static void writer_write_bytes(struct mirror_writer *writer, const char *name, struct span value)
+{
+    sqlite3_bind_text(writer->statements[WRITER_META_WRITE], 1, name, -1, SQLITE_STATIC);
+    sqlite3_bind_blob(writer->statements[WRITER_META_WRITE], 2, value.data ? value.data : "",
+                      (int)value.length, SQLITE_STATIC);
+    writer_run(writer, WRITER_META_WRITE);
+}
+
+/* --- opening and closing ---------------------------------------------------------- */
+
+static void writer_shut(struct mirror_writer *writer)
+{
+    for (size_t i = 0; i < WRITER_STATEMENTS; i++) {
+        sqlite3_finalize(writer->statements[i]);
+        writer->statements[i] = NULL;
+    }
+    sqlite3_close(writer->database);
+    writer->database = NULL;
+    writer->is_in_transaction = false;
+}
+
+/* Forgets the cookie of a file whose content is a copy of something else. */
+static void writer_check_source(struct mirror_writer *writer)
+{
+    struct bytes source = bytes_empty(MIRROR_COOKIE_MAX);
+
+    writer_read_bytes(writer, "source", &source);
+    if (!span_equals(bytes_span(&source), span_from_string(writer->source)) &&
+        writer_begin(writer)) {
+        bytes_release(&writer->cookie);
+        writer_write_bytes(writer, "cookie", SPAN_EMPTY);
+        writer_write_bytes(writer, "source", span_from_string(writer->source));
+        writer_execute(writer, "COMMIT");
+        writer->is_in_transaction = false;
+    }
+    bytes_release(&source);
+}
+
+static void writer_load(struct mirror_writer *writer)
+{
+    for (size_t i = 0; i < WRITER_STATEMENTS && writer->error == SQLITE_OK; i++)
+        writer_check(writer,
+                     sqlite3_prepare_v3(writer->database, writer_sql[i], -1,
+                                        SQLITE_PREPARE_PERSISTENT, &writer->statements[i], NULL));
+    if (writer->error != SQLITE_OK)
+        return;
+    writer->revision = writer_read_number(writer, "revision");
+    writer->entries = writer_read_number(writer, "entries");
+    writer->is_filled = writer_read_number(writer, "filled") != 0;
+    writer_read_bytes(writer, "cookie", &writer->cookie);
+    writer_check_source(writer);
+}
+
+static bool writer_try_open(struct mirror_writer *writer)
+{
+    writer->error = SQLITE_OK;
+    writer->has_changed = false;
+    writer->entries = 0;
+    writer->is_filled = false;
+    writer->database = mirror_file_open(writer->path);
+    if (writer->database)
+        writer_load(writer);
+    return writer->database && writer->error == SQLITE_OK;
+}
+
+/* Opens the file; one that turns out to be damaged only now is set aside. */
+static bool writer_open_file(struct mirror_writer *writer)
+{
+    uint64_t revision = writer->revision;
+    bool is_open = writer_try_open(writer);
+
+    if (!is_open && writer->database && mirror_file_is_damage(writer->error)) {
+        writer_shut(writer);
+        mirror_file_set_aside(writer->path, sqlite3_errstr(writer->error));
+        is_open = writer_try_open(writer);
+    }
+    if (!is_open)
+        writer_shut(writer);
+    if (writer->revision < revision)
+        writer->revision = revision; /* a new file does not go back in time */
+    return is_open;
+}
+
+struct mirror_writer *mirror_writer_open(const char *state_directory, const char *source,
+                                         const struct mirror_writer_events *events, void *context)
+{
+    struct mirror_writer *writer = memory_new(sizeof(*writer));
+
+    mirror_path(state_directory, writer->path, sizeof(writer->path));
+    writer->source = memory_copy_string(source);
+    writer->events = events;
+    writer->context = context;
+    writer->cookie = bytes_empty(MIRROR_COOKIE_MAX);
+    writer->changes = bytes_empty((size_t)MIRROR_CHANGES_MAX * MIRROR_CHANGE_SIZE);
+    if (writer_open_file(writer))
+        return writer;
+    mirror_writer_close(writer);
+    return NULL;
+}
+
+void mirror_writer_close(struct mirror_writer *writer)
+{
+    writer_shut(writer);
+    bytes_release(&writer->cookie);
+    bytes_release(&writer->changes);
+    free(writer->source);
+    row_set_fini(&writer->seen);
+    free(writer);
+}
+
+/* --- rows ------------------------------------------------------------------------ */
+
+static struct span writer_column(sqlite3_stmt *statement, int column)
+{
+    const char *bytes = sqlite3_column_blob(statement, column);
+
+    return span_of(bytes, (size_t)sqlite3_column_bytes(statement, column));
+}
+
+static void writer_take_row(sqlite3_stmt *statement, struct writer_row *row)
+{
+    *row = (struct writer_row){
+        .statement = statement,
+        .id = sqlite3_column_int64(statement, 0),
+        .uuid = writer_column(statement, 1),
+        .names = writer_column(statement, 2),
+        .host = sqlite3_column_int64(statement, 3),
+        .old_host = sqlite3_column_int64(statement, 4),
+        .flags = sqlite3_column_int(statement, 5),
+    };
+}
+
+/* The row with this UUID; when true, the caller resets row->statement. */
+static bool writer_find(struct mirror_writer *writer, const unsigned char *uuid,
+                        struct writer_row *row)
+{
+    sqlite3_stmt *statement = writer->statements[WRITER_FIND];
+    struct span key = span_of((const char *)uuid, MIRROR_UUID_SIZE);
+    int result;
+
+    sqlite3_bind_int64(statement, 1, mirror_hash(key));
+    while ((result = sqlite3_step(statement)) == SQLITE_ROW) {
+        writer_take_row(statement, row);
+        if (span_equals(row->uuid, key))
+            return true;
+    }
+    writer_check(writer, result);
+    sqlite3_reset(statement);
+    return false;
+}
+
+static bool writer_find_by_id(struct mirror_writer *writer, int64_t id, struct writer_row *row)
+{
+    sqlite3_stmt *statement = writer->statements[WRITER_FIND_BY_ID];
+    int result;
+
+    sqlite3_bind_int64(statement, 1, id);
+    result = sqlite3_step(statement);
+    if (result == SQLITE_ROW) {
+        writer_take_row(statement, row);
+        return true;
+    }
+    writer_check(writer, result);
+    sqlite3_reset(statement);
+    return false;
+}
+
+/* Inserts or deletes the lookups of all names that are keys. */
+static void writer_change_lookups(struct mirror_writer *writer, enum writer_statement which,
+                                  struct span names, int64_t id)
+{
+    struct mirror_unpacker name = mirror_unpacker_over(names);
+
+    while (mirror_unpacker_next(&name))
+        if (name.kinds)
+            writer_run_pair(writer, which, mirror_hash(span_of(name.name, name.length)), id);
+}
+
+/* The row id of a host's name, made if it is new; 0 for the empty name. */
+static int64_t writer_intern_host(struct mirror_writer *writer, struct span name)
+{
+    sqlite3_stmt *statement = writer->statements[WRITER_HOST_FIND];
+    int64_t id = 0;
+
+    if (name.length == 0)
+        return 0;
+    sqlite3_bind_text(statement, 1, name.data, (int)name.length, SQLITE_STATIC);
+    if (writer_check(writer, sqlite3_step(statement)))
+        id = sqlite3_column_int64(statement, 0);
+    sqlite3_reset(statement);
+    if (id != 0)
+        return id;
+    statement = writer->statements[WRITER_HOST_INSERT];
+    sqlite3_bind_text(statement, 1, name.data, (int)name.length, SQLITE_STATIC);
+    writer_run(writer, WRITER_HOST_INSERT);
+    return sqlite3_last_insert_rowid(writer->database);
+}
+
+static void writer_bind_host(sqlite3_stmt *statement, int column, int64_t host)
+{
+    if (host)
+        sqlite3_bind_int64(statement, column, host);
+    else
+        sqlite3_bind_null(statement, column);
+}
+
+/* Writes a row by WRITER_INSERT or WRITER_UPDATE. */
+static void writer_write_row(struct mirror_writer *writer, enum writer_statement which,
+                             const struct writer_row *row)
+{
+    sqlite3_stmt *statement = writer->statements[which];
+
+    if (which == WRITER_UPDATE)
+        sqlite3_bind_int64(statement, 1, row->id);
+    sqlite3_bind_blob(statement, 2, row->uuid.data, (int)row->uuid.length, SQLITE_STATIC);
+    sqlite3_bind_blob(statement, 3, row->names.data, (int)row->names.length, SQLITE_STATIC);
+    writer_bind_host(statement, 4, row->host);
+    writer_bind_host(statement, 5, row->old_host);
+    sqlite3_bind_int(statement, 6, row->flags);
+    writer_run(writer, which);
+    writer->has_changed = true;
+}
+
+/* --- changes to be told ------------------------------------------------------------ */
+
+/* Remembers that `account`'s owner is now `host` (empty: it is gone). */
+static void writer_note_change(struct mirror_writer *writer, struct span account, struct span host)
+{
+    char memory[MIRROR_CHANGE_SIZE];
+    struct buffer change = buffer_over(memory, sizeof(memory));
+
+    if (writer->change_count++ >= MIRROR_CHANGES_MAX)
+        return;
+    wire_put_span(&change, account);
+    wire_put_span(&change, host);
+    if (!bytes_append(&writer->changes, buffer_span(&change)))
+        abort(); /* the limit is that of the count */
+}
+
+static void writer_forget_changes(struct mirror_writer *writer)
+{
+    bytes_release(&writer->changes);
+    writer->change_count = 0;
+}
+
+static void writer_tell_each(struct mirror_writer *writer)
+{
+    struct wire_reader reader = wire_reader_over(bytes_span(&writer->changes));
+
+    while (reader.rest.length > 0) {
+        struct span account = wire_get_span(&reader);
+        struct span host = wire_get_span(&reader);
+
+        writer->events->changed(writer->context, writer->revision, account, host);
+    }
+}
+
+static void writer_tell_changes(struct mirror_writer *writer)
+{
+    if (writer->change_count > MIRROR_CHANGES_MAX)
+        writer->events->changed_many(writer->context, writer->revision);
+    else
+        writer_tell_each(writer);
+    writer_forget_changes(writer);
+}
+
+/* --- changing ------------------------------------------------------------------------ */
+
+static void writer_insert(struct mirror_writer *writer, struct writer_row *row)
+{
+    writer_write_row(writer, WRITER_INSERT, row);
+    if (writer->error != SQLITE_OK)
+        return;
+    row->id = sqlite3_last_insert_rowid(writer->database);
+    writer_run_pair(writer, WRITER_LOOKUP_INSERT, mirror_hash(row->uuid), row->id);
+    writer_change_lookups(writer, WRITER_LOOKUP_INSERT, row->names, row->id);
+    row_set_add(&writer->seen, row->id);
+    writer->entries++;
+}
+
+static void writer_note_update(struct mirror_writer *writer, const struct writer_row *old,
+                               const struct writer_row *row, const struct mirror_account *account)
+{
+    struct mirror_unpacker old_name = mirror_unpacker_over(old->names);
+    struct span name = account->keys[0].value;
+
+    if (mirror_unpacker_next(&old_name) &&
+        !span_equals(span_of(old_name.name, old_name.length), name))
+        writer_note_change(writer, span_of(old_name.name, old_name.length), SPAN_EMPTY);
+    else if (row->host != 0 && row->host != old->host)
+        writer_note_change(writer, name, account->host);
+}
+
+static void writer_update(struct mirror_writer *writer, const struct writer_row *old,
+                          struct writer_row *row, const struct mirror_account *account)
+{
+    bool has_names = span_equals(old->names, row->names);
+
+    row->id = old->id;
+    row_set_add(&writer->seen, row->id);
+    if (has_names && row->host == old->host && row->old_host == old->old_host &&
+        row->flags == old->flags)
+        return;
+    writer_note_update(writer, old, row, account);
+    if (!has_names)
+        writer_change_lookups(writer, WRITER_LOOKUP_DELETE, old->names, row->id);
+    writer_write_row(writer, WRITER_UPDATE, row);
+    if (!has_names)
+        writer_change_lookups(writer, WRITER_LOOKUP_INSERT, row->names, row->id);
+    /* A key may have the UUID's hash. */
+    writer_run_pair(writer, WRITER_LOOKUP_INSERT, mirror_hash(row->uuid), row->id);
+}
+
+void mirror_writer_put(struct mirror_writer *writer, const struct mirror_account *account)
+{
+    struct mirror_packer packer;
+    struct writer_row old, row;
+
+    if (!writer_begin(writer))
+        return;
+    mirror_packer_init(&packer);
+    for (size_t i = 0; i < account->key_count; i++)
+        mirror_packer_add(&packer, account->keys[i].value, account->keys[i].kinds);
+    row = (struct writer_row){
+        .uuid = span_of((const char *)account->uuid, MIRROR_UUID_SIZE),
+        .names = bytes_span(&packer.packed),
+        .host = writer_intern_host(writer, account->host),
+        .old_host = writer_intern_host(writer, account->old_host),
+        .flags = (account->has_several_hosts ? MIRROR_FLAG_SEVERAL_HOSTS : 0) |
+                 (account->is_relayed ? MIRROR_FLAG_RELAYED : 0),
+    };
+    if (writer_find(writer, account->uuid, &old)) {
+        writer_update(writer, &old, &row, account);
+        sqlite3_reset(old.statement);
+    } else if (writer->error == SQLITE_OK) {
+        writer_insert(writer, &row);
+    }
+    mirror_packer_fini(&packer);
+}
+
+/* Removes the row, whose statement is reset. */
+static void writer_remove_row(struct mirror_writer *writer, const struct writer_row *row)
+{
+    struct mirror_unpacker name = mirror_unpacker_over(row->names);
+
+    if (mirror_unpacker_next(&name))
+        writer_note_change(writer, span_of(name.name, name.length), SPAN_EMPTY);
+    writer_change_lookups(writer, WRITER_LOOKUP_DELETE, row->names, row->id);
+    writer_run_pair(writer, WRITER_LOOKUP_DELETE, mirror_hash(row->uuid), row->id);
+    sqlite3_bind_int64(writer->statements[WRITER_DELETE], 1, row->id);
+    writer_run(writer, WRITER_DELETE);
+    sqlite3_reset(row->statement);
+    row_set_remove(&writer->seen, row->id);
+    writer->entries--;
+    writer->has_changed = true;
+}
+
+void mirror_writer_delete(struct mirror_writer *writer, const unsigned char uuid[MIRROR_UUID_SIZE])
+{
+    struct writer_row row;
+
+    if (writer_begin(writer) && writer_find(writer, uuid, &row))
+        writer_remove_row(writer, &row);
+}
+
+/* --- refresh ------------------------------------------------------------------------- */
+
+void mirror_writer_begin_refresh(struct mirror_writer *writer)
+{
+    row_set_clear(&writer->seen);
+}
+
+bool mirror_writer_see(struct mirror_writer *writer, const unsigned char uuid[MIRROR_UUID_SIZE])
+{
+    struct writer_row row;
+
+    if (!writer_begin(writer) || !writer_find(writer, uuid, &row))
+        return false;
+    sqlite3_reset(row.statement);
+    row_set_add(&writer->seen, row.id);
+    return true;
+}
+
+uint64_t mirror_writer_unseen(const struct mirror_writer *writer)
+{
+    return writer->entries - writer->seen.count;
+}
+
+void mirror_writer_sweep(struct mirror_writer *writer)
+{
+    sqlite3_stmt *list = writer->statements[WRITER_LIST];
+    struct writer_row row;
+    int result = SQLITE_DONE;
+
+    if (!writer_begin(writer) || mirror_writer_unseen(writer) == 0)
+        return;
+    /* Removing the row on which a walk stands does not disturb the walk. */
+    while (writer->error == SQLITE_OK && (result = sqlite3_step(list)) == SQLITE_ROW) {
+        int64_t id = sqlite3_column_int64(list, 0);
+
+        if (!row_set_has(&writer->seen, id) && writer_find_by_id(writer, id, &row))
+            writer_remove_row(writer, &row);
+    }
+    writer_check(writer, result);
+    sqlite3_reset(list);
+}
+
+void mirror_writer_end_refresh(struct mirror_writer *writer)
+{
+    if (writer->is_filled || !writer_begin(writer))
+        return;
+    writer->is_filled = true;
+    writer->has_changed = true;
+    writer->change_count = MIRROR_CHANGES_MAX + 1; /* readers saw nothing before: all is new */
+}
+
+/* --- commit ---------------------------------------------------------------------------- */
+
+static void writer_write_meta(struct mirror_writer *writer, const struct span *cookie)
+{
+    writer_write_number(writer, "revision", writer->revision + (writer->has_changed ? 1 : 0));
+    writer_write_number(writer, "entries", writer->entries);
+    writer_write_number(writer, "filled", writer->is_filled);
+    if (cookie)
+        writer_write_bytes(writer, "cookie", *cookie);
+}
+
+/* After a failure: the file as it was at the last commit, or an empty one. */
+static void writer_recover(struct mirror_writer *writer)
+{
+    int error = writer->error;
+
+    writer_shut(writer);
+    writer_forget_changes(writer);
+    bytes_release(&writer->cookie);
+    mirror_writer_begin_refresh(writer);
+    if (mirror_file_is_damage(error))
+        mirror_file_set_aside(writer->path, sqlite3_errstr(error));
+    (void)writer_open_file(writer); /* when it fails, the next commit tries again */
+}
+
+static void writer_keep_cookie(struct mirror_writer *writer, struct span cookie)
+{
+    bytes_release(&writer->cookie);
+    if (!bytes_append(&writer->cookie, cookie))
+        bytes_release(&writer->cookie); /* too long to resume from: a full refresh next time */
+}
+
+bool mirror_writer_commit(struct mirror_writer *writer, const struct span *cookie)
+{
+    if (cookie && span_equals(*cookie, bytes_span(&writer->cookie)))
+        cookie = NULL;
+    if (!writer->is_in_transaction && !cookie && writer->error == SQLITE_OK && writer->database)
+        return true;
+    if (writer_begin(writer)) {
+        writer_write_meta(writer, cookie);
+        writer_execute(writer, "COMMIT");
+    }
+    if (writer->error != SQLITE_OK) {
+        writer_recover(writer);
+        return false;
+    }
+    writer->is_in_transaction = false;
+    writer->revision += writer->has_changed ? 1 : 0;
+    writer->has_changed = false;
+    if (cookie)
+        writer_keep_cookie(writer, *cookie);
+    writer_tell_changes(writer);
+    return true;
+}
+
+bool mirror_writer_has_changes(const struct mirror_writer *writer)
+{
+    return writer->is_in_transaction;
+}
+
+struct span mirror_writer_cookie(const struct mirror_writer *writer)
+{
+    return bytes_span(&writer->cookie);
+}
+
+uint64_t mirror_writer_revision(const struct mirror_writer *writer)
+{
+    return writer->revision;
+}
+
+uint64_t mirror_writer_entries(const struct mirror_writer *writer)
+{
+    return writer->entries;
+}
+
+bool mirror_writer_is_filled(const struct mirror_writer *writer)
+{
+    return writer->is_filled;
+}
