@@ -3,16 +3,23 @@
  * The server side of SMTP (RFC 5321) and LMTP (RFC 2033), with PIPELINING,
  * SIZE, 8BITMIME, ENHANCEDSTATUSCODES and STARTTLS.  A machine: see machine.h.
  *
+ * A command line ends in CRLF.  One that holds a bare CR or LF or a NUL gets a 5xx for
+ * each LF in it, and nothing of it is executed.
+ *
  * Message content comes out as spans of `in`, free of dot-stuffing, with the final
- * CRLF of its last line.  Only CRLF.CRLF ends it; a bare CR or LF anywhere in
- * it ends nothing and makes the machine refuse the whole message with 5xx at its end (the
- * session is told by CONTENT_BROKEN), so that nothing of it can be smuggled to a backend.
+ * CRLF of its last line.  Only CRLF.CRLF ends it.  A bare CR or LF anywhere in it, or
+ * more bytes than size_max, refuses the whole message: CONTENT_BROKEN tells the session
+ * as soon as that is seen, before any further byte of it comes out, so that a delivery
+ * to a backend can be aborted before its end is sent.  The transaction is over for the
+ * session then; the machine drops the rest up to the message's true end and gives
+ * the 5xx there, with LMTP one for each accepted recipient.
  */
 #ifndef MAILSTEAD_PROTO_SMTP_SERVER_H
 #define MAILSTEAD_PROTO_SMTP_SERVER_H
 
 #include "common/base/state.h"
 #include "common/proto/mail.h"
+#include "common/proto/smtp_content.h"
 
 enum smtp_server_event {
     SMTP_SERVER_NEED_INPUT,
@@ -23,9 +30,9 @@ enum smtp_server_event {
     SMTP_SERVER_DATA,        /* question: go ahead (354) or refuse */
     SMTP_SERVER_CONTENT,     /* no question: `content` is valid until the next call */
     SMTP_SERVER_CONTENT_END, /* question: SMTP one answer, LMTP one for each accepted recipient */
-    SMTP_SERVER_CONTENT_BROKEN, /* no question: the message was refused by the machine; drop it */
-    SMTP_SERVER_RESET,       /* no question: the transaction, if any, is over (RSET, EHLO, STARTTLS) */
-    SMTP_SERVER_END
+    SMTP_SERVER_CONTENT_BROKEN, /* no question: the machine refuses the message; drop it now */
+    SMTP_SERVER_RESET, /* no question: the transaction that MAIL began is over (RSET, EHLO) */
+    SMTP_SERVER_END    /* with whatever transaction there was */
 };
 
 struct smtp_server_options {
@@ -33,7 +40,7 @@ struct smtp_server_options {
     const char *hostname;    /* outlives the machine */
     uint64_t size_max;       /* bytes of a message, announced and enforced */
     unsigned recipients_max; /* of one message; 452 above it */
-    unsigned errors_max;     /* 5xx to commands before 421 and the end */
+    unsigned errors_max; /* commands that the machine itself refuses with 5xx; the next gets 421 */
     bool tls_available;
     bool tls_active;
 };
@@ -41,20 +48,22 @@ struct smtp_server_options {
 struct smtp_server {
     struct state state;
     struct smtp_server_options options;
-    char helo[256];      /* what the client called itself; empty before EHLO */
-    bool is_extended;    /* EHLO or LHLO, not HELO */
-    char reverse_path[MAIL_PATH_SIZE];
+    char helo[256];   /* what the client called itself, printable; empty before EHLO */
+    bool is_extended; /* EHLO or LHLO, not HELO */
+    char reverse_path[MAIL_PATH_SIZE]; /* as smtp_path_take gives it */
     struct mail_parameters parameters;
-    char recipient[MAIL_PATH_SIZE]; /* the one in question */
+    char recipient[MAIL_PATH_SIZE]; /* the one in question, as smtp_path_take gives it */
     unsigned recipients_accepted;
     unsigned final_replies; /* LMTP: answers given since CONTENT_END */
     unsigned errors;
     uint64_t content_bytes; /* of this message so far */
     struct span content;
     /* ... the implementation's own members below */
-    unsigned line_state;
+    struct smtp_content content_reader;
     bool content_is_broken;
     bool content_is_too_big;
+    bool line_is_broken; /* the input goes on inside a command line that had a bare LF */
+    bool line_is_too_long;
 };
 
 /* Starts the machine and writes the greeting. */
@@ -64,12 +73,16 @@ void smtp_server_init(struct smtp_server *server, const struct smtp_server_optio
 enum smtp_server_event smtp_server_next(struct smtp_server *server, struct span *in,
                                         struct buffer *out);
 
-/* Answers SMTP_SERVER_STARTTLS, once the handshake is done. */
+/*
+ * Answers SMTP_SERVER_STARTTLS, once the handshake is done.  The input that was behind the
+ * command is still in `in` at the question; the session refuses it (RFC 3207 section 6).
+ */
 void smtp_server_tls_started(struct smtp_server *server);
 
 /*
- * Answers MAIL, RCPT, DATA or CONTENT_END.  The class of the code decides what
- * follows: 2xx (3xx for DATA) accepts.  Code 421 ends the session.
+ * Answers MAIL, RCPT, DATA or CONTENT_END; the answer to DATA is 354 or a refusal, no
+ * other answer is 3xx.  The class of the code decides what follows: 2xx and 354 accept.
+ * Code 421 ends the session.  `out` has room for at least SMTP_REPLY_SIZE_MAX bytes.
  */
 void smtp_server_reply(struct smtp_server *server, const struct mail_reply *reply,
                        struct buffer *out);
