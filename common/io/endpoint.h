@@ -16,7 +16,7 @@ struct endpoint {
 };
 
 /*
- * Reads "HOST:PORT", "[IPV6]:PORT", "*:PORT" or "unix:PATH".  False and
+ * Reads "HOST:PORT", "[IPV6]:PORT", "*:PORT" or "unix:PATH"; a port is 1 to 65535.  False and
  * `*endpoint` untouched when it is none of these.
  */
 bool endpoint_parse(const char *text, struct endpoint *endpoint)
@@ -27,7 +27,8 @@ void endpoint_format(const struct endpoint *endpoint, char text[ENDPOINT_TEXT_SI
 
 /*
  * The socket address of an endpoint whose host is numeric, "*" (any address) or a unix path.
- * False when it is a name that must be resolved first.
+ * "*" is the IPv6 any address, which a listener without IPV6_V6ONLY serves both families on, or
+ * the IPv4 one where the kernel has no IPv6.  False when it is a name that must be resolved first.
  */
 bool endpoint_to_sockaddr(const struct endpoint *endpoint, struct sockaddr_storage *address,
                           socklen_t *length) __attribute__((warn_unused_result));

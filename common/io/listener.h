@@ -27,14 +27,22 @@ struct listener {
     void (*stopped)(struct listener *listener);
 };
 
-/* Starts accepting from `fd`, a non-blocking listening socket. */
+/*
+ * Starts accepting from `fd`, a non-blocking listening socket; aborts when it is none.  `accepted`
+ * may call listener_stop.
+ */
 void listener_start(struct listener *listener, struct io_loop *loop, int fd,
                     listener_accepted *accepted, void *context);
 
-/* Stops; `stopped` (may be NULL) is called from the loop when the memory may be freed. */
+/*
+ * Stops, idempotent; `stopped` (may be NULL) is called from the loop when the memory may be freed.
+ */
 void listener_stop(struct listener *listener, void (*stopped)(struct listener *listener));
 
-/* A numeric address as text ("192.0.2.1", "2001:db8::1"; "unix" for a unix peer) and its port. */
+/*
+ * Writes a numeric address ("192.0.2.1", also when an IPv6 socket accepted it, "2001:db8::1",
+ * "unix" for a unix peer) to `text`; the result is its port.
+ */
 uint16_t peer_format(const struct sockaddr_storage *peer, char text[46]);
 
 #endif

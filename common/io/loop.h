@@ -12,17 +12,30 @@
 #include "common/base/buffer.h"
 #include "common/base/list.h"
 
-enum { IO_SCRATCH_SIZE = 65536, IO_OUT_SIZE = 65536 };
+enum { IO_SCRATCH_SIZE = 65536, IO_OUT_SIZE = 65536, IO_MESSAGE_SIZE = 131072 };
 
 struct io_loop {
     uv_loop_t uv;
     char *scratch; /* IO_SCRATCH_SIZE bytes, for one read */
     char *out;     /* IO_OUT_SIZE bytes, for what a machine writes in one turn */
+    char *message; /* IO_MESSAGE_SIZE bytes, for one message of a channel and nothing else */
     uv_idle_t resume_idle;
-    struct list resume; /* transports with input that makes no new readiness (TLS) */
+    struct list resume; /* of struct io_resumption */
 };
 
-/* Makes a loop; aborts when the system has no resources for one. */
+/*
+ * A call that the loop owes without any readiness of a descriptor: to a transport
+ * whose input already is inside the TLS library, for example.
+ */
+struct io_resumption {
+    struct list node;
+    void (*resume)(struct io_resumption *resumption);
+};
+
+/*
+ * Makes a loop; aborts when the system has no resources for one.  The whole process
+ * ignores SIGPIPE from then on.
+ */
 void io_loop_init(struct io_loop *loop);
 
 /* Runs until nothing is active any more or io_loop_stop. */
@@ -31,7 +44,10 @@ void io_loop_run(struct io_loop *loop);
 /* Makes io_loop_run return at the end of this turn. */
 void io_loop_stop(struct io_loop *loop);
 
-/* Closes the loop's own handles, lets the last close events run, frees. */
+/*
+ * Closes the loop's own handles, lets the last close events run, frees.  Whatever else uses the
+ * loop must be closing by now: this waits for it.
+ */
 void io_loop_fini(struct io_loop *loop);
 
 /* An empty output buffer over the loop's area; one at a time. */
@@ -39,5 +55,15 @@ struct buffer io_loop_out(struct io_loop *loop);
 
 /* Monotonic milliseconds, cached for this turn. */
 uint64_t io_loop_now_ms(struct io_loop *loop);
+
+/* A resumption that is not asked for. */
+void io_resumption_init(struct io_resumption *resumption,
+                        void (*resume)(struct io_resumption *resumption));
+
+/* Has `resumption` called once, in the next turn; asked for twice is asked for once. */
+void io_loop_resume(struct io_loop *loop, struct io_resumption *resumption);
+
+/* Takes the request back, if there is one. */
+void io_resumption_cancel(struct io_resumption *resumption);
 
 #endif

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Accepting.  It never closes the listening socket.  Without descriptors or memory it
+ * pauses, with one line in the log for each pause; the kernel's backlog holds who waits.  A
+ * connection that is gone before it is accepted is skipped.
+ */
+#include "common/io/listener.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/log.h"
+
+enum { LISTENER_ACCEPTS_PER_TURN = 16, LISTENER_PAUSE_MS = 100 };
+
+static void listener_on_poll(uv_poll_t *poll, int status, int events);
+
+static void listener_poll(struct listener *listener)
+{
+    uv_poll_start(&listener->poll, UV_READABLE, listener_on_poll);
+}
+
+static void listener_on_pause_end(uv_timer_t *timer)
+{
+    listener_poll(CONTAINER_OF(timer, struct listener, pause));
+}
+
+static void listener_pause(struct listener *listener, int error)
+{
+    LOG_EVENT(LOG_LEVEL_WARNING, NULL, "accept_paused", LOG_TEXT("error", strerror(error)),
+              LOG_INTEGER("ms", LISTENER_PAUSE_MS));
+    uv_poll_stop(&listener->poll);
+    uv_timer_start(&listener->pause, listener_on_pause_end, LISTENER_PAUSE_MS, 0);
+}
+
+/* accept(2): a pending error of the new connection shows here; it says nothing about the listener.
+ */
+static bool error_is_of_connection(int error)
+{
+    switch (error) {
+    case ECONNABORTED:
+    case EINTR:
+    case EPROTO:
+    case ENOPROTOOPT:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENONET:
+    case EOPNOTSUPP:
+    case EPERM:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Accepts one; false when there is nothing more to do in this turn. */
+static bool listener_accept(struct listener *listener)
+{
+    struct sockaddr_storage peer = { .ss_family = AF_UNSPEC };
+    socklen_t length = sizeof(peer);
+    int fd = accept4(listener->fd, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+    if (fd >= 0) {
+        listener->accepted(listener, fd, &peer);
+        return true;
+    }
+    if (error_is_of_connection(errno))
+        return true;
+    if (errno != EAGAIN)
+        listener_pause(listener, errno);
+    return false;
+}
+
+static void listener_on_poll(uv_poll_t *poll, int status, int events)
+{
+    struct listener *listener = CONTAINER_OF(poll, struct listener, poll);
+
+    (void)events;
+    if (status < 0) {
+        listener_pause(listener, EBADF);
+        return;
+    }
+    for (int i = 0; i < LISTENER_ACCEPTS_PER_TURN; i++)
+        if (uv_is_closing((uv_handle_t *)poll) || !listener_accept(listener))
+            return;
+}
+
+void listener_start(struct listener *listener, struct io_loop *loop, int fd,
+                    listener_accepted *accepted, void *context)
+{
+    *listener = (struct listener){
+        .loop = loop, .fd = fd, .accepted = accepted, .context = context, .open_handles = 2
+    };
+    if (uv_poll_init(&loop->uv, &listener->poll, fd) != 0 ||
+        uv_timer_init(&loop->uv, &listener->pause) != 0)
+        abort();
+    listener_poll(listener);
+}
+
+static void listener_on_closed(uv_handle_t *handle)
+{
+    struct listener *listener = handle->data;
+
+    if (--listener->open_handles == 0 && listener->stopped)
+        listener->stopped(listener);
+}
+
+void listener_stop(struct listener *listener, void (*stopped)(struct listener *listener))
+{
+    if (uv_is_closing((uv_handle_t *)&listener->poll))
+        return;
+    listener->stopped = stopped;
+    listener->poll.data = listener;
+    listener->pause.data = listener;
+    uv_close((uv_handle_t *)&listener->poll, listener_on_closed);
+    uv_close((uv_handle_t *)&listener->pause, listener_on_closed);
+}
+
+uint16_t peer_format(const struct sockaddr_storage *peer, char text[46])
+{
+    const struct sockaddr_in *ipv4 = (const struct sockaddr_in *)peer;
+    const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)peer;
+
+    if (peer->ss_family == AF_INET) {
+        inet_ntop(AF_INET, &ipv4->sin_addr, text, 46);
+        return ntohs(ipv4->sin_port);
+    }
+    if (peer->ss_family == AF_INET6) {
+        bool is_mapped = IN6_IS_ADDR_V4MAPPED(&ipv6->sin6_addr);
+
+        inet_ntop(is_mapped ? AF_INET : AF_INET6, ipv6->sin6_addr.s6_addr + (is_mapped ? 12 : 0),
+                  text, 46);
+        return ntohs(ipv6->sin6_port);
+    }
+    snprintf(text, 46, "unix");
+    return 0;
+}
