@@ -10,14 +10,17 @@
 #include "common/base/wire.h"
 #include "common/io/loop.h"
 
-enum { CHANNEL_MESSAGE_MAX = 131072 };
+enum { CHANNEL_MESSAGE_MAX = IO_MESSAGE_SIZE };
 
 struct channel;
 
 struct channel_events {
-    /* One whole message; `fd` is -1 or the callee's. */
+    /*
+     * One whole message, valid during the call (it is not in the loop's scratch area: reading
+     * from a transport leaves it alone); `fd` is -1 or the callee's.
+     */
     void (*message)(struct channel *channel, struct span message, int fd);
-    /* The peer is gone or broke the contract: close it. */
+    /* The peer is gone or broke the contract, once, from the loop: close it. */
     void (*ended)(struct channel *channel);
     /* Last call after channel_close; the struct may be freed. */
     void (*closed)(struct channel *channel);
@@ -30,17 +33,22 @@ struct channel {
     int fd;
     struct list outgoing; /* messages that the socket did not take yet, each with its descriptor */
     size_t outgoing_count;
+    struct io_resumption end; /* an end found while sending, told of later */
+    bool has_ended;
     bool is_closing;
 };
 
-/* Takes over `fd`, a connected non-blocking SOCK_SEQPACKET socket, and starts reading. */
+/*
+ * Takes over `fd`, a connected SOCK_SEQPACKET socket, makes it non-blocking, and starts reading.
+ */
 void channel_init(struct channel *channel, struct io_loop *loop, int fd,
                   const struct channel_events *events);
 
 /*
- * Sends one message of at most CHANNEL_MESSAGE_MAX bytes; `fd` (-1: none) is
+ * Sends one message of 1 to CHANNEL_MESSAGE_MAX bytes; `fd` (-1: none) is
  * duplicated by the kernel and stays the caller's.  What the socket does not take is
- * kept in order.  False when the peer is gone; `ended` follows.
+ * kept in order.  False when the peer is gone (or no descriptor was left for the duplicate);
+ * `ended` follows unless it already came.
  */
 bool channel_send(struct channel *channel, struct span message, int fd);
 
@@ -53,10 +61,16 @@ static inline size_t channel_waiting(const struct channel *channel)
 /* Idempotent; drops what waits. */
 void channel_close(struct channel *channel);
 
-/* Connects to the listening socket at `path`: a descriptor for channel_init, or -1 and errno. */
+/*
+ * Connects to the listening socket at `path`: a descriptor for channel_init, or -1 and errno
+ * (EAGAIN when its backlog is full).  Never waits.
+ */
 int channel_connect(const char *path) __attribute__((warn_unused_result));
 
-/* Makes a listening socket at `path` (an old one is removed), mode `mode`: its descriptor, or -1 and errno. */
+/*
+ * Makes a non-blocking listening socket at `path` (an old one is removed, another kind of file
+ * is not), mode `mode`: its descriptor, or -1 and errno.
+ */
 int channel_listen(const char *path, unsigned mode) __attribute__((warn_unused_result));
 
 #endif

@@ -11,12 +11,10 @@
 
 struct connector; /* on the heap, owned by itself until done */
 
-
-
 /*
- * The end of a connector: `fd` is a connected non-blocking socket that the
- * callee now owns, or -1 with `error` (a text for the log).  The connector is freed
- * when this call returns.
+ * The end of a connector: `fd` is a connected non-blocking, close-on-exec socket that the
+ * callee now owns, or -1 with `error` (a text for the log).  The connector is gone when this
+ * call returns; the callee must not cancel it.
  */
 typedef void connector_done(struct connector *connector, int fd, const char *error);
 

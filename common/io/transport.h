@@ -31,54 +31,97 @@ struct transport_events {
     void (*closed)(struct transport *transport);
 };
 
+enum transport_handshake { TRANSPORT_NOT_SECURED, TRANSPORT_IN_HANDSHAKE, TRANSPORT_IS_SECURED };
+
+enum transport_input {
+    TRANSPORT_INPUT_READY,    /* to be tried */
+    TRANSPORT_INPUT_DRAINED,  /* nothing there before the next readiness of the descriptor */
+    TRANSPORT_INPUT_BUFFERED, /* more is inside TLS already */
+    TRANSPORT_INPUT_ENDED,
+    TRANSPORT_INPUT_BROKEN
+};
+
+enum transport_output {
+    TRANSPORT_OUTPUT_READY,
+    TRANSPORT_OUTPUT_BLOCKED, /* a write was short: WRITABLE is owed */
+    TRANSPORT_OUTPUT_SHUT,
+    TRANSPORT_OUTPUT_BROKEN
+};
+
 struct transport {
     uv_poll_t poll;
     struct io_loop *loop;
     const struct transport_events *events;
     SSL *ssl; /* NULL while plain */
     int fd;
-    unsigned watched;        /* the readiness that the owner asked for */
-    struct bytes pending;    /* what a write could not take yet */
-    struct list resume_node; /* in loop->resume */
-    /* ... the implementation's own members below */
-    unsigned handshake;      /* none, in progress, failed */
-    unsigned tls_wants;      /* readiness that TLS itself waits for */
+    unsigned watched;     /* the readiness that the owner asked for */
+    struct bytes pending; /* what a write could not take yet */
+    /* The implementation's own: */
+    struct io_resumption news; /* READABLE that no readiness of the descriptor announces */
+    size_t plain_left;         /* how much of `pending` goes out before TLS starts */
+    unsigned armed;            /* what libuv watches: UV_READABLE, UV_WRITABLE */
+    unsigned tls_wants;        /* set of transport_tls_wants */
+    enum transport_handshake handshake;
+    enum transport_input input;
+    enum transport_output output;
+    bool is_end_told; /* a read gave END or ERROR */
+    bool is_shutdown_wanted;
     bool is_closing;
-    int error;               /* errno-style, 0 when none */
-    char error_text[128];    /* for the log; empty when none */
+    int error;            /* errno-style, 0 when none */
+    char error_text[128]; /* for the log; empty when none */
 };
 
 /* Results of transport_read and transport_write below 0. */
 enum { TRANSPORT_AGAIN = -1, TRANSPORT_END = -2, TRANSPORT_ERROR = -3 };
 
 /*
- * Takes over `fd`, a connected non-blocking stream socket.  Nothing is watched
+ * Takes over `fd`, a connected stream socket, and makes it non-blocking.  Nothing is watched
  * yet.  TCP_NODELAY is set on a TCP socket.
  */
 void transport_init(struct transport *transport, struct io_loop *loop, int fd,
                     const struct transport_events *events);
 
-/* Asks for `readiness` (READABLE, or 0 to pause).  WRITABLE comes by itself after a short write. */
+/*
+ * Asks for `readiness` (READABLE, or 0 to pause).  WRITABLE comes by itself after a short write.
+ * Pausing and going on cost no system call while nothing arrives.  A paused transport hears of the
+ * peer only what a write that is held back finds out; that comes as READABLE, once, all the same.
+ */
 void transport_watch(struct transport *transport, unsigned readiness);
 
 /*
- * Starts TLS as server with `context`; SECURED follows.  False when there is
- * input that the caller has not consumed: it must check its own leftover too (RFC 3207 section 5).
+ * Starts TLS as server with `context`; SECURED follows, also while reading is paused.  What is
+ * held back is sent in plain text first, what is sent from now on goes inside TLS.  False when
+ * TLS already runs, the connection is broken, or the library has no memory.
+ *
+ * Bytes that came with the STARTTLS command in one read are the caller's to refuse (RFC 3207
+ * section 5: it must have no leftover).  Bytes that are still in the socket are not looked at
+ * here: they are taken as TLS records, so that plain text among them fails the handshake and
+ * never reaches the caller.
  */
 bool transport_start_tls_server(struct transport *transport, SSL_CTX *context)
     __attribute__((warn_unused_result));
 
 /*
- * Starts TLS as client.  `verify_name` is the DNS name (or textual IP address)
- * that the certificate must have, also sent as SNI when it is a name; NULL: as `context` says.
+ * Starts TLS as client, otherwise as above.  `verify_name` is the DNS name (or textual IP
+ * address) that the certificate must have when `context` verifies, also sent as SNI when it is
+ * a name; NULL: any name.
  */
 bool transport_start_tls_client(struct transport *transport, SSL_CTX *context,
                                 const char *verify_name) __attribute__((warn_unused_result));
 
-/* Reads up to `size` (> 0) bytes: their count, or AGAIN, END (orderly), ERROR. */
+/*
+ * Reads up to `size` (> 0) bytes: their count, or AGAIN, END (orderly), ERROR.  After a read that
+ * was not filled it says AGAIN, without asking the kernel, until the descriptor is ready again.
+ * Inside TLS a connection that ends without close_notify ends in order too: what is inside
+ * (SMTP, IMAP, POP3) says by itself whether it is whole.
+ */
 ssize_t transport_read(struct transport *transport, char *target, size_t size);
 
-/* Tries to write: the count taken (0 when none now; WRITABLE follows), or ERROR. */
+/*
+ * Tries to write: the count taken, or ERROR.  When it is less than all of `bytes` (0 also during a
+ * handshake or while something is held back), WRITABLE follows.  Inside TLS a record that is
+ * already sealed counts as taken and is held back.
+ */
 ssize_t transport_try_write(struct transport *transport, struct span bytes);
 
 /*
@@ -95,12 +138,16 @@ static inline bool transport_has_pending(const struct transport *transport)
     return transport->pending.length > 0;
 }
 
-/* Sends the end of our direction (close_notify, FIN) once nothing is pending. */
+/*
+ * Sends the end of our direction (close_notify, FIN) once nothing is pending; idempotent, and
+ * nothing may be written after it.  Reading goes on.
+ */
 void transport_shutdown(struct transport *transport);
 
 /*
- * Ends it: tries once more what is pending, then closes.  Idempotent;
- * `closed` comes later, from the loop.
+ * Ends it: tries once more what is pending, says close_notify when TLS is up, closes at once.
+ * Idempotent; `closed` comes later, from the loop.  Input that was not read makes the kernel
+ * reset the connection, which can overtake the last bytes sent: who must be heard reads to the end.
  */
 void transport_close(struct transport *transport);
 

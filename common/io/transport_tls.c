@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * TLS on a transport's descriptor.  OpenSSL reads ahead, so that records cost one system call
+ * and not two; what it then holds is reported as buffered input.  The library's error queue is
+ * empty before each call and drained after a failure; its texts name reasons and never keys.
+ */
+#include "common/io/transport_tls.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <string.h>
+
+/* --- failures -------------------------------------------------------------- */
+
+static const char *tls_failure_reason(const struct transport *transport, int kind, int os_error)
+{
+    long verified = SSL_get_verify_result(transport->ssl);
+    unsigned long code = ERR_peek_error();
+    const char *reason = code != 0 ? ERR_reason_error_string(code) : NULL;
+
+    if ((SSL_get_verify_mode(transport->ssl) & SSL_VERIFY_PEER) && verified != X509_V_OK)
+        return X509_verify_cert_error_string(verified);
+    if (kind == SSL_ERROR_ZERO_RETURN || (!reason && os_error == 0))
+        return "closed by the peer";
+    return reason ? reason : strerror(os_error);
+}
+
+/* Nothing may be asked of an SSL object any more that failed in this way. */
+static void tls_break(struct transport *transport, const char *operation, int kind, int os_error)
+{
+    if (transport->error_text[0] == '\0')
+        snprintf(transport->error_text, sizeof(transport->error_text), "TLS %s: %s", operation,
+                 tls_failure_reason(transport, kind, os_error));
+    ERR_clear_error();
+    transport->error = kind == SSL_ERROR_SYSCALL && os_error != 0 ? os_error : EPROTO;
+    transport->handshake = TRANSPORT_NOT_SECURED;
+    transport->input = TRANSPORT_INPUT_BROKEN;
+    transport->output = TRANSPORT_OUTPUT_BROKEN;
+    transport->plain_left = 0;
+    bytes_wipe(&transport->pending);
+}
+
+/* --- start ----------------------------------------------------------------- */
+
+static bool tls_attach(struct transport *transport, SSL_CTX *context)
+{
+    ERR_clear_error();
+    transport->ssl = SSL_new(context);
+    if (!transport->ssl || SSL_set_fd(transport->ssl, transport->fd) != 1) {
+        tls_break(transport, "start", SSL_ERROR_SSL, ENOMEM);
+        return false;
+    }
+    return true;
+}
+
+bool transport_tls_start_server(struct transport *transport, SSL_CTX *context)
+{
+    if (!tls_attach(transport, context))
+        return false;
+    SSL_set_accept_state(transport->ssl);
+    return true;
+}
+
+static bool text_is_ip_address(const char *text)
+{
+    struct in6_addr address;
+
+    return inet_pton(AF_INET, text, &address) == 1 || inet_pton(AF_INET6, text, &address) == 1;
+}
+
+static bool tls_expect_name(SSL *ssl, const char *name)
+{
+    if (text_is_ip_address(name))
+        return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1;
+    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    return SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1;
+}
+
+bool transport_tls_start_client(struct transport *transport, SSL_CTX *context,
+                                const char *verify_name)
+{
+    if (!tls_attach(transport, context))
+        return false;
+    SSL_set_connect_state(transport->ssl);
+    if (!verify_name || tls_expect_name(transport->ssl, verify_name))
+        return true;
+    tls_break(transport, "start", SSL_ERROR_SSL, EINVAL);
+    return false;
+}
+
+/* --- handshake ------------------------------------------------------------- */
+
+void transport_tls_advance(struct transport *transport)
+{
+    int result, kind, os_error;
+
+    ERR_clear_error();
+    errno = 0;
+    result = SSL_do_handshake(transport->ssl);
+    os_error = errno;
+    transport->tls_wants = 0;
+    if (result == 1) {
+        transport->handshake = TRANSPORT_IS_SECURED;
+        if (SSL_has_pending(transport->ssl))
+            transport->input = TRANSPORT_INPUT_BUFFERED;
+        return;
+    }
+    kind = SSL_get_error(transport->ssl, result);
+    if (kind == SSL_ERROR_WANT_WRITE)
+        transport->tls_wants = TRANSPORT_TLS_READ_WANTS_WRITABLE;
+    else if (kind != SSL_ERROR_WANT_READ)
+        tls_break(transport, "handshake", kind, os_error);
+}
+
+/* --- input and output ------------------------------------------------------ */
+
+/* A read gave nothing: leaves the input in the state that says why. */
+static void tls_note_read_failure(struct transport *transport, int kind, int os_error)
+{
+    switch (kind) {
+    case SSL_ERROR_WANT_WRITE:
+        transport->tls_wants |= TRANSPORT_TLS_READ_WANTS_WRITABLE;
+        transport->input = TRANSPORT_INPUT_DRAINED;
+        break;
+    case SSL_ERROR_WANT_READ:
+        transport->input = TRANSPORT_INPUT_DRAINED;
+        break;
+    case SSL_ERROR_ZERO_RETURN:
+        transport->input = TRANSPORT_INPUT_ENDED;
+        break;
+    default:
+        tls_break(transport, "read", kind, os_error);
+    }
+}
+
+static ssize_t tls_read_nothing(const struct transport *transport)
+{
+    switch (transport->input) {
+    case TRANSPORT_INPUT_ENDED:
+        return TRANSPORT_END;
+    case TRANSPORT_INPUT_BROKEN:
+        return TRANSPORT_ERROR;
+    default:
+        return TRANSPORT_AGAIN;
+    }
+}
+
+/* Takes as many records as fit, so that whoever relays them writes once. */
+ssize_t transport_tls_read(struct transport *transport, char *target, size_t size)
+{
+    size_t total = 0;
+    bool has_more;
+
+    do {
+        size_t count = 0;
+        int result;
+
+        ERR_clear_error();
+        errno = 0;
+        result = SSL_read_ex(transport->ssl, target + total, size - total, &count);
+        if (result != 1) {
+            int os_error = errno;
+
+            tls_note_read_failure(transport, SSL_get_error(transport->ssl, result), os_error);
+            return total > 0 ? (ssize_t)total : tls_read_nothing(transport);
+        }
+        total += count;
+        has_more = SSL_has_pending(transport->ssl);
+    } while (total < size && has_more);
+    if (has_more)
+        transport->input = TRANSPORT_INPUT_BUFFERED;
+    else
+        transport->input = total < size ? TRANSPORT_INPUT_DRAINED : TRANSPORT_INPUT_READY;
+    return (ssize_t)total;
+}
+
+ssize_t transport_tls_write(struct transport *transport, struct span bytes)
+{
+    size_t count = 0;
+    int result, kind, os_error;
+
+    ERR_clear_error();
+    errno = 0;
+    result = SSL_write_ex(transport->ssl, bytes.data, bytes.length, &count);
+    if (result == 1)
+        return (ssize_t)count;
+    os_error = errno;
+    kind = SSL_get_error(transport->ssl, result);
+    if (kind == SSL_ERROR_WANT_READ)
+        transport->tls_wants |= TRANSPORT_TLS_WRITE_WANTS_READABLE;
+    else if (kind != SSL_ERROR_WANT_WRITE) {
+        tls_break(transport, "write", kind, os_error);
+        return TRANSPORT_ERROR;
+    }
+    transport->output = TRANSPORT_OUTPUT_BLOCKED;
+    return 0;
+}
+
+bool transport_tls_shutdown(struct transport *transport)
+{
+    int result;
+
+    ERR_clear_error();
+    result = SSL_shutdown(transport->ssl);
+    if (result >= 0 || SSL_get_error(transport->ssl, result) != SSL_ERROR_WANT_WRITE) {
+        ERR_clear_error();
+        return true;
+    }
+    return false;
+}
