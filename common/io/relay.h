@@ -11,8 +11,8 @@
 #include "common/io/transport.h"
 
 enum relay_end {
-    RELAY_END_CLIENT, /* `client` closed in order */
-    RELAY_END_BACKEND,
+    RELAY_END_CLIENT, /* `client` closed in order, and `backend` has said what it still had to */
+    RELAY_END_BACKEND, /* `backend` closed in order, and `client` was sent all of it */
     RELAY_END_CLIENT_ERROR,
     RELAY_END_BACKEND_ERROR
 };
@@ -24,12 +24,15 @@ struct relay {
     uint64_t bytes_out; /* from backend to client */
     uint64_t last_activity_ms; /* io_loop_now_ms of the last byte */
     void (*ended)(struct relay *relay, enum relay_end end); /* once; the owner then closes both */
+    bool is_client_done; /* its end was passed on to the backend */
     bool has_ended;
 };
 
 /*
  * Starts with what each side already read but not consumed (may be empty; sent first).  The owner
- * routes the transports' ready events to relay_ready from now on.
+ * routes the transports' ready events to relay_ready from now on.  `ended` is called from there,
+ * never from here; it may close the transports.  The relay has no clock of its own: the owner ends
+ * what is silent for too long, a backend that does not answer the client's end too.
  */
 void relay_start(struct relay *relay, struct transport *client, struct transport *backend,
                  struct span from_client, struct span from_backend,

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The two pumps.  What a transport could not send stays in that transport, at most one read of
+ * it, since its source is not read before it is gone.
+ *
+ * Ends.  A client that closes its direction gets what the backend still has to say: the end
+ * travels on, and the backend's own end is the relay's.  A backend that closes has said all: what
+ * is held for the client is sent, and that is the end.  An error of either is the end at once,
+ * but never hides that the client was already done.
+ */
+#include "common/io/relay.h"
+
+#include <assert.h>
+
+/* So that a fast pair leaves the others their turn. */
+enum { RELAY_READS_PER_TURN = 4 };
+
+static struct transport *relay_peer(const struct relay *relay, const struct transport *transport)
+{
+    return transport == relay->client ? relay->backend : relay->client;
+}
+
+static void relay_end(struct relay *relay, enum relay_end end)
+{
+    if (relay->has_ended)
+        return;
+    relay->has_ended = true;
+    relay->ended(relay, relay->is_client_done ? RELAY_END_CLIENT : end);
+}
+
+static void relay_end_by_error(struct relay *relay, const struct transport *transport)
+{
+    relay_end(relay, transport == relay->client ? RELAY_END_CLIENT_ERROR : RELAY_END_BACKEND_ERROR);
+}
+
+/* `source` closed its direction, and nothing that it sent is held any more. */
+static void relay_source_ended(struct relay *relay, struct transport *source)
+{
+    if (source == relay->backend) {
+        relay_end(relay, RELAY_END_BACKEND);
+        return;
+    }
+    relay->is_client_done = true;
+    transport_watch(source, 0);
+    transport_shutdown(relay->backend);
+}
+
+/* Hands on what was read; false when nothing more can be for now. */
+static bool relay_pass(struct relay *relay, struct transport *source, struct span bytes)
+{
+    struct transport *target = relay_peer(relay, source);
+
+    if (!transport_send(target, bytes)) {
+        relay_end_by_error(relay, target);
+        return false;
+    }
+    *(source == relay->client ? &relay->bytes_in : &relay->bytes_out) += bytes.length;
+    relay->last_activity_ms = io_loop_now_ms(source->loop);
+    return true;
+}
+
+/* Reads once from `source`; false when that is all for this turn. */
+static bool relay_pump_once(struct relay *relay, struct transport *source)
+{
+    char *scratch = source->loop->scratch;
+    ssize_t count = transport_read(source, scratch, IO_SCRATCH_SIZE);
+
+    switch (count) {
+    case TRANSPORT_AGAIN:
+        return false;
+    case TRANSPORT_END:
+        relay_source_ended(relay, source);
+        return false;
+    case TRANSPORT_ERROR:
+        relay_end_by_error(relay, source);
+        return false;
+    default:
+        return relay_pass(relay, source, span_of(scratch, (size_t)count));
+    }
+}
+
+static void relay_pump(struct relay *relay, struct transport *source)
+{
+    struct transport *target = relay_peer(relay, source);
+    bool has_more = !(source == relay->client && relay->is_client_done);
+
+    for (int i = 0; i < RELAY_READS_PER_TURN && has_more && !transport_has_pending(target); i++)
+        has_more = relay_pump_once(relay, source);
+    if (relay->has_ended || (source == relay->client && relay->is_client_done))
+        return;
+    transport_watch(source, transport_has_pending(target) ? 0 : TRANSPORT_READABLE);
+}
+
+void relay_start(struct relay *relay, struct transport *client, struct transport *backend,
+                 struct span from_client, struct span from_backend,
+                 void (*ended)(struct relay *relay, enum relay_end end))
+{
+    *relay = (struct relay){ .client = client,
+                             .backend = backend,
+                             .bytes_in = from_client.length,
+                             .bytes_out = from_backend.length,
+                             .last_activity_ms = io_loop_now_ms(client->loop),
+                             .ended = ended };
+    /* A send that fails is told by the next read of the same transport. */
+    bool is_backend_well = from_client.length == 0 || transport_send(backend, from_client);
+    bool is_client_well = from_backend.length == 0 || transport_send(client, from_backend);
+    bool reads_client = !is_client_well || !transport_has_pending(backend);
+    bool reads_backend = !is_backend_well || !transport_has_pending(client);
+
+    transport_watch(client, reads_client ? TRANSPORT_READABLE : 0);
+    transport_watch(backend, reads_backend ? TRANSPORT_READABLE : 0);
+}
+
+void relay_ready(struct relay *relay, struct transport *transport, unsigned readiness)
+{
+    if (relay->has_ended)
+        return;
+    if (readiness & TRANSPORT_READABLE)
+        relay_pump(relay, transport);
+    if ((readiness & TRANSPORT_WRITABLE) && !relay->has_ended)
+        relay_pump(relay, relay_peer(relay, transport));
+}
+
+const char *relay_end_text(enum relay_end end)
+{
+    static const char *const texts[] = {
+        [RELAY_END_CLIENT] = "client closed",
+        [RELAY_END_BACKEND] = "backend closed",
+        [RELAY_END_CLIENT_ERROR] = "client failed",
+        [RELAY_END_BACKEND_ERROR] = "backend failed",
+    };
+
+    assert((size_t)end < ARRAY_LENGTH(texts));
+    return texts[end];
+}
