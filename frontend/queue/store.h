@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The queue's database: one row a message, one row a recipient, small bodies in
+ * the row and large ones as files beside it.  Synchronous; it is used by one thread at
+ * a time (the committer's), and knows neither clock nor routing.
+ *
+ * Everything happens inside a batch: store_begin, operations, store_commit.  A
+ * message exists from the moment store_commit returns true, and not before.  When
+ * anything returns false the whole batch has failed: store_abort, answer with
+ * failures, and the next store_begin opens the database anew.
+ *
+ * Times are milliseconds since 1970 by the caller's clock.  A destination is the
+ * value of hostServer, "" for the relay host, NULL for a recipient that has none yet.
+ */
+#ifndef MAILSTEAD_FRONTEND_QUEUE_STORE_H
+#define MAILSTEAD_FRONTEND_QUEUE_STORE_H
+
+#include "common/base/list.h"
+#include "common/base/span.h"
+
+enum {
+    STORE_ERROR_SIZE = 256,
+    STORE_SCHEMA_VERSION = 1,
+    STORE_RECIPIENTS_MAX = 1 << 20 /* of one message */
+};
+
+struct store;
+
+/* The calls outside sqlite whose failure matters; a test counts and fails them. */
+struct store_system {
+    int (*sync)(int fd);
+    int (*rename)(int from_folder, const char *from, int to_folder, const char *to);
+};
+extern const struct store_system store_system_real;
+
+enum store_state {
+    STORE_PENDING,  /* is attempted when due */
+    STORE_HELD,     /* waits for the administrator */
+    STORE_SET_ASIDE /* cannot be read; kept and reported, never deleted */
+};
+
+/* A message's recipients have the row numbers from STORE_ROW(message, 0) on. */
+#define STORE_ROW(message, ordinal) ((uint64_t)(message) << 20 | (uint64_t)(ordinal))
+#define STORE_ROW_MESSAGE(row) ((uint64_t)(row) >> 20)
+
+struct store_recipient {
+    struct span address;
+    enum store_state state;
+    const char *destination;
+    int64_t next_attempt_ms;
+    int64_t
+        not_before_ms; /* a move to another destination does not make it due earlier than this */
+    struct span reply; /* the last one; may be empty */
+};
+
+struct store_message {
+    struct span session_id;
+    struct span reverse_path; /* empty: the null sender */
+    bool body_8bit;
+    bool may_relay;
+    uint64_t size;
+    int64_t arrival_ms;
+    struct span body;      /* when body_file is NULL */
+    const char *body_file; /* a name under incoming/ when added, under bodies/ when read */
+};
+
+/* --- life ------------------------------------------------------------------- */
+
+/*
+ * Opens or makes the database in `directory`, with the folders incoming/ and bodies/;
+ * one process at a time (flock).  A database that cannot be read is moved into a folder
+ * "set-aside-TIME" with its bodies, logged, and a new one begun.  NULL and `error`: the folder
+ * cannot be used, is in use, or the database was written by a newer program; nothing was changed
+ * then.
+ */
+struct store *store_open(const char *directory, const struct store_system *system,
+                         char error[STORE_ERROR_SIZE]);
+
+/* Closes it; a batch that is open is rolled back.  Frees the store. */
+void store_close(struct store *store);
+
+/*
+ * Starts a batch.  After a failed one this opens the database anew: what may have been written
+ * but not synced is written anew elsewhere and synced there, since a failed sync says nothing when
+ * repeated; messages that were answered with a failure are taken out again.
+ */
+bool store_begin(struct store *store) __attribute__((warn_unused_result));
+
+/* Makes the batch durable.  False: nothing of it may be counted on; store_abort follows. */
+bool store_commit(struct store *store) __attribute__((warn_unused_result));
+
+/* Ends a batch in which something returned false. */
+void store_abort(struct store *store);
+
+/* --- writing ---------------------------------------------------------------- */
+
+/*
+ * Adds a message with its recipients (1 .. STORE_RECIPIENTS_MAX).  A body file is moved from
+ * incoming/ to bodies/.  With `is_answered` a client waits for the answer: when the batch fails the
+ * message must not exist, whatever reached the disk.
+ */
+bool store_add(struct store *store, const struct store_message *message,
+               const struct store_recipient *recipients, size_t count, bool is_answered,
+               uint64_t *id) __attribute__((warn_unused_result));
+
+/* Takes a recipient out (delivered or reported); one that is not there is fine. */
+bool store_remove_recipient(struct store *store, uint64_t row) __attribute__((warn_unused_result));
+
+/* Takes the message out when no recipient is left; a body file is removed after the commit. */
+bool store_remove_finished(struct store *store, uint64_t message)
+    __attribute__((warn_unused_result));
+
+/* Notes a failed attempt of a pending recipient. */
+bool store_defer(struct store *store, uint64_t row, int64_t next_attempt_ms, int64_t not_before_ms,
+                 struct span reply) __attribute__((warn_unused_result));
+
+/* Gives a pending recipient another destination; it is due at `now_ms` or its not_before. */
+bool store_move(struct store *store, uint64_t row, const char *destination, int64_t now_ms)
+    __attribute__((warn_unused_result));
+
+/* Changes a recipient's state; `reply` says why. */
+bool store_set_state(struct store *store, uint64_t row, enum store_state state, struct span reply)
+    __attribute__((warn_unused_result));
+
+/*
+ * Makes up to `limit` pending recipients after row `*cursor` due now: all, or those of
+ * `message` (not 0), or those of `destination` (`by_destination`).  `*cursor` becomes the last row
+ * looked at, UINT64_MAX at the end.
+ */
+struct store_flush {
+    uint64_t message;
+    bool by_destination;
+    const char *destination;
+    int64_t now_ms;
+};
+bool store_flush(struct store *store, const struct store_flush *flush, size_t limit,
+                 uint64_t *cursor, size_t *changed) __attribute__((warn_unused_result));
+
+/* Gives pages that deletions left to the file system, up to `pages` of them, when there are many.
+ */
+bool store_trim(struct store *store, unsigned pages) __attribute__((warn_unused_result));
+
+/* --- reading ---------------------------------------------------------------- */
+
+/* Due recipients of one message at one destination, with the message. */
+struct store_job_row {
+    uint64_t row;
+    struct span address; /* owned by the job */
+};
+struct store_job {
+    struct list node; /* the caller's */
+    uint64_t message;
+    struct store_message content; /* spans into content_memory */
+    char *content_memory;
+    size_t memory_bytes; /* of all this, about */
+    size_t row_count;
+    struct store_job_row rows[];
+};
+void store_job_free(struct store_job *job);
+
+struct store_due {
+    const char *destination;
+    int64_t now_ms;
+    uint64_t message_before;   /* only messages with smaller ids; UINT64_MAX: all */
+    const uint64_t *skip_rows; /* ascending: already in hand */
+    size_t skip_count;
+    size_t jobs_max, rows_max; /* jobs; rows of one job */
+    size_t bytes_max;          /* stops after the job that passes it */
+};
+
+/*
+ * Appends the due jobs of a destination to `jobs`, the longest due first.
+ * `*next_due_ms`: when there is more: now_ms if the limits were reached, else the earliest later
+ * one, INT64_MAX if none.  A message that cannot be read is set aside and logged.
+ */
+bool store_fetch_due(struct store *store, const struct store_due *due, struct list *jobs,
+                     int64_t *next_due_ms) __attribute__((warn_unused_result));
+
+/*
+ * A job without rows: the envelope and the first `body_max` bytes of a body that is in the row.
+ * `*job` is NULL when there is no such message or it cannot be read.
+ */
+bool store_read_message(struct store *store, uint64_t id, size_t body_max, struct store_job **job)
+    __attribute__((warn_unused_result));
+
+/* One recipient with its row, as stored; spans are valid until the callback returns. */
+struct store_view {
+    uint64_t row;
+    unsigned attempts;
+    struct store_recipient recipient;
+};
+typedef void store_visit(void *context, const struct store_view *view);
+
+/*
+ * Visits up to `limit` recipients after row `after`, ascending, up to row `last`; with
+ * `pending_only` those in state PENDING.
+ */
+bool store_scan(struct store *store, uint64_t after, uint64_t last, size_t limit, bool pending_only,
+                store_visit *visit, void *context) __attribute__((warn_unused_result));
+
+/* The smallest id of a message that arrived at or after `arrival_ms`; UINT64_MAX if none. */
+bool store_find_arrival(struct store *store, int64_t arrival_ms, uint64_t *message)
+    __attribute__((warn_unused_result));
+
+/* Opens a body file for reading: a descriptor, or -1 and errno.  From any thread. */
+int store_open_body(const struct store *store, const char *body_file);
+
+/*
+ * Removes files that nobody owns: in bodies/ those that no message names, in incoming/ those
+ * last written before `started_s` (seconds since 1970: the start of the daemon, whose workers may
+ * still write there).
+ */
+bool store_clean_files(struct store *store, int64_t started_s) __attribute__((warn_unused_result));
+
+struct store_counts {
+    int64_t messages, recipients, held, set_aside;
+};
+/* As of the last commit; from the committer's thread, or another while no batch is open. */
+struct store_counts store_counts(const struct store *store);
+
+#endif

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The schema of queue.db and its migrations, forward only.  A newer file is refused
+ * before anything in it is touched.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "frontend/queue/store_private.h"
+
+/* "msqu": so that some other database is never taken for a queue. */
+#define STORE_APPLICATION_ID "1836282229"
+
+/* migrations[n] brings version n to n + 1. */
+static const char *const migrations[STORE_SCHEMA_VERSION] = {
+    /*
+     * AUTOINCREMENT: a worker may send a result again after a restart, so a row number
+     * must never come back.  The body is the last column: all else is read without it.
+     */
+    "CREATE TABLE message("
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  session_id TEXT NOT NULL, reverse_path TEXT NOT NULL,"
+    "  body_8bit INTEGER NOT NULL, may_relay INTEGER NOT NULL,"
+    "  size INTEGER NOT NULL, arrival INTEGER NOT NULL,"
+    "  body_file TEXT, body BLOB);"
+    "CREATE INDEX message_file ON message(body_file) WHERE body_file IS NOT NULL;"
+    /* id: the message's shifted by 20 bits, and the ordinal; so no index by message is needed. */
+    "CREATE TABLE recipient("
+    "  id INTEGER PRIMARY KEY,"
+    "  state INTEGER NOT NULL, destination TEXT,"
+    "  next_attempt INTEGER NOT NULL, not_before INTEGER NOT NULL,"
+    "  attempts INTEGER NOT NULL, address TEXT NOT NULL, reply TEXT NOT NULL);"
+    "CREATE INDEX recipient_due ON recipient(destination, next_attempt) WHERE state = 0;"
+    "PRAGMA application_id = " STORE_APPLICATION_ID ";"
+};
+
+static const char *const statements[STORE_SQL_STATEMENTS] = {
+    [STORE_SQL_BEGIN] = "BEGIN",
+    [STORE_SQL_COMMIT] = "COMMIT",
+    [STORE_SQL_ADD_MESSAGE] =
+        "INSERT INTO message(session_id, reverse_path, body_8bit, may_relay, size, arrival,"
+        " body_file, body) VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+    [STORE_SQL_ADD_RECIPIENT] =
+        "INSERT INTO recipient(id, state, destination, next_attempt, not_before, attempts, address,"
+        " reply) VALUES(?, ?, ?, ?, ?, 0, ?, ?)",
+    [STORE_SQL_REMOVE_RECIPIENT] = "DELETE FROM recipient WHERE id = ?",
+    [STORE_SQL_HAS_RECIPIENT] = "SELECT 1 FROM recipient WHERE id BETWEEN ? AND ? LIMIT 1",
+    [STORE_SQL_STATE] = "SELECT state FROM recipient WHERE id = ?",
+    [STORE_SQL_REMOVE_MESSAGE] = "DELETE FROM message WHERE id = ? RETURNING body_file",
+    [STORE_SQL_REMOVE_RECIPIENTS] = "DELETE FROM recipient WHERE id BETWEEN ? AND ?",
+    [STORE_SQL_DEFER] = "UPDATE recipient SET next_attempt = ?2, not_before = ?3, reply = ?4,"
+                        " attempts = attempts + 1 WHERE id = ?1 AND state = 0",
+    [STORE_SQL_MOVE] = "UPDATE recipient SET destination = ?2, next_attempt = max(?3, not_before)"
+                       " WHERE id = ?1 AND state = 0",
+    [STORE_SQL_SET_STATE] = "UPDATE recipient SET state = ?2, reply = ?3 WHERE id = ?1",
+    [STORE_SQL_FLUSH_END] =
+        "SELECT max(id), count(*) FROM"
+        " (SELECT id FROM recipient WHERE id > ? AND id <= ? ORDER BY id LIMIT ?)",
+    [STORE_SQL_FLUSH] = "UPDATE recipient SET next_attempt = ?3, not_before = 0"
+                        " WHERE id > ?1 AND id <= ?2 AND state = 0 AND next_attempt > ?3"
+                        " AND (NOT ?4 OR destination IS ?5)",
+    [STORE_SQL_DUE] = "SELECT id, address FROM recipient INDEXED BY recipient_due"
+                      " WHERE state = 0 AND destination IS ?1 AND next_attempt <= ?2 AND id < ?3"
+                      " ORDER BY next_attempt, id",
+    [STORE_SQL_NEXT_DUE] = "SELECT min(next_attempt) FROM recipient INDEXED BY recipient_due"
+                           " WHERE state = 0 AND destination IS ?1 AND next_attempt > ?2",
+    [STORE_SQL_MESSAGE] =
+        "SELECT session_id, reverse_path, body_8bit, may_relay, size, arrival,"
+        " body_file, length(body), substr(body, 1, ?2) FROM message WHERE id = ?1",
+    [STORE_SQL_SCAN] = "SELECT id, state, destination, next_attempt, not_before, attempts, address,"
+                       " reply FROM recipient WHERE id > ?1 AND id <= ?2 AND (NOT ?3 OR state = 0)"
+                       " ORDER BY id LIMIT ?4",
+    [STORE_SQL_ARRIVAL] = "SELECT id FROM message WHERE arrival >= ? ORDER BY id LIMIT 1",
+    [STORE_SQL_NAMES_FILE] = "SELECT 1 FROM message WHERE body_file = ?",
+    [STORE_SQL_FREE_PAGES] =
+        "SELECT freelist_count, page_count FROM pragma_freelist_count, pragma_page_count",
+};
+
+static bool execute(struct store *store, const char *sql, int *result)
+{
+    *result = sqlite3_exec(store->db, sql, NULL, NULL, NULL);
+    return *result == SQLITE_OK;
+}
+
+/* The single integer of a PRAGMA. */
+static bool read_number(struct store *store, const char *sql, int64_t *number, int *result)
+{
+    sqlite3_stmt *statement = NULL;
+
+    *result = sqlite3_prepare_v2(store->db, sql, -1, &statement, NULL);
+    if (*result == SQLITE_OK)
+        *result = sqlite3_step(statement);
+    if (*result == SQLITE_ROW)
+        *number = sqlite3_column_int64(statement, 0);
+    else if (*result == SQLITE_DONE)
+        *result = SQLITE_ERROR;
+    sqlite3_finalize(statement);
+    return *result == SQLITE_ROW;
+}
+
+/*
+ * Message ids of a new file start at a number made of the date: a result that a worker still holds
+ * for a queue.db that was set aside must not meet a row of this one.
+ */
+static bool seed_ids(struct store *store, int *result)
+{
+    char sql[96];
+
+    snprintf(sql, sizeof(sql), "INSERT INTO sqlite_sequence(name, seq) VALUES('message', %lld)",
+             (long long)(clock_wall_ms() / 1000 * 256));
+    return execute(store, sql, result);
+}
+
+static bool migrate_one(struct store *store, int64_t version, int *result)
+{
+    char sql[64];
+
+    snprintf(sql, sizeof(sql), "PRAGMA user_version = %d; COMMIT", (int)version + 1);
+    return execute(store, "BEGIN IMMEDIATE", result) &&
+           execute(store, migrations[version], result) &&
+           (version > 0 || seed_ids(store, result)) && execute(store, sql, result);
+}
+
+static bool migrate(struct store *store, int64_t version, int *result)
+{
+    if (version == 0 && !execute(store, "PRAGMA auto_vacuum = INCREMENTAL", result))
+        return false;
+    if (!execute(store,
+                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = OFF;"
+                 "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384;"
+                 "PRAGMA journal_size_limit = 67108864",
+                 result))
+        return false;
+    for (; version < STORE_SCHEMA_VERSION; version++)
+        if (!migrate_one(store, version, result))
+            return false;
+    return true;
+}
+
+static bool prepare(struct store *store, int *result)
+{
+    for (int i = 0; i < STORE_SQL_STATEMENTS; i++) {
+        *result = sqlite3_prepare_v3(store->db, statements[i], -1, SQLITE_PREPARE_PERSISTENT,
+                                     &store->statements[i], NULL);
+        if (*result != SQLITE_OK)
+            return false;
+    }
+    return true;
+}
+
+static int note_wal_frames(void *context, sqlite3 *db, const char *name, int frames)
+{
+    struct store *store = context;
+
+    (void)db, (void)name;
+    store->wal_frames = frames;
+    return SQLITE_OK;
+}
+
+/* The counts, from the rows themselves: a sum kept in the file would cost a page a commit. */
+static bool count(struct store *store, int *result)
+{
+    sqlite3_stmt *statement = NULL;
+    uint64_t last = 0;
+
+    store->counts = (struct store_counts){ 0 };
+    *result = sqlite3_prepare_v2(store->db, "SELECT id, state FROM recipient ORDER BY id", -1,
+                                 &statement, NULL);
+    while (*result == SQLITE_OK || *result == SQLITE_ROW) {
+        *result = sqlite3_step(statement);
+        if (*result == SQLITE_ROW) {
+            uint64_t message = STORE_ROW_MESSAGE(sqlite3_column_int64(statement, 0));
+            int state = sqlite3_column_int(statement, 1);
+
+            store->counts.messages += message != last;
+            store->counts.recipients++;
+            store->counts.held += state == STORE_HELD;
+            store->counts.set_aside += state == STORE_SET_ASIDE;
+            last = message;
+        }
+    }
+    sqlite3_finalize(statement);
+    return *result == SQLITE_DONE;
+}
+
+static enum store_schema_result refuse_newer(int64_t version, char error[STORE_ERROR_SIZE])
+{
+    snprintf(error, STORE_ERROR_SIZE,
+             "queue.db has schema version %lld, and this program knows none above %d: start the "
+             "newer program",
+             (long long)version, STORE_SCHEMA_VERSION);
+    return STORE_SCHEMA_NEWER;
+}
+
+static bool open_file(struct store *store, int *result)
+{
+    char path[4096];
+
+    snprintf(path, sizeof(path), "%s/queue.db", store->directory);
+    *result = sqlite3_open_v2(
+        path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    if (*result != SQLITE_OK || !store->db)
+        return false;
+    sqlite3_extended_result_codes(store->db, 1);
+    sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    sqlite3_wal_hook(store->db, note_wal_frames, store);
+    /* Exclusive before the first access: the WAL's index is then in our memory, not in a file. */
+    return execute(store, "PRAGMA locking_mode = EXCLUSIVE", result);
+}
+
+static enum store_schema_result fail(struct store *store, int result, char error[STORE_ERROR_SIZE])
+{
+    int primary = result & 0xff;
+
+    snprintf(error, STORE_ERROR_SIZE, "queue.db: %s",
+             store->db ? sqlite3_errmsg(store->db) : sqlite3_errstr(result));
+    store_schema_close(store, false);
+    return primary == SQLITE_NOTADB || primary == SQLITE_CORRUPT ? STORE_SCHEMA_UNREADABLE
+                                                                 : STORE_SCHEMA_FAILED;
+}
+
+enum store_schema_result store_schema_open(struct store *store, char error[STORE_ERROR_SIZE])
+{
+    int64_t version = 0, application = 0, tables = 0;
+    int result = SQLITE_OK;
+
+    if (!open_file(store, &result) ||
+        !read_number(store, "PRAGMA user_version", &version, &result) ||
+        !read_number(store, "PRAGMA application_id", &application, &result) ||
+        !read_number(store, "SELECT count(*) FROM sqlite_schema", &tables, &result))
+        return fail(store, result, error);
+    if (version > STORE_SCHEMA_VERSION) {
+        store_schema_close(store, false);
+        return refuse_newer(version, error);
+    }
+    if (tables > 0 && application != strtoll(STORE_APPLICATION_ID, NULL, 10)) {
+        store_schema_close(store, false);
+        snprintf(error, STORE_ERROR_SIZE, "queue.db is the database of another program");
+        return STORE_SCHEMA_NEWER;
+    }
+    if (!migrate(store, version, &result) || !prepare(store, &result) || !count(store, &result))
+        return fail(store, result, error);
+    return STORE_SCHEMA_READY;
+}
+
+void store_schema_close(struct store *store, bool checkpoint)
+{
+    for (int i = 0; i < STORE_SQL_STATEMENTS; i++) {
+        sqlite3_finalize(store->statements[i]);
+        store->statements[i] = NULL;
+    }
+    if (checkpoint)
+        sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+    sqlite3_close_v2(store->db);
+    store->db = NULL;
+}
