@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The connector and the listener, with each other and with what goes wrong. */
+#include "tests/unit/io_support.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "common/io/connector.h"
+#include "common/io/listener.h"
+
+enum { TIMEOUT_MS = 10000 };
+
+struct outcome {
+    struct connector *connector;
+    int fd;
+    char error[128];
+    bool is_done;
+};
+
+static void outcome_on_done(struct connector *connector, int fd, const char *error)
+{
+    struct outcome *outcome = connector_context(connector);
+
+    assert_ptr_equal(outcome->connector, connector);
+    assert_false(outcome->is_done);
+    outcome->is_done = true;
+    outcome->fd = fd;
+    if (error)
+        snprintf(outcome->error, sizeof(outcome->error), "%s", error);
+}
+
+static void outcome_start(struct outcome *outcome, struct io_loop *loop, const char *text,
+                          unsigned timeout_ms)
+{
+    struct endpoint endpoint;
+
+    *outcome = (struct outcome){ .fd = -1 };
+    assert_true(endpoint_parse(text, &endpoint));
+    outcome->connector = connector_start(loop, &endpoint, timeout_ms, outcome_on_done, outcome);
+    assert_false(outcome->is_done);
+}
+
+static int loop_setup(void **state)
+{
+    struct io_loop *loop = memory_new(sizeof(*loop));
+
+    io_loop_init(loop);
+    *state = loop;
+    return 0;
+}
+
+static int loop_teardown(void **state)
+{
+    io_loop_fini(*state);
+    free(*state);
+    return 0;
+}
+
+static void format_port(char *text, size_t size, const char *host, uint16_t port)
+{
+    snprintf(text, size, "%s:%u", host, port);
+}
+
+static void assert_connected(struct outcome *outcome, int listening)
+{
+    char byte;
+    int accepted = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+
+    assert_true(accepted >= 0);
+    assert_true(outcome->fd >= 0);
+    assert_true(fcntl(outcome->fd, F_GETFL) & O_NONBLOCK);
+    assert_true(fcntl(outcome->fd, F_GETFD) & FD_CLOEXEC);
+    assert_int_equal(write(outcome->fd, "x", 1), 1);
+    assert_int_equal(read(accepted, &byte, 1), 1);
+    close(accepted);
+    close(outcome->fd);
+}
+
+static void it_connects_to_a_numeric_address(void **state)
+{
+    struct outcome outcome;
+    char text[32];
+    uint16_t port;
+    int listening = io_listen_tcp(&port);
+
+    format_port(text, sizeof(text), "127.0.0.1", port);
+    outcome_start(&outcome, *state, text, TIMEOUT_MS);
+    io_run_until_set(*state, &outcome.is_done);
+    assert_connected(&outcome, listening);
+    close(listening);
+}
+
+/* Where localhost is ::1 first, nothing listens there: the next address is tried. */
+static void it_resolves_a_name_and_tries_its_addresses(void **state)
+{
+    struct outcome outcome;
+    char text[32];
+    uint16_t port;
+    int listening = io_listen_tcp(&port);
+
+    format_port(text, sizeof(text), "localhost", port);
+    outcome_start(&outcome, *state, text, TIMEOUT_MS);
+    io_run_until_set(*state, &outcome.is_done);
+    assert_connected(&outcome, listening);
+    close(listening);
+}
+
+static void it_connects_to_a_unix_socket(void **state)
+{
+    char folder[] = "/tmp/test_io_connect.XXXXXX";
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    struct outcome outcome;
+    char text[128];
+    int listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_non_null(mkdtemp(folder));
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", folder);
+    snprintf(text, sizeof(text), "unix:%s", address.sun_path);
+    assert_int_equal(bind(listening, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(listening, 4), 0);
+    outcome_start(&outcome, *state, text, TIMEOUT_MS);
+    io_run_until_set(*state, &outcome.is_done);
+    assert_connected(&outcome, listening);
+    close(listening);
+    unlink(address.sun_path);
+    outcome_start(&outcome, *state, text, TIMEOUT_MS);
+    io_run_until_set(*state, &outcome.is_done);
+    assert_int_equal(outcome.fd, -1);
+    assert_string_equal(outcome.error, "connect: No such file or directory");
+    rmdir(folder);
+}
+
+static void a_refused_connection_says_so(void **state)
+{
+    static const char *const hosts[] = { "127.0.0.1", "localhost" };
+    uint16_t port;
+
+    close(io_listen_tcp(&port));
+    for (size_t i = 0; i < ARRAY_LENGTH(hosts); i++) {
+        struct outcome outcome;
+        char text[32];
+
+        format_port(text, sizeof(text), hosts[i], port);
+        outcome_start(&outcome, *state, text, TIMEOUT_MS);
+        io_run_until_set(*state, &outcome.is_done);
+        assert_int_equal(outcome.fd, -1);
+        assert_string_equal(outcome.error, "connect: Connection refused");
+    }
+}
+
+static void a_name_that_is_none_says_so(void **state)
+{
+    struct outcome outcome;
+
+    outcome_start(&outcome, *state, "..:25", TIMEOUT_MS);
+    io_run_until_set(*state, &outcome.is_done);
+    assert_int_equal(outcome.fd, -1);
+    assert_memory_equal(outcome.error, "resolve: ", 9);
+}
+
+/* A listening socket whose backlog is full: Linux drops further SYNs. */
+static int listen_full(uint16_t *port, int fillers[4])
+{
+    struct sockaddr_storage address;
+    socklen_t length = sizeof(address);
+    int listening = io_listen_tcp(port);
+
+    assert_int_equal(listen(listening, 0), 0);
+    assert_int_equal(getsockname(listening, (struct sockaddr *)&address, &length), 0);
+    for (int i = 0; i < 4; i++) {
+        fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        assert_true(connect(fillers[i], (struct sockaddr *)&address, length) == 0 ||
+                    errno == EINPROGRESS);
+    }
+    return listening;
+}
+
+static void close_all(int *fds, int count)
+{
+    for (int i = 0; i < count; i++)
+        close(fds[i]);
+}
+
+static void a_server_that_does_not_answer_times_out(void **state)
+{
+    struct outcome outcome;
+    char text[32];
+    int fillers[4];
+    uint16_t port;
+    int listening = listen_full(&port, fillers);
+
+    format_port(text, sizeof(text), "127.0.0.1", port);
+    outcome_start(&outcome, *state, text, 50);
+    io_run_until_set(*state, &outcome.is_done);
+    assert_int_equal(outcome.fd, -1);
+    assert_string_equal(outcome.error, "timed out");
+    close_all(fillers, 4);
+    close(listening);
+}
+
+enum { POOL_THREADS = 4 }; /* libuv's, unless UV_THREADPOOL_SIZE says otherwise */
+
+struct blocked_pool {
+    uv_work_t work[POOL_THREADS];
+    uv_sem_t release;
+};
+
+static void pool_on_work(uv_work_t *work)
+{
+    uv_sem_wait(&((struct blocked_pool *)work->data)->release);
+}
+
+static void pool_block(struct blocked_pool *pool, struct io_loop *loop)
+{
+    assert_int_equal(uv_sem_init(&pool->release, 0), 0);
+    for (int i = 0; i < POOL_THREADS; i++) {
+        pool->work[i].data = pool;
+        assert_int_equal(uv_queue_work(&loop->uv, &pool->work[i], pool_on_work, NULL), 0);
+    }
+}
+
+static void pool_release(struct blocked_pool *pool, struct io_loop *loop)
+{
+    for (int i = 0; i < POOL_THREADS; i++)
+        uv_sem_post(&pool->release);
+    while (uv_run(&loop->uv, UV_RUN_ONCE) != 0)
+        ;
+    uv_sem_destroy(&pool->release);
+}
+
+static void the_deadline_covers_the_resolution(void **state)
+{
+    struct blocked_pool pool;
+    struct outcome outcome;
+
+    pool_block(&pool, *state);
+    outcome_start(&outcome, *state, "localhost:25", 20);
+    io_run_until_set(*state, &outcome.is_done);
+    assert_int_equal(outcome.fd, -1);
+    assert_string_equal(outcome.error, "timed out");
+    pool_release(&pool, *state);
+}
+
+/* The teardown's io_loop_fini finds what a cancelled connector leaves behind. */
+static void a_connector_can_be_cancelled_at_each_stage(void **state)
+{
+    struct io_loop *loop = *state;
+    static const char *const hosts[] = { "127.0.0.1", "localhost" };
+    int fillers[4];
+    uint16_t ports[3];
+    int full = listen_full(&ports[0], fillers);
+    int listening = io_listen_tcp(&ports[1]);
+
+    close(io_listen_tcp(&ports[2]));
+    for (size_t host = 0; host < ARRAY_LENGTH(hosts); host++)
+        for (size_t port = 0; port < ARRAY_LENGTH(ports); port++)
+            for (int turns = 0; turns < 8; turns++) {
+                struct outcome outcome;
+                char text[32];
+
+                format_port(text, sizeof(text), hosts[host], ports[port]);
+                outcome_start(&outcome, loop, text, TIMEOUT_MS);
+                io_run_turns(loop, turns);
+                if (!outcome.is_done)
+                    connector_cancel(outcome.connector);
+                else if (outcome.fd >= 0)
+                    close(outcome.fd);
+            }
+    close_all(fillers, 4);
+    close(full);
+    close(listening);
+}
+
+struct counter {
+    unsigned accepted;
+    unsigned wanted;
+    unsigned in_this_turn;
+    unsigned most_in_a_turn;
+    bool is_done;
+    bool is_stopped;
+    bool stops_itself;
+    struct listener listener;
+};
+
+static void counter_on_stopped(struct listener *listener)
+{
+    struct counter *counter = CONTAINER_OF(listener, struct counter, listener);
+
+    assert_false(counter->is_stopped);
+    counter->is_stopped = true;
+}
+
+static void counter_on_accepted(struct listener *listener, int fd,
+                                const struct sockaddr_storage *peer)
+{
+    struct counter *counter = listener->context;
+    char text[46];
+
+    assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
+    assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+    assert_true(peer_format(peer, text) > 0);
+    assert_string_equal(text, "127.0.0.1");
+    close(fd);
+    counter->accepted++;
+    if (++counter->in_this_turn > counter->most_in_a_turn)
+        counter->most_in_a_turn = counter->in_this_turn;
+    counter->is_done = counter->accepted >= counter->wanted;
+    if (counter->stops_itself)
+        listener_stop(listener, counter_on_stopped);
+}
+
+static void counter_on_turn(uv_check_t *check)
+{
+    ((struct counter *)check->data)->in_this_turn = 0;
+}
+
+static void connect_many(int *fds, int count, uint16_t port)
+{
+    struct endpoint endpoint = { .host = "127.0.0.1", .port = port };
+    struct sockaddr_storage address;
+    socklen_t length;
+
+    assert_true(endpoint_to_sockaddr(&endpoint, &address, &length));
+    for (int i = 0; i < count; i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(fds[i], (struct sockaddr *)&address, length), 0);
+    }
+}
+
+static void a_listener_takes_many_connections_a_few_in_each_turn(void **state)
+{
+    struct io_loop *loop = *state;
+    struct counter counter = { .wanted = 100 };
+    uv_check_t check;
+    uint16_t port;
+    int listening = io_listen_tcp(&port);
+    int fds[100];
+
+    connect_many(fds, 100, port);
+    uv_check_init(&loop->uv, &check);
+    check.data = &counter;
+    uv_check_start(&check, counter_on_turn);
+    listener_start(&counter.listener, loop, listening, counter_on_accepted, &counter);
+    io_run_until_set(loop, &counter.is_done);
+    assert_int_equal(counter.accepted, 100);
+    assert_in_range(counter.most_in_a_turn, 2, 16);
+    listener_stop(&counter.listener, counter_on_stopped);
+    listener_stop(&counter.listener, counter_on_stopped);
+    uv_close((uv_handle_t *)&check, NULL);
+    io_run_until_set(loop, &counter.is_stopped);
+    assert_int_equal(fcntl(listening, F_GETFD), FD_CLOEXEC);
+    close_all(fds, 100);
+    close(listening);
+}
+
+static void a_listener_may_be_stopped_while_it_accepts(void **state)
+{
+    struct io_loop *loop = *state;
+    struct counter counter = { .stops_itself = true };
+    uint16_t port;
+    int listening = io_listen_tcp(&port);
+    int fds[3];
+
+    connect_many(fds, 3, port);
+    listener_start(&counter.listener, loop, listening, counter_on_accepted, &counter);
+    io_run_until_set(loop, &counter.is_stopped);
+    assert_int_equal(counter.accepted, 1);
+    close_all(fds, 3);
+    close(listening);
+}
+
+static void without_descriptors_a_listener_pauses_with_one_line_and_goes_on(void **state)
+{
+    struct io_loop *loop = *state;
+    struct counter counter = { .wanted = 3 };
+    struct rlimit before, none;
+    char text[512] = "";
+    uint16_t port;
+    int listening = io_listen_tcp(&port);
+    int fds[3], log[2];
+
+    assert_int_equal(pipe2(log, O_CLOEXEC | O_NONBLOCK), 0);
+    log_set_descriptor(log[1]);
+    connect_many(fds, 3, port);
+    listener_start(&counter.listener, loop, listening, counter_on_accepted, &counter);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){ .rlim_cur = 3, .rlim_max = before.rlim_max };
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    io_run_turns(loop, 5);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(counter.accepted, 0);
+    assert_true(read(log[0], text, sizeof(text) - 1) > 0);
+    assert_non_null(strstr(text, "event=accept_paused"));
+    assert_null(strstr(strstr(text, "accept_paused") + 1, "accept_paused"));
+    io_run_until_set(loop, &counter.is_done);
+    log_set_descriptor(STDERR_FILENO);
+    listener_stop(&counter.listener, NULL);
+    io_run_turns(loop, 2);
+    close_all(fds, 3);
+    close_all(log, 2);
+    close(listening);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, loop_setup, loop_teardown)
+        TEST(it_connects_to_a_numeric_address),
+        TEST(it_resolves_a_name_and_tries_its_addresses),
+        TEST(it_connects_to_a_unix_socket),
+        TEST(a_refused_connection_says_so),
+        TEST(a_name_that_is_none_says_so),
+        TEST(a_server_that_does_not_answer_times_out),
+        TEST(the_deadline_covers_the_resolution),
+        TEST(a_connector_can_be_cancelled_at_each_stage),
+        TEST(a_listener_takes_many_connections_a_few_in_each_turn),
+        TEST(a_listener_may_be_stopped_while_it_accepts),
+        TEST(without_descriptors_a_listener_pauses_with_one_line_and_goes_on),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
