@@ -11,6 +11,7 @@ from .accounts import DOMAIN
 from .network import Network
 
 TIMEOUT = 30
+REFUSALS = (imaplib.IMAP4.error, poplib.error_proto, OSError)  # of a login, for whatever reason
 STRANGER = "stranger@example.com"  # a sender somewhere on the Internet
 
 
@@ -102,6 +103,15 @@ def read_by_pop3(server, account, **how):
         pop.quit()
 
 
+def refusal(server, account, **how):
+    """What the IMAP server says to a login that it refuses; "" when it does not."""
+    try:
+        imap_login(server, account, **how).logout()
+        return ""
+    except REFUSALS as answer:
+        return str(answer)
+
+
 def subjects(messages):
     """The subjects of messages, sorted."""
     found = []
@@ -109,3 +119,16 @@ def subjects(messages):
         head = message.partition(b"\r\n\r\n")[0].split(b"\r\n")
         found += [line[9:].decode() for line in head if line.lower().startswith(b"subject: ")]
     return sorted(found)
+
+
+def smtp_answer(server, recipient, port=Network.SMTP, protocol=smtplib.SMTP):
+    """The reply to RCPT TO this recipient, like b"550 5.1.1 ..."."""
+    with protocol(server.address, port, timeout=60) as smtp:
+        smtp.ehlo("client.example.com")
+        smtp.mail(STRANGER)
+        code, text = smtp.rcpt(recipient)
+        return b"%d %s" % (code, text)
+
+
+def lmtp_answer(server, recipient, port=Network.LMTP):
+    return smtp_answer(server, recipient, port, smtplib.LMTP)

@@ -59,12 +59,13 @@ class Cluster:
     """
 
     def __init__(self, folder, network, build, account_count=1000, backends=("sv1", "sv2", "sv3"),
-                 frontends=("fe1", "fe2"), workers=2, backend_tls="starttls"):
+                 frontends=("fe1", "fe2"), workers=2, backend_tls="starttls", timeouts=None):
         self.folder, self.network, self.build = Path(folder), network, Path(build)
         if len(str(self.folder)) > LONGEST_FOLDER:
             raise TroubleError(f"the folder's name is too long for unix sockets: {self.folder} "
                                f"(at most {LONGEST_FOLDER} bytes)")
         self.workers, self.backend_tls = workers, backend_tls
+        self.timeouts = timeouts or {"login_hold_s": 2}  # of the frontends
         self.certificates = Certificates(self.folder)
         self.slapd = Slapd(self.folder, network.address(1), self.certificates,
                            SOURCE / "contrib" / "mailstead.schema")

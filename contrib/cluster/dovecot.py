@@ -149,11 +149,13 @@ class Dovecot:
         self.write_ldap("passdb.conf", "pass_attrs = userPassword=password\n"
                         "pass_filter = (&(objectClass=mailsteadAccount)(mail=%Lu))\n")
         home = f"{self.root}/storage/%{{ldap:oldHostServer:{self.name}}}/%Ld/%Ln"
-        own = f"(&(objectClass=mailsteadAccount)(mail=%Lu)(hostServer={self.name}))"
+        # An account with employeeType "locked" is unknown to the store alone: for the tests.
+        known = "(objectClass=mailsteadAccount)(mail=%Lu)(!(employeeType=locked))"
+        own = f"(&{known}(hostServer={self.name}))"
         self.write_ldap("userdb-own.conf", f"user_attrs = =home={home}\nuser_filter = {own}\n"
                         f"iterate_attrs = mail=user\niterate_filter = (hostServer={self.name})\n")
         self.write_ldap("userdb-foreign.conf", "user_attrs = =tempfail=yes\n"
-                        "user_filter = (&(objectClass=mailsteadAccount)(mail=%Lu))\n")
+                        f"user_filter = (&{known})\n")
 
     def write_ldap(self, name, lines):
         file = self.folder / name

@@ -5,9 +5,10 @@ import os
 import subprocess
 from pathlib import Path
 
+from . import clients
 from .accounts import DOMAIN, PEOPLE
 from .network import Network, greets
-from .process import Process, TroubleError, wait_until
+from .process import Process, TroubleError
 
 CLUSTER = """\
 cluster {{
@@ -53,8 +54,7 @@ health {{
     probe_interval_ms = 500
 }}
 timeouts {{
-    login_hold_s = 2
-}}
+{timeouts}}}
 """
 
 BACKEND = """\
@@ -144,13 +144,18 @@ class FrontendDaemon(Daemon):
 
     def own_text(self):
         login = f'    default_domain = "{DOMAIN}"\n    plaintext_allowed = true\n'
+        timeouts = "".join(f"    {name} = {value}\n" for name, value in self.cluster.timeouts.items())
         return FRONTEND.format(queue=self.queue_folder(), backend_tls=self.cluster.backend_tls,
-                               ca=self.cluster.certificates.ca) + "".join([
+                               ca=self.cluster.certificates.ca, timeouts=timeouts) + "".join([
             self.listener("mx", "smtp", Network.SMTP, "starttls"),
             self.listener("imap", "imap", Network.IMAP, "starttls", login),
             self.listener("imaps", "imap", Network.IMAPS, "implicit", login),
             self.listener("pop3", "pop3", Network.POP3, "starttls", login),
             self.listener("pop3s", "pop3", Network.POP3S, "implicit", login)])
+
+    def serves(self, account):
+        """True when `account` can log in here."""
+        return clients.refusal(self, account) == ""
 
     def queue_folder(self):
         return self.folder / "queue"

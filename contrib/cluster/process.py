@@ -8,6 +8,7 @@ process got since is never signalled.
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -161,6 +162,29 @@ def members_of_session(leader):
             if fields and int(fields[3]) == leader:
                 members.append(int(entry))
     return members
+
+
+def socket_owner(client, server, pids):
+    """Which of the processes `pids` has the server's end of the IPv4 connection between these addresses."""
+    inodes = set()
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[1] == hexadecimal(server) and fields[2] == hexadecimal(client):
+            inodes.add(f"socket:[{fields[9]}]")
+    for pid in pids:
+        for entry in os.scandir(f"/proc/{pid}/fd"):
+            try:
+                if os.readlink(entry.path) in inodes:
+                    return pid
+            except FileNotFoundError:
+                pass
+    return None
+
+
+def hexadecimal(address):
+    """An (address, port) as /proc/net/tcp writes it."""
+    octets = bytes(int(part) for part in address[0].split("."))
+    return f"{int.from_bytes(octets, sys.byteorder):08X}:{address[1]:04X}"
 
 
 def kill_all(pids):

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What contrib/quickstart does once everything is built: start, demonstrate, stop, status."""
 import argparse
-import imaplib
-import poplib
 import shutil
 import sys
 import time
@@ -15,7 +13,6 @@ from .process import TroubleError, wait_until
 
 FIRST_NETWORK = "127.40.7"
 KEPT = ("source", "build", "packages.log", "build.log")  # what a second run uses again
-REFUSALS = (imaplib.IMAP4.error, poplib.error_proto, OSError)
 
 
 def say(text=""):
@@ -97,8 +94,9 @@ def run(folder, has_demonstration):
     say("starting slapd, three backends (Dovecot and mailstead-backend each) and two frontends")
     cluster.start()
     for account in cluster.accounts[:3]:
-        wait_until(lambda account=account: can_log_in(cluster.frontends["fe1"], account),
-                   f"{account.address} can log in", 20, 0.2)
+        for frontend in cluster.frontends.values():
+            wait_until(lambda f=frontend, a=account: f.serves(a),
+                       f"{account.address} can log in at {frontend.name}", 20, 0.1)
     for name, backend in cluster.backends.items():
         say(f"  backend {name} at {backend.address}: {len(cluster.accounts_of(name))} accounts")
     for name, frontend in cluster.frontends.items():
@@ -106,14 +104,6 @@ def run(folder, has_demonstration):
     if has_demonstration:
         Demonstration(cluster).run()
     how_to_connect(cluster)
-
-
-def can_log_in(server, account):
-    try:
-        clients.imap_login(server, account).logout()
-        return True
-    except REFUSALS:
-        return False
 
 
 class Demonstration:
@@ -149,7 +139,7 @@ class Demonstration:
             def is_there():
                 try:
                     found[:] = self.read(account, read_with, frontend)
-                except REFUSALS as refusal:
+                except clients.REFUSALS as refusal:
                     found[:] = [f"({refusal})"]
                 return found == wanted
 
@@ -190,7 +180,8 @@ class Demonstration:
             queue = frontend.admin().text("queue", "list")
             expect(victim.address in queue, f"the queue of {frontend.name} does not show it:\n{queue}")
             say(indent(f"$ mailstead queue list\n{queue}"))
-        expect(not can_log_in(self.fe1, victim), f"{victim.address} logged in to a dead backend")
+        answer = clients.refusal(self.fe1, victim)
+        expect("[UNAVAILABLE]" in answer, f"{victim.address} should be refused temporarily, but got: {answer}")
         say(f"  {victim.address} cannot log in now, and is told to try again later, not that the password is wrong")
         for account in others:
             self.send(self.fe1, [account], "all is well")
@@ -237,32 +228,48 @@ def indent(text):
 
 
 # -- how to connect ----------------------------------------------------------------
+def connection_commands(cluster):
+    """[(what for, [command lines])]: each line works when pasted into a shell."""
+    fe1, fe2 = cluster.frontends["fe1"], cluster.frontends["fe2"]
+    ca, account, n = cluster.certificates.ca, cluster.accounts[0], Network
+    curl = f"curl --cacert {ca} --user {account.address}:{account.password}"
+    openssl = f"openssl s_client -quiet -crlf -CAfile {ca}"
+    mailstead = f"{cluster.build}/mailstead -c {fe1.configuration}"
+    return [
+        ("Send a message", [
+            f"swaks --server {fe1.address} --port {n.SMTP} --tls --from you@example.com --to {account.address}"]),
+        ("Read it", [
+            f"{curl} 'imaps://{fe2.address}:{n.IMAPS}/INBOX;MAILINDEX=1'",
+            f"{curl} pop3s://{fe1.address}:{n.POP3S}/1"]),
+        ("Speak the protocols (end with QUIT or LOGOUT)", [
+            f"{openssl} -connect {fe1.address}:{n.POP3S}",
+            f"{openssl} -connect {fe2.address}:{n.IMAP} -starttls imap",
+            f"{openssl} -connect {fe2.address}:{n.SMTP} -starttls smtp"]),
+        ("Administrate", [
+            f"{mailstead} status",
+            f"{mailstead} lookup {account.address} --why"])]
+
+
+def connection_lines(cluster):
+    return [line for _, lines in connection_commands(cluster) for line in lines]
+
+
 def how_to_connect(cluster):
     fe1, fe2 = cluster.frontends["fe1"], cluster.frontends["fe2"]
-    ca, account = cluster.certificates.ca, cluster.accounts[0]
     n = Network
     title("It stays up; try it")
     say(f"""\
 A mail client:   server {fe1.address} or {fe2.address}; name user1@example.org to
-                 user1000@example.org, password secret1 to secret1000
-                 IMAP {n.IMAP} (STARTTLS), IMAPS {n.IMAPS}, POP3 {n.POP3} (STARTTLS), POP3S {n.POP3S},
+                 user{len(cluster.accounts)}@example.org, password secret1 to secret{len(cluster.accounts)}
+                 IMAP {n.IMAP} (STARTTLS), IMAPS {n.IMAPS}, POP3 {n.POP3} (STARTTLS), POP3S {n.POP3S}
                  SMTP {n.SMTP} (STARTTLS; takes mail for example.org, without a login)
-                 The certificates are signed by {ca}
-
-Send a message:
-  swaks --server {fe1.address} --port {n.SMTP} --tls --from you@example.com --to {account.address}
-Read it:
-  curl --cacert {ca} --user {account.address}:{account.password} 'imaps://{fe2.address}:{n.IMAPS}/INBOX;MAILINDEX=1'
-  curl --cacert {ca} --user {account.address}:{account.password} pop3s://{fe1.address}:{n.POP3S}/1
-Speak the protocols:
-  openssl s_client -quiet -crlf -CAfile {ca} -connect {fe1.address}:{n.IMAPS}
-  openssl s_client -quiet -crlf -CAfile {ca} -connect {fe2.address}:{n.SMTP} -starttls smtp
-Administrate:
-  {cluster.build}/mailstead -c {fe1.configuration} status
-  {cluster.build}/mailstead -c {fe1.configuration} lookup {account.address} --why
-Logs, configuration, mail: {cluster.folder}
-End it:
-  contrib/quickstart --stop{"" if is_default(cluster.folder) else f" --dir {cluster.folder}"}""")
+                 The certificates are signed by {cluster.certificates.ca}""")
+    for purpose, lines in connection_commands(cluster):
+        say(f"\n{purpose}:")
+        for line in lines:
+            say(f"  {line}")
+    say(f"\nLogs, configuration and mail are in {cluster.folder}.  End it with:\n"
+        "  contrib/quickstart --stop" + ("" if is_default(cluster.folder) else f" --dir {cluster.folder}"))
 
 
 def is_default(folder):

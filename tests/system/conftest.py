@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One cluster of real parts for all system tests.
+
+    MAILSTEAD_BUILD=FOLDER /usr/bin/python3 -m pytest tests/system
+
+Each test takes accounts that no other test uses, and leaves every server running.  A
+sanitizer's report or a failed assertion in any log fails the test in which it appeared.  The
+folder with all logs is kept, and named, when anything failed.
+"""
+import os
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "contrib"))
+
+from cluster import Cluster, Network, TroubleError, clients, wait_until  # noqa: E402
+
+BUG = re.compile(r"AddressSanitizer|LeakSanitizer|runtime error:|\bbug:|Assertion .* failed|"
+                 r"stack smashing|double free")
+HELD = "the cluster's folder is kept"
+
+
+def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true", help="also the tests that take long")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: takes long; runs with --long")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--long"):
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="needs --long"))
+
+
+@pytest.fixture(scope="session")
+def build():
+    folder = os.environ.get("MAILSTEAD_BUILD")
+    if not folder:
+        pytest.exit("MAILSTEAD_BUILD must name the folder that Mailstead was built in", 2)
+    return Path(folder).resolve()
+
+
+@pytest.fixture(scope="session")
+def cluster(build, request):
+    """The running cluster: three backends, two frontends with two workers each."""
+    folder = Path(tempfile.mkdtemp(prefix="ms-", dir="/tmp"))
+    folder.chmod(0o755)
+    cluster = Cluster(folder, Network.find(), build, account_count=600,
+                      timeouts={"login_s": 6, "command_s": 6, "login_hold_s": 2})
+    try:
+        cluster.create()
+        cluster.start()
+        for host in cluster.backends:
+            for frontend in cluster.frontends.values():
+                account = cluster.accounts_of(host)[-1]
+                wait_until(lambda f=frontend, a=account: f.serves(a), f"{frontend.name} serves {host}", 30)
+        yield cluster
+        stubborn = cluster.stop()
+        assert not stubborn, f"had to be killed at the end: {stubborn}"
+        reports = bug_lines(cluster, {})
+        assert not reports, "\n".join(reports)
+    except BaseException:
+        request.session.testsfailed = request.session.testsfailed or 1
+        raise
+    finally:
+        cluster.stop()
+        if request.session.testsfailed:
+            print(f"\n{HELD}: {folder}", file=sys.stderr)
+        else:
+            shutil.rmtree(folder)
+
+
+def log_sizes(cluster):
+    return {file: file.stat().st_size for file in (cluster.folder / "log").glob("*.log")}
+
+
+def bug_lines(cluster, sizes):
+    """The lines of the logs, from `sizes` on, that no healthy run has."""
+    found = []
+    for file in sorted((cluster.folder / "log").glob("mailstead-*.log")):
+        with open(file, errors="replace") as log:
+            log.seek(sizes.get(file, 0))
+            lines = log.read().splitlines()
+        for number, line in enumerate(lines):
+            if BUG.search(line):
+                found.append(f"{file.name}:")
+                found += lines[number:number + 30]
+                break
+    return found
+
+
+@pytest.fixture(autouse=True)
+def healthy(request):
+    """Nothing bad in the logs, and everything runs when the test is over."""
+    if "cluster" not in request.fixturenames:
+        yield
+        return
+    cluster = request.getfixturevalue("cluster")
+    sizes = log_sizes(cluster)
+    yield
+    dead = [process for process in cluster.processes() if not process.is_running()]
+    for process in dead:
+        process.start()
+    reports = bug_lines(cluster, sizes)
+    assert not reports, "\n".join(reports)
+    assert not dead, f"not running after the test: {[process.name for process in dead]}"
+
+
+@pytest.fixture(scope="session")
+def fresh(cluster):
+    """fresh("sv1"): an account of sv1 that no test had before; fresh("sv1", 3): a list of three."""
+    left = {host: cluster.accounts_of(host) for host in cluster.backends}
+
+    def take(host, count=None):
+        taken = [left[host].pop(0) for _ in range(count or 1)]
+        return taken if count else taken[0]
+
+    return take
+
+
+@pytest.fixture(scope="session")
+def tls(cluster):
+    return clients.trusting(cluster)
+
+
+@pytest.fixture(scope="session")
+def fe1(cluster):
+    return cluster.frontends["fe1"]
+
+
+@pytest.fixture(scope="session")
+def fe2(cluster):
+    return cluster.frontends["fe2"]
+
+
+@pytest.fixture(params=["fe1", "fe2"])
+def frontend(request, cluster):
+    return cluster.frontends[request.param]
+
+
+@pytest.fixture
+def down(cluster):
+    """down("sv1"): kills a backend; it is started again when the test is over, if not before."""
+    killed = []
+
+    def kill(name):
+        cluster.backends[name].kill()
+        killed.append(cluster.backends[name])
+        return cluster.backends[name]
+
+    yield kill
+    for backend in killed:
+        backend.start()
+        wait_for_health(cluster, backend.name)
+
+
+@pytest.fixture
+def no_slapd(cluster):
+    """slapd is stopped; it runs again when the test is over."""
+    cluster.slapd.stop()
+    yield
+    cluster.slapd.start()
+    wait_for_slapd(cluster)
+
+
+def wait_for_slapd(cluster):
+    """Waits until frontends, backends and stores have found slapd again."""
+    for frontend in cluster.frontends.values():
+        wait_until(lambda f=frontend: clients.smtp_answer(f, "never-seen@example.org").startswith(b"550 5.1.1 "),
+                   f"{frontend.name} has found slapd again", 30, 0.1)
+    for host in cluster.backends:
+        wait_for_health(cluster, host)
+
+
+def wait_for_health(cluster, host):
+    """Waits until every frontend serves an account of `host` again."""
+    account = cluster.accounts_of(host)[-1]
+    for frontend in cluster.frontends.values():
+        wait_until(lambda f=frontend: f.serves(account), f"{frontend.name} serves {host} again", 30)
+
+
+@pytest.fixture
+def arrives(cluster):
+    """arrives(account, subject): waits until the message is in the account's INBOX, and gives it."""
+
+    def wait(account, subject, server=None, seconds=30):
+        server = server or cluster.frontends["fe1"]
+        found = []
+
+        def is_there():
+            try:
+                found[:] = [message for message in clients.read_by_imap(server, account)
+                            if clients.subjects([message]) == [subject]]
+            except clients.REFUSALS as refusal:
+                found[:] = [str(refusal)]
+                return False
+            return bool(found)
+
+        try:
+            wait_until(is_there, f'"{subject}" arrives at {account.address}', seconds, 0.05)
+        except TroubleError as trouble:
+            raise AssertionError(f"{trouble}; last seen: {found}") from None
+        return found[0]
+
+    return wait

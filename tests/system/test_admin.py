@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `mailstead` command, for people and with --json."""
+import json
+
+import pytest
+
+from cluster import clients, wait_until
+
+
+def test_status_tells_what_runs_and_how_the_backends_are(cluster, frontend):
+    text = frontend.admin().text("status")
+    for name in cluster.backends:
+        assert name in text
+    assert frontend.admin().json("status")
+
+
+def test_status_of_a_backend_node(cluster):
+    daemon = cluster.backends["sv1"].daemon
+    assert daemon.admin().text("status")
+    assert daemon.admin().json("status")
+
+
+def test_status_tells_that_a_backend_is_down(cluster, fe1, down):
+    before = fe1.admin().text("status")
+    assert "down" not in before
+    down("sv3")
+    wait_until(lambda: any("sv3" in line and "down" in line for line in fe1.admin().text("status").splitlines()),
+               "status shows that sv3 is down", 20, 0.1)
+
+
+def test_lookup_names_the_owner(fe1, fresh):
+    account = fresh("sv2")
+    for name in (account.address, account.alias, f"{account.uid}+x@example.org", account.address.upper()):
+        answer = fe1.admin().json("lookup", name)
+        assert "sv2" in json.dumps(answer) and account.address in json.dumps(answer), name
+
+
+def test_lookup_why_tells_each_step(fe1, fresh):
+    account = fresh("sv3")
+    text = fe1.admin().text("lookup", f"{account.uid}+detail@example.org", "--why")
+    assert "sv3" in text and "detail" in text
+    assert len(text.splitlines()) > len(fe1.admin().text("lookup", account.address).splitlines())
+    assert fe1.admin().json("lookup", account.address, "--why")
+
+
+@pytest.mark.parametrize("name, outcome", [("nobody-here@example.org", "unknown"),
+                                           ("someone@elsewhere.example", "not")])
+def test_lookup_of_what_is_not_there(fe1, name, outcome):
+    done = fe1.admin().run("lookup", name)
+    assert outcome in (done.stdout + done.stderr).lower()
+
+
+def test_queue_list_show_and_flush(cluster, fe1, fresh, arrives, down):
+    account, backend = fresh("sv3"), down("sv3")
+    message = clients.make_message("queued", [account.address])
+    assert clients.send(fe1, [account.address], message, sender="sender@example.com") == {}
+    listed, = fe1.admin().queue()
+    assert account.address in fe1.admin().text("queue", "list")
+    shown = fe1.admin().text("queue", "show", listed["id"])
+    assert account.address in shown and "sender@example.com" in shown and "sv3" in shown
+    assert account.address in json.dumps(fe1.admin().json("queue", "show", listed["id"]))
+    backend.start()
+    fe1.admin().text("queue", "flush")
+    arrives(account, "queued")
+    wait_until(lambda: fe1.admin().queue() == [], "the queue is empty")
+
+
+def test_queue_show_of_an_unknown_message_fails(fe1):
+    done = fe1.admin().run("queue", "show", "no-such-message")
+    assert done.returncode != 0 and done.stderr
+
+
+def test_commands_that_do_not_exist_fail_with_a_hint(fe1):
+    for arguments in (("nonsense",), ("queue", "nonsense"), ("reassign", "--nonsense"), ()):
+        done = fe1.admin().run(*arguments)
+        assert done.returncode != 0
+        assert "usage" in done.stderr.lower() or "unknown" in done.stderr.lower()
+
+
+def test_a_daemon_that_does_not_run_is_named(cluster, fe2):
+    assert fe2.stop()
+    try:
+        done = fe2.admin().run("status")
+        assert done.returncode != 0
+        assert str(fe2.run_folder) in done.stderr or "mailstead-frontend" in done.stderr
+    finally:
+        fe2.start()

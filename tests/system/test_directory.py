@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""slapd stops, comes back, and changes: what mail and logins see of it."""
+import time
+
+from cluster import Network, clients, wait_until
+from conftest import wait_for_slapd
+from raw import Raw
+
+
+def test_without_slapd_mail_goes_on_and_unknown_addresses_are_refused_temporarily(
+        cluster, frontend, fresh, arrives, no_slapd):
+    account = fresh("sv1")
+    assert clients.smtp_answer(frontend, account.address).startswith(b"250 ")
+    assert clients.smtp_answer(frontend, "never-seen@example.org").startswith(b"451 4.3.0 ")
+    assert clients.smtp_answer(frontend, "someone@elsewhere.example").startswith(b"550 5.7.1 ")
+    assert clients.smtp_answer(frontend, f"{account.uid}+detail@example.org").startswith(b"250 ")
+
+
+def test_without_slapd_the_frontend_routes_logins_and_queues_mail(cluster, frontend, fresh, arrives):
+    """Dovecot itself asks slapd for each password, so the login is verified by its refusal there."""
+    account = fresh("sv2")
+    session = clients.imap_login(frontend, account)
+    cluster.slapd.stop()
+    try:
+        assert session.noop()[0] == "OK"
+        with Raw(frontend.address, Network.IMAP) as raw:
+            raw.line()
+            unknown = raw.ask(b"a LOGIN never-seen@example.org secret")
+        assert unknown.startswith(b"a NO [UNAVAILABLE]")
+        message = clients.make_message("while slapd was away", [account.address])
+        assert clients.send(frontend, [account.address], message) == {}
+    finally:
+        cluster.slapd.start()
+        wait_for_slapd(cluster)
+    arrives(account, "while slapd was away", frontend)
+    session.logout()
+
+
+def test_a_frontend_that_starts_without_slapd_serves_from_its_mirror(cluster, fe2, fresh):
+    account = fresh("sv1")
+    assert fe2.stop()
+    cluster.slapd.stop()
+    try:
+        fe2.start()
+        assert clients.smtp_answer(fe2, account.address).startswith(b"250 ")
+        assert clients.smtp_answer(fe2, "never-seen@example.org").startswith(b"451 4.3.0 ")
+    finally:
+        cluster.slapd.start()
+        wait_for_slapd(cluster)
+    assert fe2.serves(account)
+
+
+def test_after_slapd_came_back_unknown_is_unknown_again_and_changes_are_followed(cluster, frontend, fresh):
+    account = fresh("sv1")
+    cluster.slapd.stop()
+    cluster.slapd.start()
+    wait_for_slapd(cluster)
+    assert clients.smtp_answer(frontend, "never-seen@example.org").startswith(b"550 5.1.1 ")
+    cluster.slapd.set_host(account, "sv3", "sv1")
+    wait_until(lambda: owner(frontend, account) == "sv3", "the change is followed", 30, 0.1)
+    cluster.slapd.set_host(account, "sv1")
+
+
+def owner(frontend, account):
+    return next(line["host"] for line in frontend.admin().json("lookup", account.address) if "host" in line)
+
+
+def test_a_new_account_receives_mail_within_a_second(cluster, frontend, arrives):
+    name = f"new-at-{frontend.name}"
+    assert clients.smtp_answer(frontend, f"{name}@example.org").startswith(b"550 5.1.1 ")
+    cluster.slapd.add(f"""\
+dn: uid={name},ou=people,dc=example,dc=org
+objectClass: inetOrgPerson
+objectClass: mailsteadAccount
+uid: {name}
+cn: {name}
+sn: {name}
+mail: {name}@example.org
+hostServer: sv2
+""")
+    began = time.monotonic()
+    wait_until(lambda: clients.smtp_answer(frontend, f"{name}@example.org").startswith(b"250 "), "the account is known", 10, 0.02)
+    assert time.monotonic() - began < 1
+    cluster.slapd.delete(f"uid={name},ou=people,dc=example,dc=org")
+    wait_until(lambda: clients.smtp_answer(frontend, f"{name}@example.org").startswith(b"550 "), "the account is gone", 10, 0.02)
+
+
+def test_an_account_without_a_known_backend_is_refused_temporarily(cluster, fe1, fresh):
+    account = fresh("sv1")
+    try:
+        cluster.slapd.set_host(account, "no-such-backend")
+        wait_until(lambda: clients.smtp_answer(fe1, account.address).startswith(b"451 "), "451 for an unknown backend", 10)
+        assert "[UNAVAILABLE]" in clients.refusal(fe1, account)
+        cluster.slapd.modify(f"dn: {account.dn}\nchangetype: modify\ndelete: hostServer\n")
+        wait_until(lambda: owner_is_absent(fe1, account), "the mirror knows", 10)
+        assert clients.smtp_answer(fe1, account.address).startswith(b"451 ")
+        assert "[UNAVAILABLE]" in clients.refusal(fe1, account)
+    finally:
+        cluster.slapd.set_host(account, "sv1")
+
+
+def owner_is_absent(frontend, account):
+    return not any(line.get("host") for line in frontend.admin().json("lookup", account.address))
+
+
+def test_an_address_on_two_entries_is_refused_temporarily(cluster, fe1, fresh):
+    first, second = fresh("sv1"), fresh("sv2")
+    cluster.slapd.modify(f"dn: {second.dn}\nchangetype: modify\nadd: mail\nmail: {first.address}\n")
+    try:
+        wait_until(lambda: clients.smtp_answer(fe1, first.address).startswith(b"451 "), "451 for an ambiguous address", 10)
+        assert "[UNAVAILABLE]" in clients.refusal(fe1, first)
+    finally:
+        cluster.slapd.modify(f"dn: {second.dn}\nchangetype: modify\ndelete: mail\nmail: {first.address}\n")
+    wait_until(lambda: clients.smtp_answer(fe1, first.address).startswith(b"250 "), "it is one account's again", 10)
