@@ -7,12 +7,19 @@
  *     init -> READY -> mail, rcpt ... -> REPLY (MAIL) REPLY (RCPT 0) ...
  *     -> data -> REPLY (DATA, 354) -> content by dot_stuffing.h -> content_end
  *     -> REPLY (FINAL 0..n-1: one with SMTP, one for each accepted RCPT with LMTP) -> mail ...
+ *
+ * The session calls next until NEED_INPUT before it sends anything more, so that bytes which
+ * nobody asked for are seen as such.  What is sent needs SMTP_CLIENT_COMMAND_MAX bytes of room.
  */
 #ifndef MAILSTEAD_PROTO_SMTP_CLIENT_H
 #define MAILSTEAD_PROTO_SMTP_CLIENT_H
 
 #include "common/base/state.h"
 #include "common/proto/mail.h"
+#include "common/proto/smtp_reply.h"
+
+/* No command that the session causes is longer. */
+enum { SMTP_CLIENT_COMMAND_MAX = 640 };
 
 enum smtp_client_event {
     SMTP_CLIENT_NEED_INPUT,
@@ -21,7 +28,11 @@ enum smtp_client_event {
     SMTP_CLIENT_READY,    /* greeted: a transaction may begin.  Once, before the first one */
     SMTP_CLIENT_REPLY,    /* `reply` answers `replied`; for RCPT and FINAL, number `index` */
     SMTP_CLIENT_REFUSED,  /* greeting, hello, STARTTLS or AUTH refused: `reply` says how; close */
-    SMTP_CLIENT_FAILED    /* the peer broke the protocol, closed with 421, or lacks a required extension */
+    /*
+     * The peer broke the protocol, or lacks a required extension: `reply` has code 0; or it says
+     * 421 where a transaction was possible: `reply` is that, and answers all that was open.  Close.
+     */
+    SMTP_CLIENT_FAILED
 };
 
 enum smtp_client_command {
@@ -34,10 +45,11 @@ enum smtp_client_command {
 
 struct smtp_client_options {
     enum mail_flavor flavor;
-    const char *hostname;  /* for EHLO; outlives the machine */
-    bool starttls;         /* must be used */
-    const char *user;      /* NULL: no AUTH; outlives the machine */
-    const char *password;  /* AUTH PLAIN, only inside TLS or towards loopback as the caller decides */
+    const char *hostname; /* for EHLO; outlives the machine */
+    bool starttls;        /* must be used */
+    const char *user;     /* NULL: no AUTH; at most 255 bytes; outlives the machine */
+    const char *password; /* at most 1024 bytes; AUTH PLAIN, only inside TLS or towards loopback as
+                             the caller decides */
 };
 
 struct smtp_client {
@@ -45,11 +57,12 @@ struct smtp_client {
     struct smtp_client_options options;
     bool offers_pipelining, offers_8bitmime, offers_size, offers_starttls, offers_auth_plain,
         offers_smtputf8, offers_enhanced;
-    uint64_t size_limit;                 /* what SIZE announced; 0: none known */
-    enum smtp_client_command replied;    /* after SMTP_CLIENT_REPLY */
-    unsigned index;                      /* of the recipient, from 0, in the order of smtp_client_rcpt */
+    uint64_t size_limit;              /* what SIZE announced; 0: none known */
+    enum smtp_client_command replied; /* after SMTP_CLIENT_REPLY */
+    unsigned index; /* of the recipient, from 0, in the order of smtp_client_rcpt */
     struct mail_reply reply;
     /* ... the implementation's own members below */
+    struct smtp_reply_reader reader;
     bool tls_active;
     bool awaiting_mail, awaiting_data, awaiting_rset;
     unsigned recipients_sent, recipients_answered, finals_expected, finals_answered;
@@ -60,25 +73,42 @@ void smtp_client_init(struct smtp_client *client, const struct smtp_client_optio
 enum smtp_client_event smtp_client_next(struct smtp_client *client, struct span *in,
                                         struct buffer *out);
 
+/* Answers SMTP_CLIENT_STARTTLS; what came behind the reply is still in `in`: the session refuses
+ * it. */
 void smtp_client_tls_started(struct smtp_client *client);
 
-/* Begins a transaction after READY, or after the last FINAL or RSET reply of the one before. */
-void smtp_client_mail(struct smtp_client *client, const char *reverse_path,
-                      const struct mail_parameters *parameters, struct buffer *out);
+/*
+ * Begins a transaction after READY, or after the last FINAL or RSET reply of the one before.
+ * SIZE= and BODY= are sent where the peer offers them.  False, and nothing is sent, when the
+ * path is not safe (smtp_path_is_safe).
+ */
+bool smtp_client_mail(struct smtp_client *client, const char *reverse_path,
+                      const struct mail_parameters *parameters, struct buffer *out)
+    __attribute__((warn_unused_result));
 
-/* Adds a recipient; with PIPELINING before the earlier replies have come, else one at a time by the caller. */
-void smtp_client_rcpt(struct smtp_client *client, const char *recipient, struct buffer *out);
+/*
+ * Adds a recipient; with PIPELINING before the earlier replies have come, else one at a
+ * time by the caller.  False, nothing is sent and no index is used, when it is empty or not safe.
+ */
+bool smtp_client_rcpt(struct smtp_client *client, const char *recipient, struct buffer *out)
+    __attribute__((warn_unused_result));
 
 /* Asks to send the content, after every RCPT was answered and at least one accepted. */
 void smtp_client_data(struct smtp_client *client, struct buffer *out);
 
-/* After the caller has written the content and its end: `accepted` recipients make LMTP's count of replies. */
+/*
+ * After the caller has written the content and its end: `accepted` recipients, above 0, make
+ * LMTP's count of replies.
+ */
 void smtp_client_content_end(struct smtp_client *client, unsigned accepted);
 
-/* Gives the transaction up, when no reply is outstanding and DATA was not sent. */
+/* Gives the transaction up, when no reply is outstanding and DATA was not accepted. */
 void smtp_client_reset(struct smtp_client *client, struct buffer *out);
 
-/* Says QUIT; no reply is waited for. */
+/*
+ * Says QUIT where a command may stand (not within content); no reply is waited for, all that
+ * still comes is dropped.
+ */
 void smtp_client_quit(struct smtp_client *client, struct buffer *out);
 
 #endif

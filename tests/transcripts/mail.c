@@ -5,11 +5,16 @@
  * Options of a server: words of tls (STARTTLS is available), secure (TLS is active), and
  * size=N, recipients=N, errors=N.  Answers: tls, CODE ENHANCED TEXT (ENHANCED may be "-"),
  * goodbye TEXT.
+ *
+ * Options of a client: starttls alone, user=NAME, password=WORD.  Answers: tls,
+ * mail PATH [size=N] [8bit], rcpt PATH, unsafe PATH (which must be refused), data,
+ * content TEXT (written as it is), end ACCEPTED, reset, quit.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "common/base/memory.h"
+#include "common/proto/smtp_client.h"
 #include "common/proto/smtp_server.h"
 #include "tests/transcripts/runner.h"
 
@@ -155,6 +160,176 @@ static enum transcript_answered server_answer(void *subject, struct span answer,
     return TRANSCRIPT_GO_ON;
 }
 
+/* A client machine, and the strings that it points to. */
+struct mail_client {
+    struct smtp_client machine;
+    char user[64], password[4096];
+};
+
+static bool client_option(struct mail_client *client, struct smtp_client_options *options,
+                          struct span word)
+{
+    struct span key = span_split(&word, '=');
+
+    if (span_equals(key, SPAN_LITERAL("starttls"))) {
+        options->starttls = true;
+        return true;
+    }
+    if (span_equals(key, SPAN_LITERAL("user"))) {
+        options->user = client->user;
+        options->password = client->password;
+        return transcript_copy_word(word, client->user, sizeof(client->user));
+    }
+    return span_equals(key, SPAN_LITERAL("password")) &&
+           transcript_copy_word(word, client->password, sizeof(client->password));
+}
+
+static bool client_init(struct mail_client *client, enum mail_flavor flavor, struct span words)
+{
+    struct smtp_client_options options = { .flavor = flavor, .hostname = "fe1.example.org" };
+    bool known = true;
+
+    while (words.length > 0)
+        known = client_option(client, &options, transcript_take_word(&words)) && known;
+    smtp_client_init(&client->machine, &options);
+    return known;
+}
+
+static bool smtp_client_start(void *subject, struct span options, struct buffer *out)
+{
+    (void)out;
+    return client_init(subject, MAIL_SMTP, options);
+}
+
+static bool lmtp_client_start(void *subject, struct span options, struct buffer *out)
+{
+    (void)out;
+    return client_init(subject, MAIL_LMTP, options);
+}
+
+/* "READY" and what is offered. */
+static enum transcript_step note_ready(const struct smtp_client *client, struct buffer *note)
+{
+    buffer_append_string(note, "READY");
+    if (client->offers_pipelining)
+        buffer_append_string(note, " pipelining");
+    if (client->offers_8bitmime)
+        buffer_append_string(note, " 8bitmime");
+    if (client->offers_smtputf8)
+        buffer_append_string(note, " smtputf8");
+    if (client->offers_enhanced)
+        buffer_append_string(note, " enhanced");
+    if (client->offers_size)
+        buffer_append_format(note, " size=%llu", (unsigned long long)client->size_limit);
+    return TRANSCRIPT_EVENT;
+}
+
+static void note_reply(const char *event, const struct mail_reply *reply, struct buffer *note)
+{
+    buffer_append_string(note, event);
+    if (reply->code != 0)
+        buffer_append_format(note, " %d %s%s%s", reply->code, reply->enhanced,
+                             reply->enhanced[0] ? " " : "", reply->text);
+}
+
+/* "MAIL 250 ...", "RCPT 0 250 ..." */
+static enum transcript_step note_replied(const struct smtp_client *client, struct buffer *note)
+{
+    static const char *const names[] = { [SMTP_CLIENT_MAIL] = "MAIL",
+                                         [SMTP_CLIENT_RCPT] = "RCPT",
+                                         [SMTP_CLIENT_DATA] = "DATA",
+                                         [SMTP_CLIENT_FINAL] = "FINAL",
+                                         [SMTP_CLIENT_RSET] = "RSET" };
+
+    buffer_append_string(note, names[client->replied]);
+    if (client->replied == SMTP_CLIENT_RCPT || client->replied == SMTP_CLIENT_FINAL)
+        buffer_append_format(note, " %u", client->index);
+    note_reply("", &client->reply, note);
+    return TRANSCRIPT_EVENT;
+}
+
+static enum transcript_step client_next(void *subject, struct span *in, struct buffer *out,
+                                        struct buffer *note)
+{
+    struct mail_client *client = subject;
+
+    switch (smtp_client_next(&client->machine, in, out)) {
+    case SMTP_CLIENT_NEED_INPUT:
+        return TRANSCRIPT_NEED_INPUT;
+    case SMTP_CLIENT_FLUSH:
+        return TRANSCRIPT_FLUSH;
+    case SMTP_CLIENT_STARTTLS:
+        buffer_append_string(note, "STARTTLS");
+        return TRANSCRIPT_QUESTION;
+    case SMTP_CLIENT_READY:
+        return note_ready(&client->machine, note);
+    case SMTP_CLIENT_REPLY:
+        return note_replied(&client->machine, note);
+    case SMTP_CLIENT_REFUSED:
+        note_reply("REFUSED", &client->machine.reply, note);
+        return TRANSCRIPT_END;
+    case SMTP_CLIENT_FAILED:
+        note_reply("FAILED", &client->machine.reply, note);
+        return TRANSCRIPT_END;
+    }
+    abort();
+}
+
+static bool client_mail(struct smtp_client *client, const char *path, struct span rest,
+                        struct buffer *out)
+{
+    struct mail_parameters parameters = { 0 };
+
+    while (rest.length > 0) {
+        struct span word = transcript_take_word(&rest);
+
+        if (span_equals(word, SPAN_LITERAL("8bit")))
+            parameters.body_8bit = true;
+        else if (!number_option(word, "size", &parameters.size))
+            return false;
+    }
+    return smtp_client_mail(client, path, &parameters, out);
+}
+
+static bool client_path_command(struct smtp_client *client, struct span verb, struct span rest,
+                                struct buffer *out)
+{
+    char path[2 * MAIL_PATH_SIZE];
+    bool is_mail = span_equals(verb, SPAN_LITERAL("mail"));
+
+    if (!span_copy_string(is_mail ? transcript_take_word(&rest) : rest, path, sizeof(path)))
+        return false;
+    if (is_mail)
+        return client_mail(client, path, rest, out);
+    if (span_equals(verb, SPAN_LITERAL("rcpt")))
+        return smtp_client_rcpt(client, path, out);
+    return span_equals(verb, SPAN_LITERAL("unsafe")) && !smtp_client_rcpt(client, path, out);
+}
+
+static enum transcript_answered client_answer(void *subject, struct span answer, struct buffer *out)
+{
+    struct smtp_client *client = &((struct mail_client *)subject)->machine;
+    struct span rest = answer;
+    struct span verb = transcript_take_word(&rest);
+    uint64_t accepted;
+
+    if (span_equals(verb, SPAN_LITERAL("tls")))
+        smtp_client_tls_started(client);
+    else if (span_equals(verb, SPAN_LITERAL("data")))
+        smtp_client_data(client, out);
+    else if (span_equals(verb, SPAN_LITERAL("content")))
+        buffer_append(out, rest);
+    else if (span_equals(verb, SPAN_LITERAL("end")) && span_parse_u64(rest, &accepted))
+        smtp_client_content_end(client, (unsigned)accepted);
+    else if (span_equals(verb, SPAN_LITERAL("reset")))
+        smtp_client_reset(client, out);
+    else if (span_equals(verb, SPAN_LITERAL("quit")))
+        smtp_client_quit(client, out);
+    else if (!client_path_command(client, verb, rest, out))
+        return TRANSCRIPT_UNKNOWN_ANSWER;
+    return TRANSCRIPT_GO_ON;
+}
+
 static void nothing_to_end(void *subject)
 {
     (void)subject;
@@ -166,9 +341,17 @@ static void nothing_to_end(void *subject)
             nothing_to_end                                                                         \
     }
 
+#define CLIENT_ADAPTER(folder, start)                                                              \
+    {                                                                                              \
+        folder, true, sizeof(struct mail_client), start, client_next, client_answer,               \
+            nothing_to_end                                                                         \
+    }
+
 int main(void)
 {
     static const struct transcript_adapter adapters[] = {
+        CLIENT_ADAPTER("tests/transcripts/lmtp-client", lmtp_client_start),
+        CLIENT_ADAPTER("tests/transcripts/smtp-client", smtp_client_start),
         SERVER_ADAPTER("tests/transcripts/lmtp-server", lmtp_server_start),
         SERVER_ADAPTER("tests/transcripts/smtp-server", smtp_server_start),
     };
