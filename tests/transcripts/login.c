@@ -12,6 +12,8 @@
 #include <stdlib.h>
 
 #include "common/base/memory.h"
+#include "common/proto/imap_client.h"
+#include "common/proto/imap_server.h"
 #include "common/proto/pop3_client.h"
 #include "common/proto/pop3_server.h"
 #include "tests/transcripts/runner.h"
@@ -20,6 +22,7 @@
 struct login_server {
     const struct login_server_ops *ops;
     union {
+        struct imap_server imap;
         struct pop3_server pop3;
     } machine;
 };
@@ -50,6 +53,11 @@ static bool server_init(struct login_server *server, const struct login_server_o
     server->ops = ops;
     ops->init(&server->machine, &options, out);
     return true;
+}
+
+static bool imap_server_start(void *subject, struct span options, struct buffer *out)
+{
+    return server_init(subject, &imap_server_ops, options, out);
 }
 
 static bool pop3_server_start(void *subject, struct span options, struct buffer *out)
@@ -141,6 +149,7 @@ struct login_client {
     struct credentials credentials;
     struct forwarded forwarded;
     union {
+        struct imap_client imap;
         struct pop3_client pop3;
     } machine;
 };
@@ -186,6 +195,12 @@ static bool client_init(struct login_client *client, const struct login_client_o
     client->ops = ops;
     ops->init(&client->machine, &options);
     return known;
+}
+
+static bool imap_client_start(void *subject, struct span options, struct buffer *out)
+{
+    (void)out;
+    return client_init(subject, &imap_client_ops, options);
 }
 
 static bool pop3_client_start(void *subject, struct span options, struct buffer *out)
@@ -256,6 +271,8 @@ static void client_fini(void *subject)
 int main(void)
 {
     static const struct transcript_adapter adapters[] = {
+        SERVER_ADAPTER("tests/transcripts/imap-server", imap_server_start),
+        CLIENT_ADAPTER("tests/transcripts/imap-client", imap_client_start),
         SERVER_ADAPTER("tests/transcripts/pop3-server", pop3_server_start),
         CLIENT_ADAPTER("tests/transcripts/pop3-client", pop3_client_start),
     };

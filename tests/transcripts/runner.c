@@ -49,24 +49,36 @@ static void trace_begin_line(struct trace *trace, char letter)
     trace->line_ended = false;
 }
 
+/* The run of bytes at the start of `bytes` that stand for themselves. */
+static struct span plain_run(struct span bytes)
+{
+    size_t length = 0;
+
+    while (length < bytes.length && bytes.data[length] >= ' ' && bytes.data[length] <= '~')
+        length++;
+    return span_take(bytes, length);
+}
+
 /* Adds an item: 'O'utput, content ('D'), an 'E'vent, or what is 'L'eft. */
 static void trace_add(struct trace *trace, char letter, struct span bytes)
 {
     if (letter == 'E')
         trace_begin_line(trace, letter);
-    for (size_t i = 0; i < bytes.length; i++) {
-        char byte = bytes.data[i];
+    while (bytes.length > 0) {
+        struct span run = plain_run(bytes);
         char escape[5];
 
         if (trace->letter != letter || trace->line_ended)
             trace_begin_line(trace, letter);
-        if (byte >= ' ' && byte <= '~') {
-            must_append(&trace->text, span_of(&byte, 1));
-        } else {
-            snprintf(escape, sizeof(escape), "\\x%02x", (unsigned char)byte);
+        if (run.length == 0) {
+            run = span_take(bytes, 1);
+            trace->line_ended = run.data[0] == '\n';
+            snprintf(escape, sizeof(escape), "\\x%02x", (unsigned char)run.data[0]);
             must_append(&trace->text, span_from_string(escape));
+        } else {
+            must_append(&trace->text, run);
         }
-        trace->line_ended = byte == '\n';
+        bytes = span_drop(bytes, run.length);
     }
 }
 

@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The IMAP server machine.  Each command is framed whole, with its literals, before
+ * it is read, and answered at once but for STARTTLS and a complete set of
+ * credentials, which are questions.
+ *
+ * It never hands out a name or password that is empty or holds CR, LF or NUL, asks
+ * for no literal that it could not hold, and announces nothing that only the backend can
+ * know.  A malformed command gets BAD; the tenth of them, a command that is too
+ * long, and a refused literal whose bytes come unasked end the session.
+ */
+#include "common/proto/imap_server.h"
+
+#include <assert.h>
+
+#include "common/base/memory.h"
+#include "common/proto/sasl.h"
+
+enum { IMAP_COMMAND, IMAP_RESPONSE, IMAP_TLS, IMAP_TRYING, IMAP_DONE };
+
+static const struct state_row imap_states[] = {
+    [IMAP_COMMAND] = { "command", STATE_BIT(IMAP_RESPONSE) | STATE_BIT(IMAP_TLS) |
+                                      STATE_BIT(IMAP_TRYING) | STATE_BIT(IMAP_DONE) },
+    [IMAP_RESPONSE] = { "response", STATE_BIT(IMAP_COMMAND) | STATE_BIT(IMAP_DONE) },
+    [IMAP_TLS] = { "tls", STATE_BIT(IMAP_COMMAND) | STATE_BIT(IMAP_DONE) },
+    [IMAP_TRYING] = { "trying", STATE_BIT(IMAP_COMMAND) | STATE_BIT(IMAP_DONE) },
+    [IMAP_DONE] = { "done", STATE_BIT(IMAP_DONE) },
+};
+
+/* The line that answers the command: its tag, then `text`. */
+static enum login_event imap_reply(const struct imap_server *server, struct buffer *out,
+                                   const char *text)
+{
+    buffer_append_format(out, "%s %s\r\n", server->tag, text);
+    return LOGIN_NEED_INPUT;
+}
+
+static enum login_event imap_bye(struct imap_server *server, struct buffer *out, const char *text)
+{
+    buffer_append_format(out, "* BYE %s\r\n", text);
+    state_move(&server->state, IMAP_DONE);
+    return LOGIN_END;
+}
+
+/* Answers a command that is wrong in itself; too many of them end the session. */
+static enum login_event imap_error(struct imap_server *server, struct buffer *out, const char *text)
+{
+    imap_reply(server, out, text);
+    if (++server->errors >= IMAP_SERVER_ERRORS_MAX)
+        return imap_bye(server, out, "Too many invalid commands.");
+    return LOGIN_NEED_INPUT;
+}
+
+static bool imap_takes_credentials(const struct imap_server *server)
+{
+    return server->options.tls_active || server->options.plaintext_allowed;
+}
+
+static bool imap_offers_tls(const struct imap_server *server)
+{
+    return server->options.tls_available && !server->options.tls_active;
+}
+
+static enum login_event imap_require_tls(struct imap_server *server, struct buffer *out)
+{
+    return imap_error(server, out,
+                      "NO [PRIVACYREQUIRED] Plaintext authentication is not allowed without TLS.");
+}
+
+static enum login_event imap_malformed(struct imap_server *server, struct buffer *out)
+{
+    return imap_error(server, out, "BAD Malformed arguments.");
+}
+
+static void imap_append_capabilities(const struct imap_server *server, struct buffer *out)
+{
+    buffer_append_string(out, "CAPABILITY IMAP4rev1 LITERAL+ SASL-IR ID");
+    if (imap_offers_tls(server))
+        buffer_append_string(out, " STARTTLS");
+    buffer_append_string(out, imap_takes_credentials(server) ? " AUTH=PLAIN" : " LOGINDISABLED");
+}
+
+static enum login_event imap_capability(struct imap_server *server, struct span arguments,
+                                        struct buffer *out)
+{
+    if (arguments.length > 0)
+        return imap_malformed(server, out);
+    buffer_append_string(out, "* ");
+    imap_append_capabilities(server, out);
+    buffer_append_string(out, "\r\n");
+    return imap_reply(server, out, "OK Capability completed.");
+}
+
+static enum login_event imap_noop(struct imap_server *server, struct span arguments,
+                                  struct buffer *out)
+{
+    if (arguments.length > 0)
+        return imap_malformed(server, out);
+    return imap_reply(server, out, "OK NOOP completed.");
+}
+
+static enum login_event imap_logout(struct imap_server *server, struct span arguments,
+                                    struct buffer *out)
+{
+    enum login_event event;
+
+    if (arguments.length > 0)
+        return imap_malformed(server, out);
+    event = imap_bye(server, out, "Logging out.");
+    imap_reply(server, out, "OK Logout completed.");
+    return event;
+}
+
+static enum login_event imap_starttls(struct imap_server *server, struct span arguments,
+                                      struct buffer *out)
+{
+    if (arguments.length > 0)
+        return imap_malformed(server, out);
+    if (!imap_offers_tls(server))
+        return imap_error(server, out, "BAD TLS is not available.");
+    imap_reply(server, out, "OK Begin TLS negotiation now.");
+    state_move(&server->state, IMAP_TLS);
+    return LOGIN_STARTTLS;
+}
+
+static enum login_event imap_login(struct imap_server *server, struct span arguments,
+                                   struct buffer *out)
+{
+    struct credentials *credentials = &server->credentials;
+
+    if (!imap_takes_credentials(server))
+        return imap_require_tls(server, out);
+    if (!imap_take_byte(&arguments, ' ') ||
+        !imap_take_astring(&arguments, credentials->authcid, sizeof(credentials->authcid)) ||
+        !imap_take_byte(&arguments, ' ') ||
+        !imap_take_astring(&arguments, credentials->password, sizeof(credentials->password)) ||
+        arguments.length > 0 || credentials->authcid[0] == '\0' ||
+        credentials->password[0] == '\0') {
+        credentials_wipe(credentials);
+        return imap_malformed(server, out);
+    }
+    state_move(&server->state, IMAP_TRYING);
+    return LOGIN_CREDENTIALS;
+}
+
+/* Takes the response to AUTHENTICATE PLAIN, initial or not. */
+static enum login_event imap_respond(struct imap_server *server, struct span response,
+                                     struct buffer *out)
+{
+    switch (sasl_plain_decode(response, &server->credentials)) {
+    case SASL_OK:
+        state_move(&server->state, IMAP_TRYING);
+        return LOGIN_CREDENTIALS;
+    case SASL_AUTHZID_REFUSED:
+        return imap_error(server, out,
+                          "NO [AUTHORIZATIONFAILED] Acting for another user is not allowed.");
+    case SASL_MALFORMED:
+        break;
+    }
+    return imap_error(server, out, "BAD Malformed authentication response.");
+}
+
+static enum login_event imap_authenticate(struct imap_server *server, struct span arguments,
+                                          struct buffer *out)
+{
+    struct span mechanism;
+
+    if (!imap_take_byte(&arguments, ' ') || !imap_take_atom(&arguments, &mechanism))
+        return imap_malformed(server, out);
+    if (!imap_takes_credentials(server))
+        return imap_require_tls(server, out);
+    if (!span_equals_ignore_case(mechanism, SPAN_LITERAL("PLAIN")))
+        return imap_error(server, out, "NO Unknown authentication mechanism.");
+    if (imap_take_byte(&arguments, ' ')) /* RFC 4959 section 3: "=" is an empty response */
+        return imap_respond(server, arguments, out);
+    if (arguments.length > 0)
+        return imap_malformed(server, out);
+    buffer_append_string(out, "+ \r\n");
+    state_move(&server->state, IMAP_RESPONSE);
+    return LOGIN_NEED_INPUT;
+}
+
+/* Keeps what a field of a trusted peer's ID forwards; other fields and values are passed over. */
+static void imap_set_forwarded(struct forwarded *forwarded, const char *name, const char *value)
+{
+    static const struct {
+        const char *name;
+        enum forwarded_field field;
+    } rows[] = { { "x-originating-ip", FORWARDED_ADDRESS },
+                 { "x-originating-port", FORWARDED_PORT },
+                 { "x-session-id", FORWARDED_SESSION },
+                 { "x-proxy-ttl", FORWARDED_TTL } };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++)
+        if (span_equals_ignore_case(span_from_string(name), span_from_string(rows[i].name)) &&
+            forwarded_set(forwarded, rows[i].field, span_from_string(value)))
+            return;
+}
+
+static bool imap_take_nil(struct span *text)
+{
+    if (!span_starts_with_ignore_case(*text, SPAN_LITERAL("NIL")))
+        return false;
+    *text = span_drop(*text, 3);
+    return true;
+}
+
+/* Reads the list of fields, RFC 2971 section 3.1. */
+static bool imap_read_fields(struct span *text, struct forwarded *forwarded)
+{
+    bool is_first = true;
+
+    if (imap_take_nil(text))
+        return true;
+    if (!imap_take_byte(text, '('))
+        return false;
+    while (!imap_take_byte(text, ')')) {
+        char name[64], value[IMAP_SERVER_ID_VALUE_SIZE];
+
+        if ((!is_first && !imap_take_byte(text, ' ')) ||
+            !imap_take_string(text, name, sizeof(name)) || !imap_take_byte(text, ' '))
+            return false;
+        if (!imap_take_nil(text)) {
+            if (!imap_take_string(text, value, sizeof(value)))
+                return false;
+            imap_set_forwarded(forwarded, name, value);
+        }
+        is_first = false;
+    }
+    return true;
+}
+
+static enum login_event imap_id(struct imap_server *server, struct span arguments,
+                                struct buffer *out)
+{
+    struct forwarded forwarded = { .port = 0 };
+
+    if (!imap_take_byte(&arguments, ' ') || !imap_read_fields(&arguments, &forwarded) ||
+        arguments.length > 0)
+        return imap_malformed(server, out);
+    if (server->options.peer_is_trusted && !server->has_id)
+        server->forwarded = forwarded;
+    server->has_id = true;
+    buffer_append_string(out, "* ID (\"name\" \"Mailstead\")\r\n");
+    return imap_reply(server, out, "OK ID completed.");
+}
+
+/* Reads the tag off `*command`, or makes the answer an untagged one. */
+static bool imap_read_tag(struct imap_server *server, struct span *command)
+{
+    if (imap_take_tag(command, server->tag))
+        return true;
+    server->tag[0] = '*';
+    server->tag[1] = '\0';
+    return false;
+}
+
+static enum login_event imap_run_command(struct imap_server *server, struct span command,
+                                         struct buffer *out)
+{
+    static const struct {
+        const char *verb;
+        /* `arguments` starts with the space behind the verb, or is empty. */
+        enum login_event (*run)(struct imap_server *server, struct span arguments,
+                                struct buffer *out);
+    } rows[] = { { "CAPABILITY", imap_capability }, { "ID", imap_id },
+                 { "LOGIN", imap_login },           { "AUTHENTICATE", imap_authenticate },
+                 { "STARTTLS", imap_starttls },     { "NOOP", imap_noop },
+                 { "LOGOUT", imap_logout } };
+    struct span verb;
+
+    if (!imap_read_tag(server, &command))
+        return imap_error(server, out, "BAD Malformed tag.");
+    if (!imap_take_byte(&command, ' ') || !imap_take_atom(&command, &verb))
+        return imap_error(server, out, "BAD Malformed command.");
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++)
+        if (span_equals_ignore_case(verb, span_from_string(rows[i].verb)))
+            return rows[i].run(server, command, out);
+    return imap_error(server, out, "BAD Unknown command.");
+}
+
+/* Takes one command off `*in` and runs it; `*incomplete` when there is none. */
+static enum login_event imap_take_and_run(struct imap_server *server, struct span *in,
+                                          struct buffer *out, bool *incomplete)
+{
+    struct span command;
+
+    switch (imap_take_command(in, &server->continued, &command)) {
+    case IMAP_FRAME_NONE:
+        break;
+    case IMAP_FRAME_CONTINUE:
+        buffer_append_string(out, "+ OK\r\n");
+        return LOGIN_NEED_INPUT;
+    case IMAP_FRAME_WHOLE:
+        return imap_run_command(server, command, out);
+    case IMAP_FRAME_BROKEN:
+        imap_read_tag(server, &command);
+        return imap_error(server, out, "BAD A line ends with CRLF and holds no CR or NUL.");
+    case IMAP_FRAME_REFUSED:
+        imap_read_tag(server, &command);
+        return imap_error(server, out, "BAD Literal too large.");
+    case IMAP_FRAME_FATAL:
+        return imap_bye(server, out, "Command too long.");
+    }
+    *incomplete = true;
+    return LOGIN_NEED_INPUT;
+}
+
+/* Takes the line that follows AUTHENTICATE off `*in`; `*incomplete` when there is none. */
+static enum login_event imap_take_response(struct imap_server *server, struct span *in,
+                                           struct buffer *out, bool *incomplete)
+{
+    struct span line;
+
+    switch (login_take_line(in, IMAP_COMMAND_MAX, &line)) {
+    case LOGIN_LINE_NONE:
+        break;
+    case LOGIN_LINE_TOO_LONG:
+        return imap_bye(server, out, "Line too long.");
+    case LOGIN_LINE_BROKEN:
+        state_move(&server->state, IMAP_COMMAND);
+        return imap_error(server, out, "BAD A line ends with CRLF and holds no CR or NUL.");
+    case LOGIN_LINE_WHOLE:
+        state_move(&server->state, IMAP_COMMAND);
+        if (span_equals(line, SPAN_LITERAL("*")))
+            return imap_error(server, out, "BAD Authentication cancelled.");
+        return imap_respond(server, line, out);
+    }
+    *incomplete = true;
+    return LOGIN_NEED_INPUT;
+}
+
+static void imap_server_init(void *machine, const struct login_server_options *options,
+                             struct buffer *out)
+{
+    struct imap_server *server = machine;
+
+    *server = (struct imap_server){ .options = *options };
+    state_init(&server->state, imap_states, IMAP_COMMAND);
+    buffer_append_string(out, "* OK [");
+    imap_append_capabilities(server, out);
+    buffer_append_format(out, "] %s ready.\r\n", options->hostname);
+}
+
+static enum login_event imap_server_next(void *machine, struct span *in, struct buffer *out)
+{
+    struct imap_server *server = machine;
+    enum login_event event = LOGIN_NEED_INPUT;
+    bool incomplete = false;
+
+    while (event == LOGIN_NEED_INPUT && !incomplete) {
+        assert(server->state.current == IMAP_COMMAND || server->state.current == IMAP_RESPONSE);
+        if (buffer_room(out) < MACHINE_REPLY_ROOM)
+            return LOGIN_FLUSH;
+        event = server->state.current == IMAP_COMMAND
+                    ? imap_take_and_run(server, in, out, &incomplete)
+                    : imap_take_response(server, in, out, &incomplete);
+    }
+    return event;
+}
+
+/* RFC 9051 section 6.2.1: what was said before TLS is forgotten. */
+static void imap_server_tls_started(void *machine)
+{
+    struct imap_server *server = machine;
+
+    server->options.tls_active = true;
+    server->forwarded = (struct forwarded){ .port = 0 };
+    server->has_id = false;
+    state_move(&server->state, IMAP_COMMAND);
+}
+
+static struct credentials *imap_server_credentials(void *machine)
+{
+    struct imap_server *server = machine;
+
+    assert(server->state.current == IMAP_TRYING);
+    return &server->credentials;
+}
+
+static const struct forwarded *imap_server_forwarded(const void *machine)
+{
+    const struct imap_server *server = machine;
+
+    return &server->forwarded;
+}
+
+/* Answers the credentials: the tag, `status` and `text`. */
+static void imap_answer(struct imap_server *server, const char *status, struct span text,
+                        unsigned next, struct buffer *out)
+{
+    assert(server->state.current == IMAP_TRYING && !span_has_line_break_or_nul(text));
+    credentials_wipe(&server->credentials);
+    state_move(&server->state, next);
+    buffer_append_format(out, "%s %s ", server->tag, status);
+    buffer_append(out, text);
+    buffer_append_string(out, "\r\n");
+}
+
+static void imap_server_refuse(void *machine, const struct login_refusal *refusal,
+                               struct buffer *out)
+{
+    struct span text = refusal->text;
+
+    if (refusal->reason == LOGIN_REFUSED_CREDENTIALS)
+        text = SPAN_LITERAL("[AUTHENTICATIONFAILED] Authentication failed.");
+    else if (refusal->reason == LOGIN_REFUSED_TEMPORARY)
+        text = SPAN_LITERAL("[UNAVAILABLE] The account cannot be reached now, try again later.");
+    imap_answer(machine, "NO", text, IMAP_COMMAND, out);
+}
+
+static void imap_server_accept(void *machine, struct span text, struct buffer *out)
+{
+    imap_answer(machine, "OK", text, IMAP_DONE, out);
+}
+
+static void imap_server_goodbye(void *machine, const char *text, struct buffer *out)
+{
+    struct imap_server *server = machine;
+
+    credentials_wipe(&server->credentials);
+    imap_bye(server, out, text);
+}
+
+static void imap_server_fini(void *machine)
+{
+    struct imap_server *server = machine;
+
+    credentials_wipe(&server->credentials);
+}
+
+const struct login_server_ops imap_server_ops = {
+    .protocol = "imap",
+    .size = sizeof(struct imap_server),
+    .init = imap_server_init,
+    .next = imap_server_next,
+    .tls_started = imap_server_tls_started,
+    .credentials = imap_server_credentials,
+    .forwarded = imap_server_forwarded,
+    .refuse = imap_server_refuse,
+    .accept = imap_server_accept,
+    .goodbye = imap_server_goodbye,
+    .fini = imap_server_fini,
+};

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * IMAP towards the mail client, up to its credentials: the not authenticated state
+ * of RFC 3501 and RFC 9051 with STARTTLS, LOGIN, AUTHENTICATE PLAIN, SASL-IR
+ * (RFC 4959), LITERAL+ (RFC 7888) and ID (RFC 2971), which from a trusted peer
+ * tells whom it speaks for.
+ */
+#ifndef MAILSTEAD_PROTO_IMAP_SERVER_H
+#define MAILSTEAD_PROTO_IMAP_SERVER_H
+
+#include "common/base/state.h"
+#include "common/proto/imap_parse.h"
+
+enum {
+    IMAP_SERVER_ERRORS_MAX = 10, /* commands answered with BAD or NO for their form before BYE */
+    IMAP_SERVER_ID_VALUE_SIZE = 1025 /* RFC 2971 section 3.3: 1024 bytes, and a NUL */
+};
+
+struct imap_server {
+    struct state state;
+    struct login_server_options options;
+    char tag[IMAP_TAG_SIZE]; /* of the command that is being answered; "*" when it had none */
+    struct credentials credentials;
+    struct forwarded forwarded;
+    bool has_id;        /* the first ID has come; a later one forwards nothing */
+    unsigned continued; /* literals of the unfinished command that were asked for */
+    unsigned errors;
+};
+
+extern const struct login_server_ops imap_server_ops;
+
+#endif
