@@ -202,6 +202,15 @@ bool store_scan(struct store *store, uint64_t after, uint64_t last, size_t limit
 bool store_find_arrival(struct store *store, int64_t arrival_ms, uint64_t *message)
     __attribute__((warn_unused_result));
 
+/*
+ * Visits each destination with pending recipients: the view has it and their earliest
+ * next_attempt_ms.  Recipients due after `latest_ms` (the clock was set back since) become due at
+ * `now_ms` first.  For the start: it reads the whole index.
+ */
+bool store_visit_destinations(struct store *store, int64_t now_ms, int64_t latest_ms,
+                              store_visit *visit, void *context)
+    __attribute__((warn_unused_result));
+
 /* Opens a body file for reading: a descriptor, or -1 and errno.  From any thread. */
 int store_open_body(const struct store *store, const char *body_file);
 

@@ -264,23 +264,27 @@ bool store_fetch_due(struct store *store, const struct store_due *due, struct li
 
 /* --- looking around ----------------------------------------------------------- */
 
+/* A destination's column: column_text ends in a NUL; an empty name stays apart from NULL. */
+static const char *column_destination(sqlite3_stmt *statement, int column)
+{
+    if (sqlite3_column_type(statement, column) == SQLITE_NULL)
+        return NULL;
+    return (const char *)sqlite3_column_text(statement, column);
+}
+
 static void visit_row(sqlite3_stmt *statement, store_visit *visit, void *context)
 {
-    struct span destination = store_column(statement, 2);
     struct store_view view = {
         .row = (uint64_t)sqlite3_column_int64(statement, 0),
         .attempts = (unsigned)sqlite3_column_int64(statement, 5),
         .recipient = { .address = store_column(statement, 6),
                        .state = (enum store_state)sqlite3_column_int(statement, 1),
+                       .destination = column_destination(statement, 2),
                        .next_attempt_ms = sqlite3_column_int64(statement, 3),
                        .not_before_ms = sqlite3_column_int64(statement, 4),
                        .reply = store_column(statement, 7) },
     };
 
-    /* column_text ends in a NUL; an empty name stays apart from NULL. */
-    if (sqlite3_column_type(statement, 2) != SQLITE_NULL)
-        view.recipient.destination =
-            destination.length > 0 ? (const char *)sqlite3_column_text(statement, 2) : "";
     visit(context, &view);
 }
 
@@ -307,5 +311,26 @@ bool store_find_arrival(struct store *store, int64_t arrival_ms, uint64_t *messa
     sqlite3_bind_int64(statement, 1, arrival_ms);
     result = sqlite3_step(statement);
     *message = result == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(statement, 0) : UINT64_MAX;
+    return store_done(store, statement, result);
+}
+
+bool store_visit_destinations(struct store *store, int64_t now_ms, int64_t latest_ms,
+                              store_visit *visit, void *context)
+{
+    sqlite3_stmt *pull = store_statement(store, STORE_SQL_PULL_BACK);
+    sqlite3_stmt *statement = store_statement(store, STORE_SQL_DESTINATIONS);
+    int result;
+
+    sqlite3_bind_int64(pull, 1, now_ms);
+    sqlite3_bind_int64(pull, 2, latest_ms);
+    if (!store_run(store, pull))
+        return false;
+    while ((result = sqlite3_step(statement)) == SQLITE_ROW) {
+        struct store_view view = { .row = 0 };
+
+        view.recipient.destination = column_destination(statement, 0);
+        view.recipient.next_attempt_ms = sqlite3_column_int64(statement, 1);
+        visit(context, &view);
+    }
     return store_done(store, statement, result);
 }

@@ -73,6 +73,10 @@ static const char *const statements[STORE_SQL_STATEMENTS] = {
                        " reply FROM recipient WHERE id > ?1 AND id <= ?2 AND (NOT ?3 OR state = 0)"
                        " ORDER BY id LIMIT ?4",
     [STORE_SQL_ARRIVAL] = "SELECT id FROM message WHERE arrival >= ? ORDER BY id LIMIT 1",
+    [STORE_SQL_PULL_BACK] =
+        "UPDATE recipient SET next_attempt = ?1 WHERE state = 0 AND next_attempt > ?2",
+    [STORE_SQL_DESTINATIONS] = "SELECT destination, min(next_attempt) FROM recipient"
+                               " INDEXED BY recipient_due WHERE state = 0 GROUP BY destination",
     [STORE_SQL_NAMES_FILE] = "SELECT 1 FROM message WHERE body_file = ?",
     [STORE_SQL_FREE_PAGES] =
         "SELECT freelist_count, page_count FROM pragma_freelist_count, pragma_page_count",

@@ -3,7 +3,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -14,32 +13,22 @@
 #include "common/base/log.h"
 #include "frontend/queue/store.h"
 #include "tests/unit/fault.h"
+#include "tests/unit/folder.h"
 
-static char folder[64];
-
-static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *place)
-{
-    (void)status, (void)type, (void)place;
-    return remove(path);
-}
-
-static void remove_folder(void)
-{
-    nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-}
+static char folder[FOLDER_SIZE];
 
 static int setup(void **unused)
 {
     (void)unused;
-    snprintf(folder, sizeof(folder), "/tmp/queue-store-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
+    folder_make(folder);
+    return 0;
 }
 
 static int teardown(void **unused)
 {
     (void)unused;
     fault_disarm();
-    remove_folder();
+    folder_remove(folder);
     return 0;
 }
 
@@ -632,7 +621,7 @@ static void run_with_faults(enum fault_mode mode)
         assert_true(store_commit(store));
         store_close(store);
         check(&run, false);
-        remove_folder();
+        folder_remove(folder);
         mkdir(folder, 0700);
         assert_true(call < 10000);
     }
@@ -690,7 +679,7 @@ static bool run_killed(unsigned call)
     assert_int_equal(waitpid(child, &status, 0), child);
     mark_unsure(&run);
     check(&run, true);
-    remove_folder();
+    folder_remove(folder);
     mkdir(folder, 0700);
     return WIFSIGNALED(status);
 }
