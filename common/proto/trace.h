@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Trace fields, RFC 5321 section 4.4: the header lines that each hop puts in front of a
+ * message, and the count of those that are there, by which a loop is found.
+ */
+#ifndef MAILSTEAD_PROTO_TRACE_H
+#define MAILSTEAD_PROTO_TRACE_H
+
+#include "common/proto/mail.h"
+
+/* No field that is written here is longer. */
+enum { TRACE_FIELD_MAX = 2048 };
+
+/* Where a message came from.  Strings; NULL and empty are the same. */
+struct trace_hop {
+    const char *helo;       /* what the client called itself; foreign bytes are replaced */
+    const char *address;    /* the client's IP address; empty for a unix socket */
+    const char *hostname;   /* ours */
+    const char *session_id; /* of the log */
+    const char *recipient;  /* only when the message has no other */
+    const char *date;       /* RFC 5322 date-time, clock_format_rfc5322 */
+    enum mail_flavor flavor;
+    bool is_extended, is_encrypted, is_authenticated;
+};
+
+/* Writes a Received field, folded, with its CRLF; out has TRACE_FIELD_MAX bytes of room. */
+void trace_write_received(const struct trace_hop *hop, struct buffer *out);
+
+/* Writes "X-Original-To: recipient", with its CRLF. */
+void trace_write_original_recipient(const char *recipient, struct buffer *out);
+
+/* Counts the Received fields of a message as its content goes by. */
+struct header_scan {
+    unsigned received_count;
+    /* the implementation's own */
+    unsigned matched; /* bytes of the field's name that this line has so far */
+    unsigned position;
+};
+
+void header_scan_init(struct header_scan *scan);
+
+/* Reads the next piece of content; any cut gives the same count.  Nothing is read behind the
+ * header. */
+void header_scan_feed(struct header_scan *scan, struct span content);
+
+#endif
