@@ -39,8 +39,9 @@ struct queue_store {
     struct span reverse_path; /* without brackets; empty: the null sender, never reported to */
     bool body_8bit;
     bool may_relay; /* authenticated: recipients of foreign domains go to the relay host */
+    uint64_t size;  /* bytes of the body, in memory or file */
     const struct queue_recipient *recipients;
-    size_t recipient_count;
+    size_t recipient_count; /* at least 1 */
     /*
      * The message with its trace headers, in CRLF lines, not dot-stuffed: either `body`, which
      * must stay valid until the callback, or a file of queue_incoming_create: `fd` and `file_name`,
@@ -110,8 +111,8 @@ bool queue_client_is_connected(const struct queue_client *client);
 /* Deliveries in hand and results not yet committed: a draining worker waits until it is 0. */
 size_t queue_client_unfinished(const struct queue_client *client);
 
-/* Stores a message; `done` is called once, later, with `context`. */
-void queue_client_store(struct queue_client *client, const struct queue_store *store,
+/* Stores a message; `done` is called once, later, with `context`.  Not after queue_client_stop. */
+void queue_client_store(struct queue_client *client, const struct queue_store *message,
                         queue_stored *done, void *context);
 
 /* Sets the fate of recipient `index`; `text` (the reply) is cut and its line breaks become spaces.
