@@ -28,11 +28,6 @@ static void relay_end(struct relay *relay, enum relay_end end)
     relay->ended(relay, relay->is_client_done ? RELAY_END_CLIENT : end);
 }
 
-static void relay_end_by_error(struct relay *relay, const struct transport *transport)
-{
-    relay_end(relay, transport == relay->client ? RELAY_END_CLIENT_ERROR : RELAY_END_BACKEND_ERROR);
-}
-
 /* `source` closed its direction, and nothing that it sent is held any more. */
 static void relay_source_ended(struct relay *relay, struct transport *source)
 {
@@ -41,22 +36,19 @@ static void relay_source_ended(struct relay *relay, struct transport *source)
         return;
     }
     relay->is_client_done = true;
-    transport_watch(source, 0);
     transport_shutdown(relay->backend);
 }
 
-/* Hands on what was read; false when nothing more can be for now. */
-static bool relay_pass(struct relay *relay, struct transport *source, struct span bytes)
+/*
+ * Hands on what was read.  When that fails, the other pump reads what the target still said, and
+ * then its error.
+ */
+static void relay_pass(struct relay *relay, struct transport *source, struct span bytes)
 {
-    struct transport *target = relay_peer(relay, source);
-
-    if (!transport_send(target, bytes)) {
-        relay_end_by_error(relay, target);
-        return false;
-    }
+    if (!transport_send(relay_peer(relay, source), bytes))
+        return;
     *(source == relay->client ? &relay->bytes_in : &relay->bytes_out) += bytes.length;
     relay->last_activity_ms = io_loop_now_ms(source->loop);
-    return true;
 }
 
 /* Reads once from `source`; false when that is all for this turn. */
@@ -72,23 +64,35 @@ static bool relay_pump_once(struct relay *relay, struct transport *source)
         relay_source_ended(relay, source);
         return false;
     case TRANSPORT_ERROR:
-        relay_end_by_error(relay, source);
+        relay_end(relay,
+                  source == relay->client ? RELAY_END_CLIENT_ERROR : RELAY_END_BACKEND_ERROR);
         return false;
     default:
-        return relay_pass(relay, source, span_of(scratch, (size_t)count));
+        relay_pass(relay, source, span_of(scratch, (size_t)count));
+        return true;
     }
+}
+
+static bool relay_can_read(const struct relay *relay, const struct transport *source)
+{
+    return !relay->has_ended && !(source == relay->client && relay->is_client_done) &&
+           !transport_has_pending(relay_peer(relay, source));
 }
 
 static void relay_pump(struct relay *relay, struct transport *source)
 {
-    struct transport *target = relay_peer(relay, source);
-    bool has_more = !(source == relay->client && relay->is_client_done);
+    bool has_more = true;
 
-    for (int i = 0; i < RELAY_READS_PER_TURN && has_more && !transport_has_pending(target); i++)
+    for (int i = 0; i < RELAY_READS_PER_TURN && has_more && relay_can_read(relay, source); i++)
         has_more = relay_pump_once(relay, source);
-    if (relay->has_ended || (source == relay->client && relay->is_client_done))
+}
+
+static void relay_watch(struct relay *relay)
+{
+    if (relay->has_ended)
         return;
-    transport_watch(source, transport_has_pending(target) ? 0 : TRANSPORT_READABLE);
+    transport_watch(relay->client, relay_can_read(relay, relay->client) ? TRANSPORT_READABLE : 0);
+    transport_watch(relay->backend, relay_can_read(relay, relay->backend) ? TRANSPORT_READABLE : 0);
 }
 
 void relay_start(struct relay *relay, struct transport *client, struct transport *backend,
@@ -97,18 +101,11 @@ void relay_start(struct relay *relay, struct transport *client, struct transport
 {
     *relay = (struct relay){ .client = client,
                              .backend = backend,
-                             .bytes_in = from_client.length,
-                             .bytes_out = from_backend.length,
                              .last_activity_ms = io_loop_now_ms(client->loop),
                              .ended = ended };
-    /* A send that fails is told by the next read of the same transport. */
-    bool is_backend_well = from_client.length == 0 || transport_send(backend, from_client);
-    bool is_client_well = from_backend.length == 0 || transport_send(client, from_backend);
-    bool reads_client = !is_client_well || !transport_has_pending(backend);
-    bool reads_backend = !is_backend_well || !transport_has_pending(client);
-
-    transport_watch(client, reads_client ? TRANSPORT_READABLE : 0);
-    transport_watch(backend, reads_backend ? TRANSPORT_READABLE : 0);
+    relay_pass(relay, client, from_client);
+    relay_pass(relay, backend, from_backend);
+    relay_watch(relay);
 }
 
 void relay_ready(struct relay *relay, struct transport *transport, unsigned readiness)
@@ -117,8 +114,9 @@ void relay_ready(struct relay *relay, struct transport *transport, unsigned read
         return;
     if (readiness & TRANSPORT_READABLE)
         relay_pump(relay, transport);
-    if ((readiness & TRANSPORT_WRITABLE) && !relay->has_ended)
+    if (readiness & TRANSPORT_WRITABLE)
         relay_pump(relay, relay_peer(relay, transport));
+    relay_watch(relay);
 }
 
 const char *relay_end_text(enum relay_end end)

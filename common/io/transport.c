@@ -301,8 +301,8 @@ ssize_t transport_read(struct transport *transport, char *target, size_t size)
     ssize_t result = transport_read_now(transport, target, size);
 
     assert(size > 0);
-    if (result == TRANSPORT_AGAIN && transport->output == TRANSPORT_OUTPUT_BROKEN)
-        result = TRANSPORT_ERROR;
+    if (result < 0 && transport->output == TRANSPORT_OUTPUT_BROKEN)
+        result = TRANSPORT_ERROR; /* what came before a failed write is read, then the failure */
     if (result == TRANSPORT_END || result == TRANSPORT_ERROR)
         transport->is_end_told = true;
     transport_settle(transport);

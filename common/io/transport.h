@@ -112,6 +112,7 @@ bool transport_start_tls_client(struct transport *transport, SSL_CTX *context,
 /*
  * Reads up to `size` (> 0) bytes: their count, or AGAIN, END (orderly), ERROR.  After a read that
  * was not filled it says AGAIN, without asking the kernel, until the descriptor is ready again.
+ * After a write that failed, what the peer still said is read first, then ERROR.
  * Inside TLS a connection that ends without close_notify ends in order too: what is inside
  * (SMTP, IMAP, POP3) says by itself whether it is whole.
  */
