@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The load generator: clients that log in and out, or send messages, as fast as they are served.
+ *
+ *     load imap|pop3 ENDPOINT CLIENTS OPERATIONS ACCOUNTS [tls]
+ *     load smtp ENDPOINT CLIENTS OPERATIONS ACCOUNTS SIZE PER_SESSION
+ *
+ * Accounts are userN@example.org with the password secretN, N from 1 to ACCOUNTS.  One line of JSON
+ * at the end: operations, failures, seconds, and latencies in milliseconds.
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "tests/bench/stream.h"
+
+struct plan {
+    const char *protocol, *endpoint;
+    long clients, operations, accounts, size, per_session;
+    SSL_CTX *tls;
+    char *message; /* dot-stuffed, with its end */
+    size_t message_size;
+};
+
+static struct plan plan;
+static _Atomic long next_operation, failures;
+static double *latencies_ms; /* one an operation */
+
+static double now_s(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static bool expect(struct stream *stream, const char *start)
+{
+    const char *line = stream_line(stream);
+
+    return line && strncmp(line, start, strlen(start)) == 0;
+}
+
+/* Lines up to the one that begins with `tag`, which must go on with `start`. */
+static bool expect_tagged(struct stream *stream, const char *tag, const char *start)
+{
+    const char *line;
+
+    while ((line = stream_line(stream)))
+        if (strncmp(line, tag, strlen(tag)) == 0)
+            return strncmp(line + strlen(tag), start, strlen(start)) == 0;
+    return false;
+}
+
+static bool log_in_imap(struct stream *stream, long account)
+{
+    return expect(stream, "* OK") &&
+           stream_print(stream, "a LOGIN user%ld@example.org secret%ld\r\n", account, account) &&
+           expect_tagged(stream, "a ", "OK") && stream_print(stream, "b LOGOUT\r\n") &&
+           expect_tagged(stream, "b ", "OK");
+}
+
+static bool log_in_pop3(struct stream *stream, long account)
+{
+    return expect(stream, "+OK") && stream_print(stream, "USER user%ld@example.org\r\n", account) &&
+           expect(stream, "+OK") && stream_print(stream, "PASS secret%ld\r\n", account) &&
+           expect(stream, "+OK") && stream_print(stream, "QUIT\r\n") && expect(stream, "+OK");
+}
+
+/* The last line of an SMTP reply must begin with `start`. */
+static bool expect_reply(struct stream *stream, const char *start)
+{
+    const char *line;
+
+    do
+        line = stream_line(stream);
+    while (line && strlen(line) > 3 && line[3] == '-');
+    return line && strncmp(line, start, strlen(start)) == 0;
+}
+
+static bool send_message(struct stream *stream, long account)
+{
+    return stream_print(stream, "MAIL FROM:<load@example.com>\r\n") &&
+           expect_reply(stream, "250") &&
+           stream_print(stream, "RCPT TO:<user%ld@example.org>\r\n", account) &&
+           expect_reply(stream, "250") && stream_print(stream, "DATA\r\n") &&
+           expect_reply(stream, "354") && stream_write(stream, plan.message, plan.message_size) &&
+           expect_reply(stream, "250");
+}
+
+/* The next operation's number, or -1 when all are done. */
+static long take_operation(void)
+{
+    long operation = atomic_fetch_add(&next_operation, 1);
+
+    return operation < plan.operations ? operation : -1;
+}
+
+static void record(long operation, double began, bool is_good)
+{
+    latencies_ms[operation] = (now_s() - began) * 1e3;
+    if (!is_good)
+        atomic_fetch_add(&failures, 1);
+}
+
+static void run_logins(struct stream *stream)
+{
+    bool (*log_in)(struct stream *, long) =
+        strcmp(plan.protocol, "imap") == 0 ? log_in_imap : log_in_pop3;
+    long operation;
+
+    while ((operation = take_operation()) >= 0) {
+        double began = now_s();
+        bool is_good = stream_connect(stream, plan.endpoint, plan.tls);
+
+        if (is_good) {
+            is_good = log_in(stream, 1 + operation % plan.accounts);
+            stream_close(stream);
+        }
+        record(operation, began, is_good);
+    }
+}
+
+/* One session of up to plan.per_session messages, the first being `operation`; the last one's
+ * number. */
+static void run_smtp_session(struct stream *stream, long operation)
+{
+    double began = now_s();
+    bool is_good = stream_connect(stream, plan.endpoint, NULL);
+    bool is_connected = is_good;
+
+    is_good = is_good && expect_reply(stream, "220") &&
+              stream_print(stream, "EHLO client.example.com\r\n") && expect_reply(stream, "250");
+    for (long sent = 1;; sent++) {
+        is_good = is_good && send_message(stream, 1 + operation % plan.accounts);
+        record(operation, began, is_good);
+        if (!is_good || sent == plan.per_session || (operation = take_operation()) < 0)
+            break;
+        began = now_s();
+    }
+    if (is_good)
+        (void)(stream_print(stream, "QUIT\r\n") && expect_reply(stream, "221"));
+    if (is_connected)
+        stream_close(stream);
+}
+
+static void *run_client(void *unused)
+{
+    struct stream *stream = malloc(sizeof(*stream));
+    long operation;
+
+    (void)unused;
+    if (!stream)
+        bench_die("malloc");
+    if (strcmp(plan.protocol, "smtp") != 0)
+        run_logins(stream);
+    else
+        while ((operation = take_operation()) >= 0)
+            run_smtp_session(stream, operation);
+    free(stream);
+    return NULL;
+}
+
+static void make_message(void)
+{
+    static const char head[] = "From: load@example.com\r\nSubject: load\r\n\r\n";
+    static const char line[] =
+        "A line of text as mail has many, seventy-two octets with its end.......\r\n";
+    static const char end[] = ".\r\n";
+    size_t lines = (size_t)plan.size / (sizeof(line) - 1);
+    char *next;
+
+    plan.message_size = sizeof(head) - 1 + lines * (sizeof(line) - 1) + sizeof(end) - 1;
+    plan.message = next = malloc(plan.message_size);
+    if (!next)
+        bench_die("malloc");
+    next = mempcpy(next, head, sizeof(head) - 1);
+    for (size_t i = 0; i < lines; i++)
+        next = mempcpy(next, line, sizeof(line) - 1);
+    memcpy(next, end, sizeof(end) - 1);
+}
+
+static int compare(const void *left, const void *right)
+{
+    double a = *(const double *)left, b = *(const double *)right;
+
+    return (a > b) - (a < b);
+}
+
+static double percentile(double share)
+{
+    return latencies_ms[(long)(share * (double)(plan.operations - 1))];
+}
+
+static void parse_plan(int argc, char **argv)
+{
+    bool is_smtp = argc > 1 && strcmp(argv[1], "smtp") == 0;
+
+    if (argc < (is_smtp ? 8 : 6)) {
+        fprintf(stderr, "usage: load imap|pop3 ENDPOINT CLIENTS OPERATIONS ACCOUNTS [tls]\n"
+                        "       load smtp ENDPOINT CLIENTS OPERATIONS ACCOUNTS SIZE PER_SESSION\n");
+        exit(2);
+    }
+    plan = (struct plan){ .protocol = argv[1],
+                          .endpoint = argv[2],
+                          .clients = atol(argv[3]),
+                          .operations = atol(argv[4]),
+                          .accounts = atol(argv[5]),
+                          .size = is_smtp ? atol(argv[6]) : 0,
+                          .per_session = is_smtp ? atol(argv[7]) : 0 };
+    if (!is_smtp && argc > 6 && strcmp(argv[6], "tls") == 0)
+        plan.tls = SSL_CTX_new(TLS_client_method());
+    if (plan.clients < 1 || plan.operations < 1 || plan.accounts < 1) {
+        fprintf(stderr, "load: numbers begin at 1\n");
+        exit(2);
+    }
+    make_message();
+}
+
+int main(int argc, char **argv)
+{
+    pthread_t *threads;
+    double began;
+
+    parse_plan(argc, argv);
+    latencies_ms = calloc((size_t)plan.operations, sizeof(*latencies_ms));
+    threads = calloc((size_t)plan.clients, sizeof(*threads));
+    if (!latencies_ms || !threads)
+        bench_die("calloc");
+    began = now_s();
+    for (long i = 0; i < plan.clients; i++)
+        if (pthread_create(&threads[i], NULL, run_client, NULL))
+            bench_die("thread");
+    for (long i = 0; i < plan.clients; i++)
+        pthread_join(threads[i], NULL);
+    began = now_s() - began;
+    qsort(latencies_ms, (size_t)plan.operations, sizeof(*latencies_ms), compare);
+    printf(
+        "{\"operations\":%ld,\"failures\":%ld,\"seconds\":%.3f,\"p50_ms\":%.2f,\"p99_ms\":%.2f}\n",
+        plan.operations, atomic_load(&failures), began, percentile(0.5), percentile(0.99));
+    return atomic_load(&failures) > 0;
+}

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two sides of a bench: Mailstead and a peer in front of the same sink and the same slapd.
+
+CPU is user and system time of all processes of a side, their ended children included; the
+machine is shared with the load generator and the sink, so judge ratios, not figures.
+"""
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(TOP / "contrib"))
+
+from cluster import Cluster, Network, Process, TroubleError, wait_until  # noqa: E402
+from cluster.accounts import DOMAIN, PEOPLE  # noqa: E402
+from cluster.network import can_connect  # noqa: E402
+from cluster.process import read_stat, run  # noqa: E402
+
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+COUNT_PORT = 2999
+
+
+def tree(pid):
+    """`pid` and all its living descendants."""
+    parents = {}
+    for entry in os.listdir("/proc"):
+        fields = read_stat(entry) if entry.isdigit() else None
+        if fields:
+            parents[int(entry)] = int(fields[1])
+    found = [pid]
+    for member in found:
+        found += [child for child, parent in parents.items() if parent == member]
+    return found
+
+
+def cpu_seconds(processes):
+    """What the trees of `processes` have used so far; children that ended count at their parent."""
+    ticks = 0
+    for process in processes:
+        for pid in tree(process.pid):
+            fields = read_stat(pid)
+            if fields:
+                ticks += sum(int(field) for field in fields[11:15])
+    return ticks / TICKS_PER_SECOND
+
+
+class Bench:
+    """slapd and a sink for each backend, and what stands in front of them."""
+
+    def __init__(self, build, folder):
+        self.build = build
+        self.cluster = Cluster(folder, Network.find(), build, backend_tls="off")
+        self.folder = Path(folder)
+        self.sinks = [Process(f"sink-{name}", folder, [
+            build / "tests/bench/sink", *(f"{kind}={backend.address}:{port}" for kind, port in (
+                ("imap", Network.IMAP), ("pop3", Network.POP3), ("lmtp", Network.LMTP), ("count", COUNT_PORT)))],
+            is_ready=lambda address=backend.address: can_connect(address, COUNT_PORT))
+            for name, backend in self.cluster.backends.items()]
+        self.frontend = self.cluster.frontends["fe1"]
+        self.peer_address = self.cluster.network.address(31)
+        self.others = []
+
+    def start(self):
+        self.cluster.create()
+        self.cluster.slapd.start()
+        for sink in self.sinks:
+            sink.start()
+        self.frontend.start()
+        for name in self.cluster.backends:
+            account = self.cluster.accounts_of(name)[0]
+            wait_until(lambda a=account: self.frontend.serves(a), f"mailstead serves {name}", 30)
+
+    def stop(self):
+        for process in [*self.others, *self.sinks]:
+            process.stop()
+        self.cluster.stop()
+
+    def add(self, name, command, is_ready):
+        process = Process(name, self.folder, command, is_ready)
+        self.others.append(process)
+        process.start()
+        return process
+
+    def taken(self):
+        """How many messages the sinks have taken."""
+        count = 0
+        for backend in self.cluster.backends.values():
+            with socket.create_connection((backend.address, COUNT_PORT), 10) as connection:
+                count += int(connection.makefile().read())
+        return count
+
+    def load(self, *arguments):
+        """Runs the load generator; what it says."""
+        done = subprocess.run([str(self.build / "tests/bench/load"), *map(str, arguments)], text=True,
+                              capture_output=True)
+        if done.returncode != 0:
+            raise TroubleError(f"load {arguments}: {done.stdout}{done.stderr}")
+        return json.loads(done.stdout)
+
+    # -- peers -----------------------------------------------------------------
+    def start_nginx(self):
+        """nginx as a mail proxy; (its process, its helper's)."""
+        helper_endpoint = f"{self.peer_address}:8080"
+        slapd = self.cluster.slapd
+        helper = self.add("auth_http", [
+            self.build / "tests/bench/auth_http", helper_endpoint, slapd.uri, slapd.dn("mailstead"),
+            slapd.secret_file("mailstead"), PEOPLE,
+            *(f"{name}={backend.address}" for name, backend in self.cluster.backends.items())],
+            lambda: can_connect(self.peer_address, 8080))
+        folder = self.folder / "nginx"
+        folder.mkdir()
+        tls = self.cluster.certificates
+        servers = "".join(
+            f"    server {{ listen {self.peer_address}:{port}{' ssl' if is_tls else ''}; protocol {protocol}; }}\n"
+            for protocol, port, is_tls in (
+                ("imap", Network.IMAP, False), ("imap", Network.IMAPS, True),
+                ("pop3", Network.POP3, False), ("pop3", Network.POP3S, True)))
+        (folder / "nginx.conf").write_text(f"""\
+load_module /usr/lib/nginx/modules/ngx_mail_module.so;
+daemon off;
+worker_processes {self.cluster.workers};
+pid {folder}/nginx.pid;
+error_log {folder}/error.log info;
+events {{ worker_connections 4096; }}
+mail {{
+    auth_http {helper_endpoint}/;
+    ssl_certificate {tls.certificate("fe1")};
+    ssl_certificate_key {tls.key("fe1")};
+    ssl_session_cache off;
+{servers}}}
+""")
+        nginx = self.add("nginx", ["/usr/sbin/nginx", "-p", folder, "-e", folder / "error.log", "-c",
+                                   folder / "nginx.conf"],
+                         lambda: can_connect(self.peer_address, Network.IMAP))
+        return nginx, helper
+
+    def start_postfix(self):
+        """Postfix as an MX whose LDAP map gives the transport of each address."""
+        folder = self.folder / "postfix"
+        for name in ("etc", "spool", "lib"):
+            (folder / name).mkdir(parents=True)
+        shutil.chown(folder / "lib", "postfix")
+        slapd = self.cluster.slapd
+        for name, attribute in (("hosts", "hostServer"), ("mailboxes", "mail")):
+            (folder / "etc" / f"{name}.cf").write_text(f"""\
+server_host = {slapd.uri}
+version = 3
+bind = yes
+bind_dn = {slapd.dn("mailstead")}
+bind_pw = {slapd.secret_file("mailstead").read_text()}
+search_base = {PEOPLE}
+scope = one
+query_filter = (mail=%s)
+result_attribute = {attribute}
+""")
+        transports = ", ".join(f"{{ {name} = lmtp:inet:[{backend.address}]:{Network.LMTP} }}"
+                               for name, backend in self.cluster.backends.items())
+        (folder / "etc/main.cf").write_text(f"""\
+compatibility_level = 3.6
+queue_directory = {folder}/spool
+data_directory = {folder}/lib
+command_directory = /usr/sbin
+daemon_directory = /usr/lib/postfix/sbin
+shlib_directory = /usr/lib/postfix
+maillog_file_prefixes = {folder}
+maillog_file = {folder}/mail.log
+myhostname = peer.{DOMAIN}
+mydestination =
+inet_interfaces = loopback-only
+inet_protocols = ipv4
+virtual_mailbox_domains = {DOMAIN}
+virtual_mailbox_maps = proxy:ldap:{folder}/etc/mailboxes.cf
+transport_maps = pipemap:{{ldap:{folder}/etc/hosts.cf, inline:{{ {transports} }}}}
+smtpd_recipient_restrictions = reject_unauth_destination
+smtpd_client_connection_count_limit = 0
+lmtp_destination_concurrency_limit = 50
+""")
+        shutil.copy("/etc/postfix/master.cf", folder / "etc/master.cf")
+        for name in ("dynamicmaps.cf", "postfix-files"):
+            if Path("/etc/postfix", name).exists():
+                shutil.copy(Path("/etc/postfix", name), folder / "etc" / name)
+        dynamic = Path("/etc/postfix/dynamicmaps.cf.d")
+        if dynamic.exists():
+            shutil.copytree(dynamic, folder / "etc/dynamicmaps.cf.d")
+        text = (folder / "etc/master.cf").read_text()
+        text = "\n".join(line for line in text.splitlines() if not line.startswith("smtp      inet"))
+        (folder / "etc/master.cf").write_text(
+            text + f"\n{self.peer_address}:{Network.SMTP} inet n - n - - smtpd\n"
+            "postlog unix-dgram n - n - 1 postlogd\n")
+        # `postfix start-fg` would put a shell between us and the process that ends it all.
+        run(["/usr/sbin/postfix", "-c", folder / "etc", "check"], "postfix check")
+        return self.add("postfix", ["/usr/lib/postfix/sbin/master", "-c", folder / "etc", "-s"],
+                        lambda: can_connect(self.peer_address, Network.SMTP))
+
+
+@contextlib.contextmanager
+def running_bench():
+    """A Bench that runs; its folder is kept when something went wrong."""
+    build = Path(os.environ.get("MAILSTEAD_BUILD", "."))
+    if not (build / "Makefile").exists():
+        sys.exit("MAILSTEAD_BUILD must name the folder that Mailstead was built in")
+    build = build.resolve()
+    subprocess.run(["make", "-s", "-C", str(build), "bench-programs"], check=True)
+    folder = Path(tempfile.mkdtemp(prefix="mb-", dir="/tmp"))
+    folder.chmod(0o755)
+    bench = Bench(build, folder)
+    try:
+        bench.start()
+        yield bench
+    except TroubleError as trouble:
+        bench.stop()
+        sys.exit(f"{trouble}\nthe logs are in {folder}/log")
+    bench.stop()
+    shutil.rmtree(folder)
