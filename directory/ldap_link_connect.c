@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Certificates are always verified: the password goes to whoever answers.  A failure leaves
+ * nothing behind but its reason, which holds no secret.
+ */
+#include "directory/ldap_link_connect.h"
+
+#include <lber.h>
+#include <ldap.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum {
+    CONNECT_INCOMING_MAX = 16 * 1024 * 1024, /* of one message from the server */
+    CONNECT_KEEPALIVE_S = 30,
+    CONNECT_LOST_AFTER_MS = 60000 /* not acknowledged by the peer's TCP */
+};
+
+static const char connect_system_authorities[] = "/etc/ssl/certs/ca-certificates.crt";
+
+void ldap_link_explain(LDAP *ld, const char *what, int code, char reason[LDAP_REASON_SIZE])
+{
+    char *explanation = NULL;
+
+    if (ld)
+        ldap_get_option(ld, LDAP_OPT_DIAGNOSTIC_MESSAGE, &explanation);
+    if (explanation && *explanation)
+        snprintf(reason, LDAP_REASON_SIZE, "%s: %s (%s)", what, ldap_err2string(code), explanation);
+    else
+        snprintf(reason, LDAP_REASON_SIZE, "%s: %s", what, ldap_err2string(code));
+    ldap_memfree(explanation);
+}
+
+static void connect_set_number(LDAP *ld, int option, int number)
+{
+    ldap_set_option(ld, option, &number);
+}
+
+static void connect_set_tls(LDAP *ld, const char *ca)
+{
+    char *configured = NULL;
+
+    ldap_get_option(NULL, LDAP_OPT_X_TLS_CACERTFILE, &configured);
+    if (!ca && !configured && access(connect_system_authorities, R_OK) == 0)
+        ca = connect_system_authorities;
+    if (ca)
+        ldap_set_option(ld, LDAP_OPT_X_TLS_CACERTFILE, ca);
+    ldap_memfree(configured);
+    connect_set_number(ld, LDAP_OPT_X_TLS_REQUIRE_CERT, LDAP_OPT_X_TLS_DEMAND);
+    connect_set_number(ld, LDAP_OPT_X_TLS_NEWCTX, 0);
+}
+
+static void connect_set_options(LDAP *ld, const struct ldap_settings *settings)
+{
+    struct timeval timeout = { settings->timeout_ms / 1000, settings->timeout_ms % 1000 * 1000 };
+
+    connect_set_number(ld, LDAP_OPT_PROTOCOL_VERSION, LDAP_VERSION3);
+    ldap_set_option(ld, LDAP_OPT_REFERRALS, LDAP_OPT_OFF);
+    ldap_set_option(ld, LDAP_OPT_RESTART, LDAP_OPT_OFF);
+    connect_set_number(ld, LDAP_OPT_DEREF, LDAP_DEREF_NEVER);
+    connect_set_number(ld, LDAP_OPT_SIZELIMIT, LDAP_NO_LIMIT);
+    connect_set_number(ld, LDAP_OPT_TIMELIMIT, LDAP_NO_LIMIT);
+    ldap_set_option(ld, LDAP_OPT_NETWORK_TIMEOUT, &timeout);
+    ldap_set_option(ld, LDAP_OPT_TIMEOUT, &timeout);
+    connect_set_number(ld, LDAP_OPT_X_KEEPALIVE_IDLE, CONNECT_KEEPALIVE_S);
+    connect_set_number(ld, LDAP_OPT_X_KEEPALIVE_INTERVAL, CONNECT_KEEPALIVE_S / 3);
+    connect_set_number(ld, LDAP_OPT_X_KEEPALIVE_PROBES, 3);
+    connect_set_number(ld, LDAP_OPT_TCP_USER_TIMEOUT, CONNECT_LOST_AFTER_MS);
+    if (strncmp(settings->uri, "ldapi:", 6) != 0)
+        connect_set_tls(ld, settings->ca);
+}
+
+/* Limits what one message from the server may make us allocate. */
+static void connect_limit_incoming(LDAP *ld)
+{
+    ber_len_t limit = CONNECT_INCOMING_MAX;
+    Sockbuf *stream = NULL;
+
+    if (ldap_get_option(ld, LDAP_OPT_SOCKBUF, &stream) == LDAP_OPT_SUCCESS && stream)
+        ber_sockbuf_ctrl(stream, LBER_SB_OPT_SET_MAX_INCOMING, &limit);
+}
+
+static int connect_bind(LDAP *ld, const struct ldap_settings *settings)
+{
+    bool is_external = !settings->bind_dn && strncmp(settings->uri, "ldapi:", 6) == 0;
+    struct berval password = { settings->password ? strlen(settings->password) : 0,
+                               (char *)(uintptr_t)(settings->password ? settings->password : "") };
+    struct berval *answer = NULL;
+    int code = ldap_sasl_bind_s(ld, settings->bind_dn ? settings->bind_dn : "",
+                                is_external ? "EXTERNAL" : LDAP_SASL_SIMPLE, &password, NULL, NULL,
+                                is_external ? &answer : NULL);
+
+    ber_bvfree(answer);
+    return code;
+}
+
+/* Secures and binds; false and the reason when either fails. */
+static bool connect_log_in(LDAP *ld, const struct ldap_settings *settings,
+                           char reason[LDAP_REASON_SIZE])
+{
+    int code = LDAP_SUCCESS;
+
+    if (settings->starttls && strncmp(settings->uri, "ldap:", 5) == 0)
+        code = ldap_start_tls_s(ld, NULL, NULL);
+    if (code != LDAP_SUCCESS) {
+        ldap_link_explain(ld, code == LDAP_SERVER_DOWN ? "connect" : "StartTLS", code, reason);
+        return false;
+    }
+    code = connect_bind(ld, settings);
+    if (code != LDAP_SUCCESS)
+        ldap_link_explain(ld, code == LDAP_SERVER_DOWN ? "connect" : "bind", code, reason);
+    return code == LDAP_SUCCESS;
+}
+
+LDAP *ldap_link_connect(const struct ldap_settings *settings, char reason[LDAP_REASON_SIZE])
+{
+    LDAP *ld = NULL;
+    int code = ldap_initialize(&ld, settings->uri);
+
+    if (code != LDAP_SUCCESS) {
+        ldap_link_explain(NULL, settings->uri, code, reason);
+        return NULL;
+    }
+    connect_set_options(ld, settings);
+    if (!connect_log_in(ld, settings, reason)) {
+        ldap_unbind_ext(ld, NULL, NULL);
+        return NULL;
+    }
+    connect_limit_incoming(ld);
+    return ld;
+}
