@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The login machines against each other: what a client machine replays is what a server reads. */
+#include "tests/unit/unit.h"
+
+#include "common/base/memory.h"
+#include "common/proto/imap_client.h"
+#include "common/proto/imap_server.h"
+#include "common/proto/pop3_client.h"
+#include "common/proto/pop3_server.h"
+
+struct protocol {
+    const struct login_server_ops *server;
+    const struct login_client_ops *client;
+};
+
+static const struct protocol protocols[] = {
+    { &imap_server_ops, &imap_client_ops },
+    { &pop3_server_ops, &pop3_client_ops },
+};
+
+/* A client machine and a server machine with wires between them. */
+struct pair {
+    const struct protocol *protocol;
+    void *server, *client;                   /* owned */
+    char to_server[32768], to_client[32768]; /* all that was ever sent */
+    struct buffer server_input, client_input;
+    size_t server_used, client_used;
+    struct credentials credentials;
+};
+
+static void pair_start(struct pair *pair, const struct protocol *protocol, const char *name,
+                       bool is_trusted, bool starttls)
+{
+    static const struct forwarded forwarded = { "192.0.2.1", 4711, "8fk2", 4 };
+    struct login_server_options server_options = { .hostname = "sv1",
+                                                   .tls_available = starttls,
+                                                   .plaintext_allowed = !starttls,
+                                                   .peer_is_trusted = is_trusted };
+    struct login_client_options client_options = { .starttls = starttls,
+                                                   .name = name,
+                                                   .credentials = &pair->credentials,
+                                                   .forwarded = &forwarded };
+
+    pair->protocol = protocol;
+    pair->server = memory_new(protocol->server->size);
+    pair->client = memory_new(protocol->client->size);
+    pair->server_input = buffer_over(pair->to_server, sizeof(pair->to_server));
+    pair->client_input = buffer_over(pair->to_client, sizeof(pair->to_client));
+    protocol->client->init(pair->client, &client_options);
+    protocol->server->init(pair->server, &server_options, &pair->client_input);
+}
+
+static void pair_end(struct pair *pair)
+{
+    assert_false(pair->server_input.overflowed || pair->client_input.overflowed);
+    pair->protocol->server->fini(pair->server);
+    pair->protocol->client->fini(pair->client);
+    free(pair->server);
+    free(pair->client);
+}
+
+static enum login_client_event pair_run_client(struct pair *pair)
+{
+    struct span in = span_drop(buffer_span(&pair->client_input), pair->client_used);
+    enum login_client_event event =
+        pair->protocol->client->next(pair->client, &in, &pair->server_input);
+
+    pair->client_used = pair->client_input.length - in.length;
+    return event;
+}
+
+static enum login_event pair_run_server(struct pair *pair)
+{
+    struct span in = span_drop(buffer_span(&pair->server_input), pair->server_used);
+    enum login_event event = pair->protocol->server->next(pair->server, &in, &pair->client_input);
+
+    pair->server_used = pair->server_input.length - in.length;
+    return event;
+}
+
+/* Lets both talk until the server has credentials; false when the client gave up before. */
+static bool pair_meet(struct pair *pair)
+{
+    for (int turn = 0; turn < 10; turn++) {
+        enum login_client_event client = pair_run_client(pair);
+        enum login_event server = pair_run_server(pair);
+
+        if (client == LOGIN_CLIENT_FAILED || client == LOGIN_CLIENT_REFUSED)
+            return false;
+        if (server == LOGIN_CREDENTIALS)
+            return true;
+        if (server == LOGIN_STARTTLS) {
+            assert_int_equal(pair_run_client(pair), LOGIN_CLIENT_STARTTLS);
+            pair->protocol->server->tls_started(pair->server);
+            pair->protocol->client->tls_started(pair->client);
+        }
+    }
+    fail_msg("no credentials after ten turns");
+    return false;
+}
+
+static void check_replayed(struct pair *pair, const char *name, bool is_trusted)
+{
+    const struct login_server_ops *ops = pair->protocol->server;
+    const struct credentials *got = ops->credentials(pair->server);
+    const struct forwarded *forwarded = ops->forwarded(pair->server);
+
+    assert_string_equal(got->authcid, name);
+    assert_string_equal(got->password, pair->credentials.password);
+    assert_string_equal(forwarded->address, is_trusted ? "192.0.2.1" : "");
+    assert_int_equal(forwarded->port, is_trusted ? 4711 : 0);
+    assert_string_equal(forwarded->session_id, is_trusted ? "8fk2" : "");
+    assert_int_equal(forwarded->ttl, is_trusted ? 4 : 0);
+}
+
+/* Replays one login in each way that a backend may be. */
+static void check_login(const struct protocol *protocol, const char *name, const char *password)
+{
+    for (unsigned way = 0; way < 4; way++) {
+        bool is_trusted = way & 1, starttls = way & 2;
+        struct pair pair = { .protocol = NULL };
+
+        assert_true(span_copy_string(span_from_string(password), pair.credentials.password,
+                                     sizeof(pair.credentials.password)));
+        pair_start(&pair, protocol, name, is_trusted, starttls);
+        assert_true(pair_meet(&pair));
+        check_replayed(&pair, name, is_trusted);
+        protocol->server->accept(pair.server, SPAN_LITERAL("[X] welcome"), &pair.client_input);
+        assert_true(buffer_append_string(&pair.client_input, "more"));
+        assert_int_equal(pair_run_client(&pair), LOGIN_CLIENT_ACCEPTED);
+        assert_span(protocol->client->text(pair.client), "[X] welcome");
+        assert_int_equal(pair.client_input.length - pair.client_used, strlen("more"));
+        pair_end(&pair);
+    }
+}
+
+static void test_every_name_and_password_arrives_as_it_was(void **unused)
+{
+    static const char *const words[] = { "alice@example.org",
+                                         " ",
+                                         "a b",
+                                         "\"",
+                                         "\\",
+                                         "a\\\"b",
+                                         "{5}",
+                                         "{5+}",
+                                         "NIL",
+                                         "*",
+                                         "=",
+                                         "\t",
+                                         "]",
+                                         "[x]",
+                                         "j\xc3\xbcrgen",
+                                         "\x01",
+                                         "\x7f",
+                                         "+OK",
+                                         "(",
+                                         "%",
+                                         "\xff\xfe",
+                                         "p assword",
+                                         "\\\\ ",
+                                         " lead",
+                                         "trail ",
+                                         "a\"",
+                                         ".",
+                                         "$|;&" };
+
+    (void)unused;
+    for (size_t p = 0; p < ARRAY_LENGTH(protocols); p++)
+        for (size_t i = 0; i < ARRAY_LENGTH(words); i++)
+            for (size_t j = 0; j < ARRAY_LENGTH(words); j++)
+                check_login(&protocols[p], words[i], words[j]);
+}
+
+static void test_every_length_arrives_as_it_was(void **unused)
+{
+    (void)unused;
+    for (size_t p = 0; p < ARRAY_LENGTH(protocols); p++)
+        for (size_t length = 1; length < LOGIN_PASSWORD_SIZE; length += length < 300 ? 1 : 181) {
+            char name[LOGIN_NAME_SIZE] = "", password[LOGIN_PASSWORD_SIZE] = "";
+
+            memset(name, '"', length < LOGIN_NAME_SIZE ? length : LOGIN_NAME_SIZE - 1);
+            memset(password, '\\', length);
+            check_login(&protocols[p], name, password);
+        }
+}
+
+/* A refusal by the server, as the client machine understands it. */
+static enum login_client_event refusal_seen(const struct protocol *protocol,
+                                            const struct login_refusal *refusal,
+                                            char text[LOGIN_TEXT_SIZE], bool *is_temporary)
+{
+    struct pair pair = { .credentials = { "", "secret" } };
+    enum login_client_event event;
+
+    pair_start(&pair, protocol, "alice", true, false);
+    assert_true(pair_meet(&pair));
+    protocol->server->refuse(pair.server, refusal, &pair.client_input);
+    event = pair_run_client(&pair);
+    login_copy_text(protocol->client->text(pair.client), text);
+    *is_temporary = protocol->client->is_temporary(pair.client);
+    pair_end(&pair);
+    return event;
+}
+
+static void test_a_refusal_is_told_on_as_it_was_meant(void **unused)
+{
+    (void)unused;
+    for (size_t p = 0; p < ARRAY_LENGTH(protocols); p++) {
+        struct login_refusal refusal = { LOGIN_REFUSED_CREDENTIALS, SPAN_EMPTY };
+        char text[LOGIN_TEXT_SIZE];
+        bool is_temporary;
+
+        assert_int_equal(refusal_seen(&protocols[p], &refusal, text, &is_temporary),
+                         LOGIN_CLIENT_REFUSED);
+        assert_false(is_temporary);
+        refusal.reason = LOGIN_REFUSED_TEMPORARY;
+        assert_int_equal(refusal_seen(&protocols[p], &refusal, text, &is_temporary),
+                         LOGIN_CLIENT_REFUSED);
+        assert_true(is_temporary);
+        refusal = (struct login_refusal){ LOGIN_REFUSED_BY_BACKEND, SPAN_LITERAL("[X] not you") };
+        assert_int_equal(refusal_seen(&protocols[p], &refusal, text, &is_temporary),
+                         LOGIN_CLIENT_REFUSED);
+        assert_false(is_temporary);
+        assert_string_equal(text, "[X] not you");
+    }
+}
+
+static void test_a_server_that_ends_makes_the_client_fail_or_be_refused_for_now(void **unused)
+{
+    (void)unused;
+    for (size_t p = 0; p < ARRAY_LENGTH(protocols); p++) {
+        struct pair pair = { .credentials = { "", "secret" } };
+        enum login_client_event event;
+
+        pair_start(&pair, &protocols[p], "alice", false, false);
+        assert_true(pair_meet(&pair));
+        protocols[p].server->goodbye(pair.server, "going away", &pair.client_input);
+        event = pair_run_client(&pair);
+        assert_true(
+            event == LOGIN_CLIENT_FAILED ||
+            (event == LOGIN_CLIENT_REFUSED && protocols[p].client->is_temporary(pair.client)));
+        pair_end(&pair);
+    }
+}
+
+/* True when `secret` stands anywhere in the memory. */
+static bool memory_holds(const void *memory, size_t size, const char *secret)
+{
+    return memmem(memory, size, secret, strlen(secret)) != NULL;
+}
+
+static void test_an_answered_or_ended_server_holds_no_password(void **unused)
+{
+    (void)unused;
+    for (size_t p = 0; p < ARRAY_LENGTH(protocols); p++) {
+        for (int answer = 0; answer < 4; answer++) {
+            const struct login_server_ops *ops = protocols[p].server;
+            struct login_refusal refusal = { LOGIN_REFUSED_CREDENTIALS, SPAN_EMPTY };
+            struct pair pair = { .credentials = { "", "hunter2-hunter2" } };
+
+            pair_start(&pair, &protocols[p], "alice", false, false);
+            assert_true(pair_meet(&pair));
+            assert_true(memory_holds(pair.server, ops->size, "hunter2"));
+            if (answer == 0)
+                ops->refuse(pair.server, &refusal, &pair.client_input);
+            else if (answer == 1)
+                ops->accept(pair.server, SPAN_LITERAL("in"), &pair.client_input);
+            else if (answer == 2)
+                ops->goodbye(pair.server, "going away", &pair.client_input);
+            else
+                ops->fini(pair.server);
+            assert_false(memory_holds(pair.server, ops->size, "hunter2"));
+            pair_end(&pair);
+        }
+    }
+}
+
+static void test_forwarded_fields_are_checked(void **unused)
+{
+    struct forwarded forwarded = { "192.0.2.1", 1, "old", 2 };
+
+    (void)unused;
+    assert_false(forwarded_set(&forwarded, FORWARDED_ADDRESS, SPAN_LITERAL("")));
+    assert_false(forwarded_set(&forwarded, FORWARDED_ADDRESS, SPAN_LITERAL("192.0.2.1\r\n")));
+    assert_false(forwarded_set(&forwarded, FORWARDED_ADDRESS, SPAN_LITERAL("192.0.2.1\0")));
+    assert_false(forwarded_set(&forwarded, FORWARDED_ADDRESS, SPAN_LITERAL("192.0.2")));
+    assert_false(forwarded_set(&forwarded, FORWARDED_PORT, SPAN_LITERAL("65536")));
+    assert_false(forwarded_set(&forwarded, FORWARDED_PORT, SPAN_LITERAL("")));
+    assert_false(forwarded_set(&forwarded, FORWARDED_SESSION, SPAN_LITERAL("a b")));
+    assert_false(forwarded_set(&forwarded, FORWARDED_SESSION, SPAN_LITERAL("a\n")));
+    assert_false(forwarded_set(&forwarded, FORWARDED_SESSION,
+                               SPAN_LITERAL("0123456789012345678901234567890123456789")));
+    assert_false(forwarded_set(&forwarded, FORWARDED_TTL, SPAN_LITERAL("256")));
+    assert_string_equal(forwarded.address, "192.0.2.1");
+    assert_int_equal(forwarded.port, 1);
+    assert_string_equal(forwarded.session_id, "old");
+    assert_int_equal(forwarded.ttl, 2);
+    assert_true(forwarded_set(&forwarded, FORWARDED_ADDRESS, SPAN_LITERAL("::ffff:192.0.2.1")));
+    assert_true(forwarded_set(&forwarded, FORWARDED_PORT, SPAN_LITERAL("65535")));
+    assert_true(forwarded_set(&forwarded, FORWARDED_TTL, SPAN_LITERAL("0")));
+    assert_string_equal(forwarded.address, "::ffff:192.0.2.1");
+    assert_int_equal(forwarded.port, 65535);
+    assert_int_equal(forwarded.ttl, 0);
+}
+
+static void test_a_line_ends_with_crlf_only(void **unused)
+{
+    struct span in = SPAN_LITERAL("ab\r\nc\nd\re\r\n\0\r\n\r\n\r"), line = SPAN_EMPTY;
+
+    (void)unused;
+    assert_int_equal(login_take_line(&in, 4, &line), LOGIN_LINE_WHOLE);
+    assert_span(line, "ab");
+    assert_int_equal(login_take_line(&in, 10, &line), LOGIN_LINE_BROKEN);
+    assert_int_equal(login_take_line(&in, 10, &line), LOGIN_LINE_BROKEN);
+    assert_int_equal(login_take_line(&in, 10, &line), LOGIN_LINE_BROKEN);
+    assert_int_equal(login_take_line(&in, 10, &line), LOGIN_LINE_WHOLE);
+    assert_span(line, "");
+    assert_int_equal(login_take_line(&in, 10, &line), LOGIN_LINE_NONE);
+    assert_int_equal(in.length, 1);
+    assert_int_equal(login_take_line(&in, 1, &line), LOGIN_LINE_TOO_LONG);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_name_and_password_arrives_as_it_was),
+        cmocka_unit_test(test_every_length_arrives_as_it_was),
+        cmocka_unit_test(test_a_refusal_is_told_on_as_it_was_meant),
+        cmocka_unit_test(test_a_server_that_ends_makes_the_client_fail_or_be_refused_for_now),
+        cmocka_unit_test(test_an_answered_or_ended_server_holds_no_password),
+        cmocka_unit_test(test_forwarded_fields_are_checked),
+        cmocka_unit_test(test_a_line_ends_with_crlf_only),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
