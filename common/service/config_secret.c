@@ -11,6 +11,7 @@
 
 #include "common/base/log.h"
 #include "common/base/memory.h"
+#include "common/io/tls.h"
 #include "common/service/config_loader.h"
 #include "common/service/config_text.h"
 
@@ -113,6 +114,36 @@ static char *read_pem(struct config_loader *loader, const struct source *source,
     return text;
 }
 
+/* A certificate that does not fit its key would otherwise show in a worker, at a client's
+ * connection. */
+static void check_certificate(struct config_loader *loader)
+{
+    const struct tls_config *tls = &loader->config->tls;
+    char error[TLS_ERROR_SIZE];
+    SSL_CTX *context;
+
+    if (!tls->certificate || !tls->key)
+        return;
+    context = tls_server_context(tls->certificate, tls->key, NULL, error);
+    if (!context)
+        complain_content(loader, &certificate_source, tls->certificate_file, error);
+    SSL_CTX_free(context);
+}
+
+static void check_authorities(struct config_loader *loader, const char *section, const char *file)
+{
+    char error[TLS_ERROR_SIZE];
+    SSL_CTX *context;
+
+    if (!file || loader->program == CONFIG_ADMIN)
+        return;
+    context = tls_client_context(file, true, error);
+    if (!context)
+        config_loader_complain(loader, config_loader_line(loader, section, 0, "ca"),
+                               "%s.ca: %.200s %s", section, file, error);
+    SSL_CTX_free(context);
+}
+
 void config_loader_read_secrets(struct config_loader *loader)
 {
     struct config *config = loader->config;
@@ -122,6 +153,11 @@ void config_loader_read_secrets(struct config_loader *loader)
     read_secret(loader, &admin_source, &config->admin.bind_password);
     config->tls.certificate = read_pem(loader, &certificate_source, config->tls.certificate_file);
     config->tls.key = read_pem(loader, &key_source, config->tls.key_file);
+    if (loader->complaints == 0)
+        check_certificate(loader);
+    check_authorities(loader, "directory", config->directory.ca);
+    check_authorities(loader, "backend_tls", config->backend_tls.ca);
+    check_authorities(loader, "relay_host", config->relay_host.ca);
 }
 
 static void wipe_key(struct tls_config *tls)

@@ -5,13 +5,13 @@
  */
 #include "common/service/config_value.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/memory.h"
 #include "common/base/span.h"
+#include "common/io/network.h"
 #include "common/service/config.h"
 
 typedef bool setter(const struct config_option *option, void *member, const char *text);
@@ -241,27 +241,11 @@ static bool set_listen_address(const struct config_option *option, void *member,
     return true;
 }
 
-static bool is_network(const char *text)
-{
-    char host[64];
-    unsigned char address[16];
-    struct span rest = span_from_string(text);
-    bool has_prefix = span_find(rest, '/') < rest.length;
-    struct span head = span_split(&rest, '/');
-    uint64_t prefix = 0;
-    bool is_v4;
-
-    if (!span_copy_string(head, host, sizeof(host)))
-        return false;
-    is_v4 = inet_pton(AF_INET, host, address) == 1;
-    if (!is_v4 && inet_pton(AF_INET6, host, address) != 1)
-        return false;
-    return !has_prefix || (span_parse_u64(rest, &prefix) && prefix <= (is_v4 ? 32 : 128));
-}
-
 static bool set_network_list(const struct config_option *option, void *member, const char *text)
 {
-    return is_network(text) && set_text_list(option, member, text);
+    struct network network;
+
+    return network_parse(text, &network) && set_text_list(option, member, text);
 }
 
 static const struct {

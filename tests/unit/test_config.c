@@ -5,6 +5,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+
 #include "common/base/log.h"
 #include "common/service/config.h"
 #include "common/service/config_text.h"
@@ -351,26 +354,65 @@ static void test_a_secret_that_is_not_there_is_an_error_only_for_who_reads_it(vo
     config_free(config);
 }
 
+/* Writes a new key and a certificate for it. */
+static void make_certificate(const char *certificate_name, const char *key_name)
+{
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    X509 *certificate = X509_new();
+    BIO *texts[2] = { BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()) };
+    const char *names[2] = { certificate_name, key_name };
+
+    assert_non_null(key);
+    X509_gmtime_adj(X509_getm_notBefore(certificate), 0);
+    X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
+    assert_int_equal(X509_set_pubkey(certificate, key), 1);
+    assert_true(X509_sign(certificate, key, EVP_sha256()) > 0);
+    assert_int_equal(PEM_write_bio_X509(texts[0], certificate), 1);
+    assert_int_equal(PEM_write_bio_PrivateKey(texts[1], key, NULL, NULL, 0, NULL, NULL), 1);
+    for (int i = 0; i < 2; i++) {
+        char *content;
+        long length = BIO_get_mem_data(texts[i], &content);
+
+        write_file(names[i], content, (size_t)length, 0600);
+        BIO_free(texts[i]);
+    }
+    X509_free(certificate);
+    EVP_PKEY_free(key);
+}
+
 static void test_pem_files_are_read_and_the_key_wiped(void **unused)
 {
     char text[2048];
     struct config *config;
 
     (void)unused;
-    write_file("c.pem", "-----BEGIN CERTIFICATE-----\n", 28, 0644);
-    write_file("k.pem", "-----BEGIN PRIVATE KEY-----\n", 28, 0600);
+    make_certificate("c.pem", "k.pem");
     snprintf(text, sizeof(text), GOOD "tls { certificate = \"%s/c.pem\"\n key = \"%s/k.pem\" }\n",
              folder, folder);
-    config = load_as(text, CONFIG_BACKEND, false);
-    assert_null(config);
     config = load_as(text, CONFIG_FRONTEND, true);
+    assert_string_equal(complaints, "");
     assert_non_null(config);
-    assert_string_equal(config->tls.key, "-----BEGIN PRIVATE KEY-----\n");
+    assert_non_null(strstr(config->tls.key, "-----BEGIN PRIVATE KEY-----"));
     config_wipe_secrets(config, CONFIG_SECRET_DIRECTORY);
     assert_null(config->tls.key);
     assert_non_null(config->tls.certificate);
     config_free(config);
+}
 
+static void test_a_key_that_is_none_or_of_another_certificate_is_refused(void **unused)
+{
+    char text[2048];
+
+    (void)unused;
+    make_certificate("c.pem", "k.pem");
+    make_certificate("ca.pem", "k.pem");
+    snprintf(text, sizeof(text),
+             GOOD "tls { certificate = \"%s/c.pem\"\n key = \"%s/k.pem\" }\n"
+                  "backend_tls {\n ca = \"%s/k.pem\" }\n",
+             folder, folder, folder);
+    assert_null(load_as(text, CONFIG_FRONTEND, true));
+    assert_non_null(strstr(complaints, "4: tls.certificate: "));
+    assert_non_null(strstr(complaints, "7: backend_tls.ca: "));
     write_file("k.pem", "hello\n", 6, 0600);
     assert_null(load_as(text, CONFIG_FRONTEND, true));
     assert_non_null(strstr(complaints, "5: tls.key: "));
@@ -431,7 +473,7 @@ static int make_folder(void **unused)
 static int remove_folder(void **unused)
 {
     static const char *const names[] = {
-        "test.conf", "nul.conf", "secret", "c.pem", "k.pem", "open"
+        "test.conf", "nul.conf", "secret", "c.pem", "ca.pem", "k.pem", "open"
     };
     char path[128];
 
@@ -457,6 +499,7 @@ int main(void)
         cmocka_unit_test(test_a_secret_is_one_line_without_its_end),
         cmocka_unit_test(test_a_secret_that_is_not_there_is_an_error_only_for_who_reads_it),
         cmocka_unit_test(test_pem_files_are_read_and_the_key_wiped),
+        cmocka_unit_test(test_a_key_that_is_none_or_of_another_certificate_is_refused),
         cmocka_unit_test(test_a_secret_that_all_can_read_is_a_warning),
         cmocka_unit_test(test_a_truncated_file_is_never_taken_silently_as_whole),
     };
