@@ -2,12 +2,14 @@
 /*
  * The board: memory shared by all processes of a daemon, made by the supervisor
  * before the first fork.  Each child writes its own slot (heartbeat, counters);
- * anyone may read.  Only atomic operations, no locks.
+ * anyone may read.  Only atomic operations, no locks.  A slot is the supervisor's to
+ * give and take; when its process is gone, what it counted moves to `retired`.
  */
 #ifndef MAILSTEAD_SERVICE_BOARD_H
 #define MAILSTEAD_SERVICE_BOARD_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -17,38 +19,46 @@ enum {
     BOARD_BACKENDS = 512 /* backends whose health is kept */
 };
 
+/* What a frontend thinks of a backend. */
+enum board_health_state { BOARD_HEALTH_UNKNOWN, BOARD_HEALTH_UP, BOARD_HEALTH_DOWN };
+extern const char *const board_health_names[3]; /* "unknown", "up", "down" */
+
 /* What a process counts; the names are in board_counter_names, in this order. */
 enum board_counter {
-    BOARD_SESSIONS,          /* open now */
-    BOARD_CONNECTIONS,       /* accepted in all */
-    BOARD_LOGINS,            /* accepted by a backend */
+    BOARD_SESSIONS,    /* open now */
+    BOARD_CONNECTIONS, /* accepted in all */
+    BOARD_LOGINS,      /* accepted by a backend */
     BOARD_LOGINS_REFUSED,
-    BOARD_LOGINS_TEMPORARY,  /* refused temporarily by us */
+    BOARD_LOGINS_TEMPORARY, /* refused temporarily by us */
     BOARD_MESSAGES_CUT_THROUGH,
     BOARD_MESSAGES_QUEUED,
     BOARD_MESSAGES_REFUSED,
     BOARD_RECIPIENTS_DELIVERED,
     BOARD_RECIPIENTS_DEFERRED,
     BOARD_RECIPIENTS_FAILED,
-    BOARD_QUEUE_MESSAGES,    /* in the queue now */
+    BOARD_QUEUE_MESSAGES, /* in the queue now */
     BOARD_QUEUE_RECIPIENTS,
     BOARD_COUNTERS
 };
 extern const char *const board_counter_names[BOARD_COUNTERS];
 
+/* True for a counter of what is there now ("now" above): it ends with its process. */
+bool board_counter_is_gauge(enum board_counter counter);
+
 struct board_slot {
-    _Atomic pid_t pid;                /* 0: free */
-    _Atomic uint64_t heartbeat_ms;    /* clock_monotonic_ms of the child's last turn */
+    _Atomic pid_t pid;             /* 0: free */
+    _Atomic uint64_t heartbeat_ms; /* clock_monotonic_ms of the child's last turn */
     _Atomic uint64_t generation;
-    _Atomic int role;                 /* index into the program's roles */
-    _Atomic int number;               /* of the worker; 0 otherwise */
+    _Atomic int role;     /* index into the program's roles */
+    _Atomic int number;   /* of the worker; 0 otherwise */
+    _Atomic int is_ready; /* its loop runs */
     _Atomic int is_draining;
     _Atomic int64_t counters[BOARD_COUNTERS];
 };
 
 /* The health of one backend for one protocol, as this frontend sees it; written by one prober. */
 struct board_health {
-    _Atomic int state; /* enum health_state of common/session/health.h */
+    _Atomic int state;          /* enum board_health_state */
     _Atomic unsigned failures;  /* in a row */
     _Atomic unsigned successes; /* in a row */
     _Atomic uint64_t since_ms;  /* monotonic, of the last change of state */
@@ -56,12 +66,13 @@ struct board_health {
 
 struct board {
     _Atomic uint64_t started_ms;
-    _Atomic uint64_t generation;        /* the newest that serves */
-    _Atomic uint64_t mirror_revision;   /* of the last committed change; 0 before the first */
+    _Atomic uint64_t generation;      /* the newest that serves */
+    _Atomic uint64_t mirror_revision; /* of the last committed change; 0 before the first */
     _Atomic uint64_t mirror_entries;
     _Atomic int mirror_is_synchronised; /* at least once since the daemon started */
     _Atomic int directory_is_connected;
     struct board_slot slots[BOARD_SLOTS];
+    struct board_slot retired;                     /* the counters of the processes that are gone */
     struct board_health health[BOARD_BACKENDS][4]; /* [index in the configuration][enum protocol] */
 };
 
@@ -74,7 +85,17 @@ static inline void board_count(struct board_slot *slot, enum board_counter count
     atomic_fetch_add_explicit(&slot->counters[counter], amount, memory_order_relaxed);
 }
 
-/* The sum of a counter over all slots; counts of dead workers are kept in `retired` by the supervisor. */
+/* The sum of a counter over all processes, those that are gone too. */
 int64_t board_sum(const struct board *board, enum board_counter counter);
+
+/* Unmaps it; for tests, a daemon keeps it to its end. */
+void board_free(struct board *board);
+
+/* For the supervisor alone: a free slot, zeroed; NULL when all are taken. */
+struct board_slot *board_take_slot(struct board *board);
+
+/* For the supervisor alone: frees the slot of a process that is gone and keeps its counts in
+ * `retired`. */
+void board_retire_slot(struct board *board, struct board_slot *slot);
 
 #endif

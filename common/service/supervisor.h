@@ -5,6 +5,10 @@
  * sockets and keeps them, forks the children, watches their heartbeat, starts
  * again what died, and on SIGHUP starts a new generation.
  *
+ * In run_directory: the sockets of the roles (0660, for the service user's group), control.sock
+ * (0600) of the role "control", and NAME.pid.  run_directory, state_directory and, for a
+ * frontend, queue.directory are made when they are not there.
+ *
  * Signals: SIGHUP reload, SIGTERM/SIGINT end cleanly.
  */
 #ifndef MAILSTEAD_SERVICE_SUPERVISOR_H
@@ -13,10 +17,11 @@
 #include "common/service/child.h"
 
 struct supervisor_role {
-    const char *name;         /* "worker" */
-    bool is_per_core;         /* workers: several, one set a generation; else one at any time */
-    const char *socket_name;  /* a SEQPACKET socket in run_directory that this role listens on, or NULL */
-    unsigned secrets;         /* enum config_secret that it keeps */
+    const char *name; /* "worker" */
+    bool is_per_core; /* workers: several, one set a generation; else one at any time */
+    const char
+        *socket_name; /* a SEQPACKET socket in run_directory that this role listens on, or NULL */
+    unsigned secrets; /* enum config_secret that it keeps */
     bool (*run)(struct child *child); /* true: ended as asked; false: failed, start again */
 };
 
@@ -25,11 +30,17 @@ struct supervisor_program {
     enum config_program program;
     const struct supervisor_role *roles; /* in the order in which they are started; workers last */
     size_t role_count;
-    /* Privileged preparation once before the first child and at each reload; NULL: none.  False: cannot start. */
+    /* Privileged preparation once before the first child and at each reload; NULL: none.  False:
+     * cannot start. */
     bool (*prepare)(const struct config *config, char error[CONFIG_ERROR_SIZE]);
+    unsigned
+        heartbeat_timeout_ms; /* a child that shows none for so long is killed; 0: 10 seconds */
 };
 
-/* Runs the whole daemon from main(): parses "-c FILE", "--check", "--version".  The exit status. */
+/*
+ * Runs the whole daemon from main(): parses "-c FILE", "--check", "--version".  The exit status: 0
+ * ended as asked, 1 cannot start (one line on standard error for each reason), 2 wrong usage.
+ */
 int supervisor_main(const struct supervisor_program *program, int argc, char **argv);
 
 #endif
