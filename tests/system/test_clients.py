@@ -15,10 +15,13 @@ def server(request, cluster):
     """Where a client connects, with the ports: a frontend, or the Dovecot of sv1."""
     if request.param == "dovecot":
         return SimpleNamespace(
-            name="dovecot", address=cluster.backends["sv1"].address, imap=Network.STORE_IMAP,
-            imaps=Network.STORE_IMAPS, pop3=Network.STORE_POP3, pop3s=Network.STORE_POP3S)
-    return SimpleNamespace(name=request.param, address=cluster.frontends[request.param].address,
-                           imap=Network.IMAP, imaps=Network.IMAPS, pop3=Network.POP3, pop3s=Network.POP3S)
+            address=cluster.backends["sv1"].address, certificate=cluster.certificates.certificate("sv1"),
+            certified_name="sv1.example.org", imap=Network.STORE_IMAP, imaps=Network.STORE_IMAPS,
+            pop3=Network.STORE_POP3, pop3s=Network.STORE_POP3S)
+    return SimpleNamespace(
+        address=cluster.frontends[request.param].address,
+        certificate=cluster.certificates.certificate(request.param), certified_name="mail.example.org",
+        imap=Network.IMAP, imaps=Network.IMAPS, pop3=Network.POP3, pop3s=Network.POP3S)
 
 
 @pytest.fixture
@@ -78,7 +81,7 @@ def test_swaks_and_curl_send(cluster, frontend, fresh, arrives, tmp_path):
 
 
 @pytest.mark.parametrize("security", ["IMAPS", "STARTTLS"])
-def test_mbsync_mirrors_the_mailbox(cluster, server, mailbox, tmp_path, security):
+def test_mbsync_mirrors_the_mailbox(server, mailbox, tmp_path, security):
     configuration = tmp_path / "mbsyncrc"
     configuration.write_text(f"""\
 IMAPStore remote
@@ -87,7 +90,7 @@ Port {server.imaps if security == "IMAPS" else server.imap}
 User {mailbox.address}
 Pass {mailbox.password}
 SSLType {security}
-CertificateFile {cluster.certificates.ca}
+CertificateFile {server.certificate}
 
 MaildirStore local
 Path {tmp_path}/
@@ -129,7 +132,7 @@ def test_fetchmail_takes_everything(cluster, server, mailbox, tmp_path, protocol
     configuration.write_text(f"""\
 poll {server.address} protocol {protocol} port {port}
   user "{mailbox.address}" password "{mailbox.password}" is "somebody" here
-  ssl sslcertck sslcertfile "{cluster.certificates.ca}"
+  ssl sslcertck sslcertfile "{cluster.certificates.ca}" sslcommonname "{server.certified_name}"
   fetchall nokeep mda "cat >>{box}"
 """)
     configuration.chmod(0o600)
