@@ -2,6 +2,7 @@
 """Our own programs: their configuration files, the daemons, and the administrator's command."""
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -125,6 +126,13 @@ class Daemon:
 
     def kill(self):
         self.process.kill()
+
+    def children(self, role):
+        """The ids of its living processes of this role, as its log names them."""
+        log = self.process.log_file.read_text(errors="replace")
+        started = re.findall(rf"event=child_started role={role} number=\d+ pid=(\d+)", log)
+        living = self.process.members()
+        return [int(pid) for pid in dict.fromkeys(started) if int(pid) in living]
 
     def admin(self):
         return Admin(self)

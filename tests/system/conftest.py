@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "contrib"))
 from cluster import Cluster, Network, TroubleError, clients, wait_until  # noqa: E402
 
 BUG = re.compile(r"AddressSanitizer|LeakSanitizer|runtime error:|\bbug:|Assertion .* failed|"
-                 r"stack smashing|double free")
+                 r"stack smashing|double free|event=child_died (?!.*name=KILL)|event=child_cannot_run")
 HELD = "the cluster's folder is kept"
 
 

@@ -19,13 +19,13 @@ def witness(fe1, cluster):
     """A session of each kind that must not notice."""
     account = cluster.accounts_of("sv1")[-1]
     imap, pop = clients.imap_login(fe1, account), clients.pop3_login(fe1, account)
-    restarts = fe1.process.log_file.read_text(errors="replace").count("event=child_ended")
+    starts = fe1.process.log_file.read_text(errors="replace").count("event=child_started")
     yield
     assert imap.noop()[0] == "OK"
     assert pop.noop().startswith(b"+OK")
     imap.logout()
     pop.quit()
-    assert fe1.process.log_file.read_text(errors="replace").count("event=child_ended") == restarts
+    assert fe1.process.log_file.read_text(errors="replace").count("event=child_started") == starts
 
 
 def open_raw(frontend, protocol):

@@ -112,3 +112,14 @@ def test_an_address_on_two_entries_is_refused_temporarily(cluster, fe1, fresh):
     finally:
         cluster.slapd.modify(f"dn: {second.dn}\nchangetype: modify\ndelete: mail\nmail: {first.address}\n")
     wait_until(lambda: clients.smtp_answer(fe1, first.address).startswith(b"250 "), "it is one account's again", 10)
+
+
+def test_an_account_with_two_owners_is_refused_temporarily(cluster, fe1, fresh):
+    account = fresh("sv1")
+    cluster.slapd.modify(f"dn: {account.dn}\nchangetype: modify\nadd: hostServer\nhostServer: sv2\n")
+    try:
+        wait_until(lambda: clients.smtp_answer(fe1, account.address).startswith(b"451 "), "451 for two owners", 10)
+        assert "[UNAVAILABLE]" in clients.refusal(fe1, account)
+    finally:
+        cluster.slapd.set_host(account, "sv1")
+    wait_until(lambda: clients.smtp_answer(fe1, account.address).startswith(b"250 "), "it has one owner again", 10)
