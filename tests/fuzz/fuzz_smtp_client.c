@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `input` is a byte of options, two bytes of a position, and what the server sends.
+ * A small session drives the machine through transactions.  Checks that all is the
+ * same whether the input comes whole, cut at that position or (when it is short) byte by
+ * byte; and that each command gets one reply, in order, as LMTP counts them.
+ */
+#include "common/proto/smtp_client.h"
+#include "tests/fuzz/fuzz.h"
+
+enum { OPTION_LMTP = 1, OPTION_STARTTLS = 2, OPTION_AUTH = 4 };
+
+enum { BYTEWISE_MAX = 4096, RECIPIENTS = 3, TRANSACTIONS_MAX = 5 };
+
+/* One run of the machine over the input. */
+struct run {
+    struct smtp_client client;
+    struct buffer trace; /* all that it said and told */
+    size_t consumed;
+    enum smtp_client_command expected; /* what the next reply must answer */
+    unsigned expected_index;
+    unsigned recipients_sent, recipients_accepted, transactions;
+    bool is_over;
+};
+
+static void expect(struct run *run, enum smtp_client_command command)
+{
+    run->expected = command;
+    run->expected_index = 0;
+}
+
+/* Sends as many recipients as may be under way. */
+static void send_recipients(struct run *run, struct buffer *out)
+{
+    while (run->recipients_sent < RECIPIENTS) {
+        FUZZ_CHECK(smtp_client_rcpt(&run->client, "joe@example.org", out));
+        run->recipients_sent++;
+        if (!run->client.offers_pipelining)
+            break;
+    }
+}
+
+static void begin(struct run *run, struct buffer *out)
+{
+    struct mail_parameters parameters = { .size = 100, .body_8bit = true };
+
+    if (run->transactions++ == TRANSACTIONS_MAX) {
+        smtp_client_quit(&run->client, out);
+        run->is_over = true;
+        return;
+    }
+    run->recipients_sent = run->recipients_accepted = 0;
+    FUZZ_CHECK(!smtp_client_mail(&run->client, "a>\r\nb", &parameters, out));
+    FUZZ_CHECK(smtp_client_mail(&run->client, "", &parameters, out));
+    expect(run, SMTP_CLIENT_MAIL);
+    if (run->client.offers_pipelining)
+        send_recipients(run, out);
+}
+
+static void after_recipient(struct run *run, struct buffer *out)
+{
+    run->recipients_accepted += mail_reply_is_positive(&run->client.reply);
+    if (++run->expected_index < RECIPIENTS) {
+        send_recipients(run, out);
+    } else if (run->recipients_accepted > 0) {
+        smtp_client_data(&run->client, out);
+        expect(run, SMTP_CLIENT_DATA);
+    } else {
+        smtp_client_reset(&run->client, out);
+        expect(run, SMTP_CLIENT_RSET);
+    }
+}
+
+static void after_data(struct run *run, struct buffer *out)
+{
+    if (run->client.reply.code != 354) {
+        smtp_client_reset(&run->client, out);
+        expect(run, SMTP_CLIENT_RSET);
+        return;
+    }
+    buffer_append_string(out, ".\r\n");
+    smtp_client_content_end(&run->client, run->recipients_accepted);
+    expect(run, SMTP_CLIENT_FINAL);
+}
+
+static void after_final(struct run *run, struct buffer *out)
+{
+    bool is_lmtp = run->client.options.flavor == MAIL_LMTP;
+
+    if (++run->expected_index == (is_lmtp ? run->recipients_accepted : 1))
+        begin(run, out);
+}
+
+static void after_reply(struct run *run, struct buffer *out)
+{
+    FUZZ_CHECK(run->client.replied == run->expected);
+    FUZZ_CHECK(run->client.index == run->expected_index);
+    switch (run->client.replied) {
+    case SMTP_CLIENT_MAIL:
+        expect(run, SMTP_CLIENT_RCPT);
+        send_recipients(run, out);
+        break;
+    case SMTP_CLIENT_RCPT:
+        after_recipient(run, out);
+        break;
+    case SMTP_CLIENT_DATA:
+        after_data(run, out);
+        break;
+    case SMTP_CLIENT_FINAL:
+        after_final(run, out);
+        break;
+    case SMTP_CLIENT_RSET:
+        begin(run, out);
+        break;
+    }
+}
+
+static void check_reply(const struct mail_reply *reply)
+{
+    FUZZ_CHECK(memchr(reply->text, '\0', sizeof(reply->text)));
+    FUZZ_CHECK(memchr(reply->enhanced, '\0', sizeof(reply->enhanced)));
+    FUZZ_CHECK(reply->code == 0 || (reply->code >= 200 && reply->code < 600));
+    for (const char *at = reply->text; *at; at++)
+        FUZZ_CHECK(*at >= ' ' && *at <= '~');
+}
+
+static void act(struct run *run, enum smtp_client_event event, struct buffer *out)
+{
+    switch (event) {
+    case SMTP_CLIENT_STARTTLS:
+        smtp_client_tls_started(&run->client);
+        break;
+    case SMTP_CLIENT_READY:
+        FUZZ_CHECK(run->client.tls_active || !run->client.options.starttls);
+        begin(run, out);
+        break;
+    case SMTP_CLIENT_REPLY:
+        after_reply(run, out);
+        break;
+    case SMTP_CLIENT_REFUSED:
+        FUZZ_CHECK(run->client.reply.code >= 400);
+        run->is_over = true;
+        break;
+    case SMTP_CLIENT_FAILED:
+        FUZZ_CHECK(run->client.reply.code == 0 || run->client.reply.code == 421);
+        run->is_over = true;
+        break;
+    default:
+        break;
+    }
+}
+
+static void take_out(struct run *run, struct buffer *out)
+{
+    FUZZ_CHECK(!out->overflowed);
+    buffer_append(&run->trace, buffer_span(out));
+    buffer_clear(out);
+}
+
+/* Calls the machine until it needs more than the input's first `fed` bytes. */
+static void feed(struct run *run, struct span input, size_t fed, struct buffer *out)
+{
+    enum smtp_client_event event = SMTP_CLIENT_FLUSH;
+
+    while (!run->is_over && event != SMTP_CLIENT_NEED_INPUT) {
+        struct span in = span_drop(span_take(input, fed), run->consumed);
+        size_t before = in.length;
+
+        event = smtp_client_next(&run->client, &in, out);
+        FUZZ_CHECK(in.length <= before);
+        FUZZ_CHECK(event != SMTP_CLIENT_NEED_INPUT || in.length < MACHINE_INPUT_MAX);
+        run->consumed = fed - in.length;
+        take_out(run, out);
+        check_reply(&run->client.reply);
+        if (event != SMTP_CLIENT_NEED_INPUT && event != SMTP_CLIENT_FLUSH)
+            buffer_append_format(&run->trace, "<%d at %zu: %d %s>", (int)event, run->consumed,
+                                 run->client.reply.code, run->client.reply.text);
+        act(run, event, out);
+        take_out(run, out);
+    }
+}
+
+/* Runs with the input given in pieces that end at `cut`, `cut` + `step`, ... and its end. */
+static struct span run_pieces(unsigned bits, struct span input, size_t cut, size_t step,
+                              char *trace)
+{
+    char out_memory[MACHINE_OUT_ROOM];
+    struct smtp_client_options options = { .flavor = bits & OPTION_LMTP ? MAIL_LMTP : MAIL_SMTP,
+                                           .hostname = "fe1.example.org",
+                                           .starttls = bits & OPTION_STARTTLS,
+                                           .user = bits & OPTION_AUTH ? "relay" : NULL,
+                                           .password = "secret" };
+    struct buffer out = buffer_over(out_memory, sizeof(out_memory));
+    struct run run = { .trace = buffer_over(trace, FUZZ_TRACE_MAX) };
+
+    smtp_client_init(&run.client, &options);
+    for (; cut < input.length; cut += step)
+        feed(&run, input, cut, &out);
+    feed(&run, input, input.length, &out);
+    FUZZ_CHECK(!run.trace.overflowed);
+    return buffer_span(&run.trace);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+    static char whole_memory[FUZZ_TRACE_MAX], pieces_memory[FUZZ_TRACE_MAX];
+    struct span input = span_of((const char *)bytes, size);
+    unsigned bits = fuzz_take_byte(&input);
+    size_t position = fuzz_take_byte(&input) * 256 + fuzz_take_byte(&input);
+    struct span whole, pieces;
+
+    input = span_take(input, FUZZ_INPUT_MAX / 4);
+    whole = run_pieces(bits, input, input.length, 1, whole_memory);
+    pieces = run_pieces(bits, input, position, FUZZ_INPUT_MAX, pieces_memory);
+    FUZZ_CHECK(span_equals(whole, pieces));
+    if (input.length <= BYTEWISE_MAX) {
+        pieces = run_pieces(bits, input, 1, 1, pieces_memory);
+        FUZZ_CHECK(span_equals(whole, pieces));
+    }
+    return 0;
+}
