@@ -23,6 +23,15 @@ own_folder() {
     mkdir -p "$1" || exit 1
     [ -O "$1" ] && [ ! -L "$1" ] || die "$1 belongs to somebody else; choose another with --dir"
     chmod 755 "$1"
+    [ "$(id -u)" = 0 ] || return 0
+    parent=$(dirname "$1")
+    while [ "$parent" != / ]; do
+        case $(stat -c %A "$parent") in
+            *[xt]) ;;
+            *) die "the users that servers run as cannot reach $1: $parent is closed to them" ;;
+        esac
+        parent=$(dirname "$parent")
+    done
 }
 
 # Which of the packages "$@" are not installed.
