@@ -8,8 +8,7 @@
 enum mail_flavor { MAIL_SMTP, MAIL_LMTP };
 
 enum {
-    MAIL_PATH_SIZE =
-        512, /* a path without its brackets, and its NUL; RFC 5321 section 4.5.3.1.3 asks 256 */
+    MAIL_PATH_SIZE = 512,      /* a path without its brackets, and its NUL; RFC 5321 asks 256 */
     MAIL_REPLY_TEXT_SIZE = 512 /* the text of one reply, and its NUL */
 };
 

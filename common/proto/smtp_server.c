@@ -41,8 +41,8 @@ static const struct state_row states[] = {
                                    STATE_BIT(DONE) },
     [ASKED_RCPT] = { "asked-rcpt", STATE_BIT(ENVELOPE) | STATE_BIT(DONE) },
     [ASKED_DATA] = { "asked-data", STATE_BIT(ENVELOPE) | STATE_BIT(CONTENT) | STATE_BIT(DONE) },
-    [CONTENT] = { "content", STATE_BIT(SKIPPING) | STATE_BIT(ASKED_FINAL) },
-    [SKIPPING] = { "skipping", STATE_BIT(REFUSING) },
+    [CONTENT] = { "content", STATE_BIT(SKIPPING) | STATE_BIT(ASKED_FINAL) | STATE_BIT(DONE) },
+    [SKIPPING] = { "skipping", STATE_BIT(REFUSING) | STATE_BIT(DONE) },
     [REFUSING] = { "refusing", STATE_BIT(READY) | STATE_BIT(DONE) },
     [ASKED_FINAL] = { "asked-final", STATE_BIT(READY) | STATE_BIT(DONE) },
     [ASKED_STARTTLS] = { "asked-starttls", STATE_BIT(GREETED) | STATE_BIT(DONE) },
@@ -572,7 +572,6 @@ void smtp_server_reply(struct smtp_server *server, const struct mail_reply *repl
 
 void smtp_server_goodbye(struct smtp_server *server, const char *text, struct buffer *out)
 {
-    assert(server->state.current != CONTENT && server->state.current != SKIPPING);
     say(421, "4.3.2", text, out);
     state_move(&server->state, DONE);
 }

@@ -87,7 +87,10 @@ void smtp_server_tls_started(struct smtp_server *server);
 void smtp_server_reply(struct smtp_server *server, const struct mail_reply *reply,
                        struct buffer *out);
 
-/* Writes an unasked 421, at any time outside of content; the machine is done. */
+/*
+ * Writes an unasked 421, at any time; the machine is done.  Within content nothing was
+ * answered yet: the client keeps its message.
+ */
 void smtp_server_goodbye(struct smtp_server *server, const char *text, struct buffer *out);
 
 #endif
