@@ -117,6 +117,7 @@ static bool open_database(struct store *store, char error[STORE_ERROR_SIZE])
 static void store_free(struct store *store)
 {
     store_files_forget(&store->freed);
+    store_files_forget(&store->spent);
     store_files_forget(&store->moved);
     store_files_forget(&store->orphaned);
     free(store->added.items);
@@ -140,6 +141,7 @@ struct store *store_open(const char *directory, const struct store_system *syste
     store->system = system;
     store->directory_fd = store->incoming_fd = store->bodies_fd = -1;
     list_init(&store->freed);
+    list_init(&store->spent);
     list_init(&store->moved);
     list_init(&store->orphaned);
     if (open_folders(store, error) && open_database(store, error))
@@ -210,7 +212,7 @@ static bool open_again(struct store *store)
     }
     store->is_suspect = false;
     store->refused.count = 0;
-    store_files_remove(store, &store->orphaned);
+    store_files_remove(store, store->bodies_fd, &store->orphaned);
     return true;
 }
 
@@ -258,7 +260,8 @@ bool store_commit(struct store *store)
     store->counts = store->batch_counts;
     store->added.count = 0;
     store_files_forget(&store->moved);
-    store_files_remove(store, &store->freed);
+    store_files_remove(store, store->bodies_fd, &store->freed);
+    store_files_remove(store, store->incoming_fd, &store->spent);
     checkpoint(store);
     return true;
 }
@@ -266,6 +269,7 @@ bool store_commit(struct store *store)
 void store_abort(struct store *store)
 {
     store_files_forget(&store->freed);
+    store_files_forget(&store->spent);
     store_files_move(&store->moved, &store->orphaned);
     ids_move(&store->added, &store->refused);
     store->has_moved_bodies = false;

@@ -214,6 +214,12 @@ bool store_visit_destinations(struct store *store, int64_t now_ms, int64_t lates
 /* Opens a body file for reading: a descriptor, or -1 and errno.  From any thread. */
 int store_open_body(const struct store *store, const char *body_file);
 
+/* The same for a file that a worker left in incoming/. */
+int store_open_incoming(const struct store *store, const char *name);
+
+/* Has a file in incoming/ removed after the commit of this batch: nothing needs it. */
+void store_discard_incoming(struct store *store, const char *name);
+
 /*
  * Removes files that nobody owns: in bodies/ those that no message names, in incoming/ those
  * last written before `started_s` (seconds since 1970: the start of the daemon, whose workers may

@@ -50,10 +50,10 @@ static void remove_file(struct store *store, int folder, const char *name)
                   LOG_TEXT("reason", strerror(errno)));
 }
 
-void store_files_remove(struct store *store, struct list *list)
+void store_files_remove(struct store *store, int folder, struct list *list)
 {
     LIST_EACH (item, list)
-        remove_file(store, store->bodies_fd, LIST_ELEMENT(item, struct store_file, node)->name);
+        remove_file(store, folder, LIST_ELEMENT(item, struct store_file, node)->name);
     store_files_forget(list);
 }
 
@@ -111,6 +111,28 @@ bool store_clean_files(struct store *store, int64_t started_s)
 int store_open_body(const struct store *store, const char *body_file)
 {
     return openat(store->bodies_fd, body_file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+}
+
+bool store_is_file_name(const char *name)
+{
+    size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-");
+
+    return length > 0 && length < QUEUE_FILE_NAME_SIZE && name[length] == '\0';
+}
+
+int store_open_incoming(const struct store *store, const char *name)
+{
+    if (!store_is_file_name(name)) {
+        errno = EINVAL;
+        return -1;
+    }
+    return openat(store->incoming_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+}
+
+void store_discard_incoming(struct store *store, const char *name)
+{
+    if (store_is_file_name(name))
+        store_files_add(&store->spent, name);
 }
 
 /* --- the WAL after a failure -------------------------------------------------- */

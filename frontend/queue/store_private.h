@@ -57,6 +57,7 @@ struct store {
     bool has_moved_bodies; /* in this batch: bodies/ is synced before the commit */
     int wal_frames;        /* after the last commit */
     struct list freed;     /* body files to remove after the commit */
+    struct list spent;     /* incoming files to remove after the commit */
     struct list moved;     /* body files that this batch brought */
     struct list orphaned;  /* body files of failed batches, removed after the next opening */
     struct store_ids added;   /* in this batch, each with a client that waits */
@@ -102,8 +103,10 @@ bool store_set_aside_all(struct store *store);
 
 /* Keeps a copy of `name` in `list`. */
 void store_files_add(struct list *list, const char *name);
-/* Removes the named files from bodies/; failures are logged (the next start cleans up). */
-void store_files_remove(struct store *store, struct list *list);
+/* Removes the named files from a folder; failures are logged (the next start cleans up). */
+void store_files_remove(struct store *store, int folder, struct list *list);
+/* A name that a worker made: nothing that could leave the folder. */
+bool store_is_file_name(const char *name);
 void store_files_forget(struct list *list);
 void store_files_move(struct list *from, struct list *to);
 void store_ids_add(struct store_ids *ids, uint64_t id);

@@ -9,17 +9,9 @@
 
 /* --- adding ------------------------------------------------------------------- */
 
-/* A name that a worker made: nothing that could leave the folder. */
-static bool is_file_name(const char *name)
-{
-    size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-");
-
-    return length > 0 && length < QUEUE_FILE_NAME_SIZE && name[length] == '\0';
-}
-
 static bool move_body(struct store *store, const char *name)
 {
-    if (!is_file_name(name)) {
+    if (!store_is_file_name(name)) {
         store_log_failure(store, "queue_store_failed", "not the name of an incoming file");
         return false;
     }
