@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The part that all children have in common: heartbeat and signals.  Neither
- * keeps the loop alive: a role without anything left to do ends.
+ * The part that all children have in common: heartbeat and signals.  Until the
+ * supervisor asks for the end the loop stays, even with nothing to do; from then on
+ * only what the role itself has open keeps it.
  */
 #include "common/service/child.h"
 
@@ -23,8 +24,15 @@ static void show_heartbeat(uv_timer_t *timer)
     atomic_store(&child->slot->heartbeat_ms, clock_monotonic_ms());
 }
 
+/* The end was asked for: the loop may run out. */
+static void let_loop_end(struct child *child)
+{
+    uv_unref((uv_handle_t *)&child->signal_term);
+}
+
 static void tell_to_stop(struct child *child)
 {
+    let_loop_end(child);
     if (child->stop)
         child->stop(child);
     else
@@ -46,6 +54,7 @@ static void on_usr1(uv_signal_t *handle, int number)
         return;
     LOG_EVENT(LOG_LEVEL_INFO, NULL, "draining",
               LOG_INTEGER("sessions", atomic_load(&child->slot->counters[BOARD_SESSIONS])));
+    let_loop_end(child);
     if (child->drain)
         child->drain(child);
     else
@@ -58,7 +67,6 @@ static void start_signal(struct child *child, uv_signal_t *handle, uv_signal_cb 
     if (uv_signal_init(&child->loop.uv, handle) != 0 ||
         uv_signal_start(handle, callback, number) != 0)
         abort();
-    uv_unref((uv_handle_t *)handle);
 }
 
 /* The supervisor forked us with these blocked, so that none is lost before now. */
@@ -85,6 +93,7 @@ void child_run_loop(struct child *child)
 {
     start_signal(child, &child->signal_term, on_term, SIGTERM);
     start_signal(child, &child->signal_usr1, on_usr1, SIGUSR1);
+    uv_unref((uv_handle_t *)&child->signal_usr1);
     uv_timer_init(&child->loop.uv, &child->heartbeat);
     uv_timer_start(&child->heartbeat, show_heartbeat, 0, HEARTBEAT_INTERVAL_MS);
     uv_unref((uv_handle_t *)&child->heartbeat);

@@ -43,7 +43,8 @@ struct child {
 
 /*
  * Starts heartbeat and signals, tells the supervisor that this process is ready, runs the loop
- * until io_loop_stop or nothing is left, closes them.
+ * until io_loop_stop, or until nothing of the role is left after drain or stop was called; closes
+ * them.
  */
 void child_run_loop(struct child *child);
 
