@@ -7,6 +7,20 @@
  *
  *     -> {"command":"queue-list","limit":100}
  *     <- {"id":1,...}\n{"id":2,...}\n{"end":true}\n          or {"end":true,"error":"..."}
+ *
+ * A command that several processes have (all workers, of both generations during a reload)
+ * goes to all of them; their lines come mixed, the end when all have ended.  The control
+ * child itself answers:
+ *
+ *     ping     {"program":...,"version":...,"pid":...}
+ *     status   one object: program, version, pid, uptime_s, generation, processes (role, number,
+ *              pid, generation, is_ready, is_draining, heartbeat_age_ms, counters), counters
+ * (sums), mirror (revision, entries, is_synchronised, is_connected) health   an object a backend:
+ * backend, and for lmtp, imap and pop3 each state and since_s
+ *
+ * Bounds: a request is CONTROL_REQUEST_MAX bytes at most; so is a line of an answer; who does not
+ * read 32 MiB of answers is cut off.  One request at a time on a connection; a client that
+ * shuts down its sending side has left.
  */
 #ifndef MAILSTEAD_SERVICE_CONTROL_H
 #define MAILSTEAD_SERVICE_CONTROL_H
@@ -15,23 +29,36 @@
 
 #include "common/service/child.h"
 
+enum { CONTROL_REQUEST_MAX = 65536, CONTROL_LINE_MAX = 122880 };
+
 struct control_request; /* one command being answered */
 
 struct control_command {
     const char *name; /* "queue-list" */
-    /* Answers now or later: any number of control_reply, then one control_finish. */
+    /*
+     * Answers now or later: any number of control_reply, then one control_finish, whatever
+     * happens in between.  `arguments` is the whole request, valid during the call.
+     */
     void (*run)(struct control_request *request, json_t *arguments, void *context);
 };
 
 struct control_client; /* a child's connection to the hub, made again when it breaks */
 
-/* Starts serving `commands` (ended by a NULL name) to the hub.  Owned by the caller until stop. */
+/*
+ * Starts serving `commands` (ended by a NULL name) to the hub.  Owned by the caller until stop;
+ * it does not keep the loop alive.  `commands` and `context` stay valid until then.
+ */
 struct control_client *control_client_start(struct child *child,
                                             const struct control_command *commands, void *context);
+
+/* Ends it; requests that are still open get no answer and may be finished later. */
 void control_client_stop(struct control_client *client);
 
-/* One line of the answer; takes over the reference to `line`. */
+/* One line of the answer, an object without "end"; takes over the reference to `line`. */
 void control_reply(struct control_request *request, json_t *line);
+
+/* False when nobody wants the answer any more: stop working on it and finish. */
+bool control_is_wanted(const struct control_request *request);
 
 /* The end of the answer; `error` NULL: success.  Frees the request. */
 void control_finish(struct control_request *request, const char *error);
@@ -41,7 +68,8 @@ bool control_run(struct child *child);
 
 /*
  * For the `mailstead` command: asks the daemon whose socket is `path`, blocking
- * up to `timeout_ms` between lines.  `line` gets each answer.  False and `error`
+ * up to `timeout_ms` between lines; `request` stays the caller's.  `line` (may be NULL) gets each
+ * answer, borrowed.  False and `error`
  * when it cannot be reached or answered with an error.
  */
 bool control_ask(const char *path, json_t *request, unsigned timeout_ms,

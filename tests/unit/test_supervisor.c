@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A real supervisor, forked, with toy roles.  The log is a pipe: a test waits for
- * lines of it, never for time.  The toy worker greets with a line about itself and then
- * obeys one-byte commands.
+ * The supervisor with toy roles.  The toy worker greets with a line about itself and then obeys
+ * one-byte commands.
  */
-#include "tests/unit/unit.h"
+#include "tests/unit/daemon_support.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -22,8 +21,6 @@
 #include "common/io/listener.h"
 #include "common/service/supervisor.h"
 
-enum { WAIT_MS = 20000, LISTENERS_MAX = 2 };
-
 /* --- the toy roles, in the children --- */
 
 struct session {
@@ -34,7 +31,7 @@ struct session {
 
 struct worker {
     struct child *child;
-    struct listener listeners[LISTENERS_MAX];
+    struct listener listeners[DAEMON_LISTENERS_MAX];
     unsigned sessions;
     bool is_draining;
 };
@@ -178,152 +175,6 @@ static const struct supervisor_program toy_program = {
 
 /* --- the tests' side --- */
 
-static char folder[64];
-static char config_path[128];
-static uint16_t ports[LISTENERS_MAX];
-static int log_fd = -1;      /* what the supervisor and its children log */
-static char log_text[65536]; /* the part read that no wait has passed */
-static pid_t supervisor_pid;
-
-/* Ports that nobody has now. */
-static void probe_ports(void)
-{
-    int fds[LISTENERS_MAX];
-
-    for (int i = 0; i < LISTENERS_MAX; i++) {
-        struct sockaddr_in address = { .sin_family = AF_INET,
-                                       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-        socklen_t length = sizeof(address);
-
-        fds[i] = socket(AF_INET, SOCK_STREAM, 0);
-        assert_int_equal(bind(fds[i], (struct sockaddr *)&address, length), 0);
-        assert_int_equal(getsockname(fds[i], (struct sockaddr *)&address, &length), 0);
-        ports[i] = ntohs(address.sin_port);
-    }
-    for (int i = 0; i < LISTENERS_MAX; i++)
-        close(fds[i]);
-}
-
-static void write_text(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "w");
-
-    assert_non_null(file);
-    assert_true(fputs(text, file) >= 0);
-    assert_int_equal(fclose(file), 0);
-}
-
-/* Writes the configuration with `listeners` listeners; `more` is appended. */
-static void configure(int listeners, const char *hostname, const char *more)
-{
-    char text[4096], secret[128];
-    int used;
-
-    snprintf(secret, sizeof(secret), "%s/secret", folder);
-    write_text(secret, "geheim\n");
-    used =
-        snprintf(text, sizeof(text),
-                 "cluster { hostname = \"%s\" domains = { \"example.org\" } }\n"
-                 "directory { uri = { \"ldap://127.0.0.1\" } base = \"dc=x\" bind_dn = \"cn=x\"\n"
-                 "  bind_password_file = \"%s\" }\n"
-                 "node { name = \"sv1\" imap_store = \"127.0.0.1:1\" }\n"
-                 "user = \"%s\" workers = 1\n"
-                 "state_directory = \"%s/state\" run_directory = \"%s/run\"\n%s\n",
-                 hostname, secret, geteuid() == 0 ? "nobody" : "", folder, folder, more);
-    for (int i = 0; i < listeners; i++)
-        used +=
-            snprintf(text + used, sizeof(text) - (size_t)used,
-                     "listen \"l%d\" { protocol = imap address = \"127.0.0.1:%u\" tls = off }\n", i,
-                     ports[i]);
-    write_text(config_path, text);
-}
-
-/* Runs the toy daemon in a process of its own, its log and errors in the pipe. */
-static void launch(void)
-{
-    int log[2];
-
-    assert_int_equal(pipe2(log, O_CLOEXEC), 0);
-    fflush(NULL);
-    supervisor_pid = fork();
-    assert_true(supervisor_pid >= 0);
-    if (supervisor_pid == 0) {
-        char name[] = "toy", option[] = "-c";
-        char *arguments[] = { name, option, config_path, NULL };
-
-        dup2(log[1], STDERR_FILENO);
-        close(log[0]);
-        close(log[1]);
-        _exit(supervisor_main(&toy_program, 3, arguments));
-    }
-    close(log[1]);
-    if (log_fd >= 0)
-        close(log_fd);
-    log_fd = log[0];
-    log_text[0] = '\0';
-}
-
-/* Reads the log until a line has all of `words` (ended by NULL); forgets what was before it. */
-static void await_line(const char *const *words, char line[1024])
-{
-    uint64_t deadline_ms = clock_monotonic_ms() + WAIT_MS;
-
-    for (;;) {
-        struct pollfd readable = { .fd = log_fd, .events = POLLIN };
-        size_t used;
-        ssize_t count;
-        char *end;
-
-        while ((end = strchr(log_text, '\n'))) {
-            bool has_all = true;
-
-            *end = '\0';
-            snprintf(line, 1024, "%.1000s", log_text);
-            for (size_t i = 0; words[i]; i++)
-                has_all = has_all && strstr(line, words[i]);
-            memmove(log_text, end + 1, strlen(end + 1) + 1);
-            if (has_all)
-                return;
-        }
-        used = strlen(log_text);
-        if (clock_monotonic_ms() >= deadline_ms || poll(&readable, 1, WAIT_MS) != 1)
-            fail_msg("no line with %s", words[0]);
-        count = read(log_fd, log_text + used, sizeof(log_text) - used - 1);
-        if (count <= 0)
-            fail_msg("the log ended without %s", words[0]);
-        log_text[used + (size_t)count] = '\0';
-    }
-}
-
-#define AWAIT(...)                                                                                 \
-    do {                                                                                           \
-        char await_line_[1024];                                                                    \
-        await_line((const char *const[]){ __VA_ARGS__, NULL }, await_line_);                       \
-    } while (0)
-
-static int await_status(void)
-{
-    int status;
-
-    assert_int_equal(waitpid(supervisor_pid, &status, 0), supervisor_pid);
-    supervisor_pid = 0;
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
-
-static void start(void)
-{
-    launch();
-    AWAIT("event=ready generation=1");
-}
-
-static void stop(void)
-{
-    kill(supervisor_pid, SIGTERM);
-    AWAIT("event=ended");
-    assert_int_equal(await_status(), 0);
-}
-
 static int connect_port(uint16_t port)
 {
     struct sockaddr_in address = { .sin_family = AF_INET,
@@ -342,7 +193,7 @@ static int read_byte(int fd, char *byte)
 {
     struct pollfd readable = { .fd = fd, .events = POLLIN };
 
-    if (poll(&readable, 1, WAIT_MS) != 1)
+    if (poll(&readable, 1, DAEMON_WAIT_MS) != 1)
         return -1;
     return read(fd, byte, 1) == 1 ? 1 : 0;
 }
@@ -394,7 +245,7 @@ static bool exists(const char *name)
     char path[128];
     struct stat status;
 
-    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    snprintf(path, sizeof(path), "%s/%s", daemon_folder, name);
     return stat(path, &status) == 0;
 }
 
@@ -405,21 +256,21 @@ static void test_a_child_has_what_it_needs_and_no_more(void **unused)
     char path[128];
 
     (void)unused;
-    configure(1, "a.example.org", "");
-    start();
-    greeting = greet(ports[0]);
+    daemon_configure(1, "a.example.org", "");
+    daemon_start(&toy_program);
+    greeting = greet(daemon_ports[0]);
     assert_int_equal(greeting.generation, 1);
     assert_int_equal(greeting.confined, 1);
     assert_string_equal(greeting.secret, "");
     if (geteuid() == 0)
         assert_int_not_equal(greeting.uid, 0);
-    snprintf(path, sizeof(path), "%s/run/single.sock", folder);
+    snprintf(path, sizeof(path), "%s/run/single.sock", daemon_folder);
     assert_int_equal(stat(path, &status), 0);
     assert_int_equal(status.st_mode & 0777, 0660);
     assert_true(exists("state"));
     assert_true(exists("run/toy.pid"));
     close(greeting.fd);
-    stop();
+    daemon_stop();
     assert_false(exists("run/toy.pid"));
     assert_false(exists("run/single.sock"));
 }
@@ -429,23 +280,23 @@ static void test_connections_wait_while_a_killed_worker_is_replaced(void **unuse
     struct greeting first, second, third;
 
     (void)unused;
-    configure(1, "a.example.org", "");
-    start();
-    first = greet(ports[0]);
+    daemon_configure(1, "a.example.org", "");
+    daemon_start(&toy_program);
+    first = greet(daemon_ports[0]);
     kill(first.pid, SIGKILL);
-    second = greet(ports[0]);
-    AWAIT("event=child_died", "role=worker", "signal=9", "name=KILL");
+    second = greet(daemon_ports[0]);
+    DAEMON_AWAIT("event=child_died", "role=worker", "signal=9", "name=KILL");
     assert_int_not_equal(second.pid, first.pid);
     assert_int_equal(second.connections, 2); /* the count of the dead one is kept */
     assert_true(has_ended(first.fd));
     assert_int_equal(write(second.fd, "x", 1), 1);
-    third = greet(ports[0]);
-    AWAIT("event=child_died", "role=worker", "status=3");
+    third = greet(daemon_ports[0]);
+    DAEMON_AWAIT("event=child_died", "role=worker", "status=3");
     assert_int_equal(third.connections, 3);
     close(first.fd);
     close(second.fd);
     close(third.fd);
-    stop();
+    daemon_stop();
 }
 
 static void test_a_hung_worker_is_killed_and_replaced(void **unused)
@@ -453,16 +304,16 @@ static void test_a_hung_worker_is_killed_and_replaced(void **unused)
     struct greeting first, second;
 
     (void)unused;
-    configure(1, "a.example.org", "");
-    start();
-    first = greet(ports[0]);
+    daemon_configure(1, "a.example.org", "");
+    daemon_start(&toy_program);
+    first = greet(daemon_ports[0]);
     assert_int_equal(write(first.fd, "h", 1), 1);
-    AWAIT("event=child_killed", "role=worker", "reason=\"no heartbeat\"");
-    second = greet(ports[0]);
+    DAEMON_AWAIT("event=child_killed", "role=worker", "reason=\"no heartbeat\"");
+    second = greet(daemon_ports[0]);
     assert_int_not_equal(second.pid, first.pid);
     close(first.fd);
     close(second.fd);
-    stop();
+    daemon_stop();
 }
 
 static void test_a_reload_drops_no_session(void **unused)
@@ -470,22 +321,22 @@ static void test_a_reload_drops_no_session(void **unused)
     struct greeting old, new;
 
     (void)unused;
-    configure(1, "a.example.org", "");
-    start();
-    old = greet(ports[0]);
-    kill(supervisor_pid, SIGHUP);
-    AWAIT("event=ready generation=2");
-    AWAIT("worker-0 info event=draining");
-    new = greet(ports[0]);
+    daemon_configure(1, "a.example.org", "");
+    daemon_start(&toy_program);
+    old = greet(daemon_ports[0]);
+    kill(daemon_pid, SIGHUP);
+    DAEMON_AWAIT("event=ready generation=2");
+    DAEMON_AWAIT("worker-0 info event=draining");
+    new = greet(daemon_ports[0]);
     assert_int_equal(new.generation, 2);
     assert_int_not_equal(new.pid, old.pid);
     assert_int_equal(new.ticket, old.ticket);
     command(old.fd, 'e');
     close(old.fd);
-    AWAIT("event=child_ended", "role=worker", "generation=1", "status=0");
+    DAEMON_AWAIT("event=child_ended", "role=worker", "generation=1", "status=0");
     command(new.fd, 'e');
     close(new.fd);
-    stop();
+    daemon_stop();
 }
 
 static void test_a_wrong_configuration_changes_nothing(void **unused)
@@ -493,22 +344,22 @@ static void test_a_wrong_configuration_changes_nothing(void **unused)
     struct greeting greeting;
 
     (void)unused;
-    configure(1, "a.example.org", "");
-    start();
-    configure(1, "a.example.org", "log_level = \"loud\"");
-    kill(supervisor_pid, SIGHUP);
-    AWAIT("event=configuration_error", "line=7", "log_level: \\\"loud\\\" is wrong");
-    AWAIT("event=reload_refused generation=1");
-    configure(1, "forbidden.example.org", "");
-    kill(supervisor_pid, SIGHUP);
-    AWAIT("event=reload_refused generation=1", "the hook says no");
-    configure(1, "a.example.org", "run_directory = \"/nonexistent\"");
-    kill(supervisor_pid, SIGHUP);
-    AWAIT("event=reload_refused generation=1", "run_directory: cannot change while running");
-    greeting = greet(ports[0]);
+    daemon_configure(1, "a.example.org", "");
+    daemon_start(&toy_program);
+    daemon_configure(1, "a.example.org", "log_level = \"loud\"");
+    kill(daemon_pid, SIGHUP);
+    DAEMON_AWAIT("event=configuration_error", "line=7", "log_level: \\\"loud\\\" is wrong");
+    DAEMON_AWAIT("event=reload_refused generation=1");
+    daemon_configure(1, "forbidden.example.org", "");
+    kill(daemon_pid, SIGHUP);
+    DAEMON_AWAIT("event=reload_refused generation=1", "the hook says no");
+    daemon_configure(1, "a.example.org", "run_directory = \"/nonexistent\"");
+    kill(daemon_pid, SIGHUP);
+    DAEMON_AWAIT("event=reload_refused generation=1", "run_directory: cannot change while running");
+    greeting = greet(daemon_ports[0]);
     assert_int_equal(greeting.generation, 1);
     close(greeting.fd);
-    stop();
+    daemon_stop();
 }
 
 static void test_a_second_reload_ends_the_oldest_generation(void **unused)
@@ -516,21 +367,21 @@ static void test_a_second_reload_ends_the_oldest_generation(void **unused)
     struct greeting oldest, newest;
 
     (void)unused;
-    configure(1, "a.example.org", "");
-    start();
-    oldest = greet(ports[0]);
-    kill(supervisor_pid, SIGHUP);
-    AWAIT("event=ready generation=2");
-    kill(supervisor_pid, SIGHUP);
-    AWAIT("event=child_ended", "role=worker", "generation=1");
-    AWAIT("event=ready generation=3");
-    AWAIT("worker-0 info event=draining");
+    daemon_configure(1, "a.example.org", "");
+    daemon_start(&toy_program);
+    oldest = greet(daemon_ports[0]);
+    kill(daemon_pid, SIGHUP);
+    DAEMON_AWAIT("event=ready generation=2");
+    kill(daemon_pid, SIGHUP);
+    DAEMON_AWAIT("event=child_ended", "role=worker", "generation=1");
+    DAEMON_AWAIT("event=ready generation=3");
+    DAEMON_AWAIT("worker-0 info event=draining");
     assert_true(has_ended(oldest.fd));
-    newest = greet(ports[0]);
+    newest = greet(daemon_ports[0]);
     assert_int_equal(newest.generation, 3);
     close(oldest.fd);
     close(newest.fd);
-    stop();
+    daemon_stop();
 }
 
 static void test_sessions_that_outlive_the_drain_are_ended(void **unused)
@@ -538,16 +389,16 @@ static void test_sessions_that_outlive_the_drain_are_ended(void **unused)
     struct greeting old;
 
     (void)unused;
-    configure(1, "a.example.org", "");
-    start();
-    old = greet(ports[0]);
-    configure(1, "a.example.org", "timeouts { drain_s = 0 }");
-    kill(supervisor_pid, SIGHUP);
-    AWAIT("event=ready generation=2");
-    AWAIT("event=child_ended", "role=worker", "generation=1");
+    daemon_configure(1, "a.example.org", "");
+    daemon_start(&toy_program);
+    old = greet(daemon_ports[0]);
+    daemon_configure(1, "a.example.org", "timeouts { drain_s = 0 }");
+    kill(daemon_pid, SIGHUP);
+    DAEMON_AWAIT("event=ready generation=2");
+    DAEMON_AWAIT("event=child_ended", "role=worker", "generation=1");
     assert_true(has_ended(old.fd));
     close(old.fd);
-    stop();
+    daemon_stop();
 }
 
 static void test_listeners_come_and_go_with_a_reload(void **unused)
@@ -555,22 +406,22 @@ static void test_listeners_come_and_go_with_a_reload(void **unused)
     struct greeting greeting;
 
     (void)unused;
-    configure(1, "a.example.org", "");
-    start();
-    assert_int_equal(connect_port(ports[1]), -1);
-    configure(2, "a.example.org", "");
-    kill(supervisor_pid, SIGHUP);
-    AWAIT("event=ready generation=2");
-    greeting = greet(ports[1]);
+    daemon_configure(1, "a.example.org", "");
+    daemon_start(&toy_program);
+    assert_int_equal(connect_port(daemon_ports[1]), -1);
+    daemon_configure(2, "a.example.org", "");
+    kill(daemon_pid, SIGHUP);
+    DAEMON_AWAIT("event=ready generation=2");
+    greeting = greet(daemon_ports[1]);
     close(greeting.fd);
-    configure(1, "a.example.org", "");
-    kill(supervisor_pid, SIGHUP);
-    AWAIT("event=child_ended", "role=worker", "generation=2");
-    assert_int_equal(connect_port(ports[1]), -1);
-    greeting = greet(ports[0]);
+    daemon_configure(1, "a.example.org", "");
+    kill(daemon_pid, SIGHUP);
+    DAEMON_AWAIT("event=child_ended", "role=worker", "generation=2");
+    assert_int_equal(connect_port(daemon_ports[1]), -1);
+    greeting = greet(daemon_ports[0]);
     assert_int_equal(greeting.generation, 3);
     close(greeting.fd);
-    stop();
+    daemon_stop();
 }
 
 static void test_no_child_outlives_a_killed_supervisor(void **unused)
@@ -579,17 +430,17 @@ static void test_no_child_outlives_a_killed_supervisor(void **unused)
     int status;
 
     (void)unused;
-    configure(1, "a.example.org", "");
-    start();
-    greeting = greet(ports[0]);
-    kill(supervisor_pid, SIGKILL);
-    assert_int_equal(waitpid(supervisor_pid, &status, 0), supervisor_pid);
+    daemon_configure(1, "a.example.org", "");
+    daemon_start(&toy_program);
+    greeting = greet(daemon_ports[0]);
+    kill(daemon_pid, SIGKILL);
+    assert_int_equal(waitpid(daemon_pid, &status, 0), daemon_pid);
     assert_true(has_ended(greeting.fd));
     close(greeting.fd);
-    start(); /* takes over what the dead one left behind */
-    greeting = greet(ports[0]);
+    daemon_start(&toy_program); /* takes over what the dead one left behind */
+    greeting = greet(daemon_ports[0]);
     close(greeting.fd);
-    stop();
+    daemon_stop();
 }
 
 static void test_a_worker_that_ignores_the_end_is_killed(void **unused)
@@ -597,22 +448,22 @@ static void test_a_worker_that_ignores_the_end_is_killed(void **unused)
     struct greeting greeting;
 
     (void)unused;
-    configure(1, "a.example.org", "");
-    start();
-    greeting = greet(ports[0]);
+    daemon_configure(1, "a.example.org", "");
+    daemon_start(&toy_program);
+    greeting = greet(daemon_ports[0]);
     command(greeting.fd, 'i');
-    kill(supervisor_pid, SIGTERM);
-    AWAIT("event=child_killed", "role=worker", "reason=\"did not end when told\"");
-    AWAIT("event=ended");
-    assert_int_equal(await_status(), 0);
+    kill(daemon_pid, SIGTERM);
+    DAEMON_AWAIT("event=child_killed", "role=worker", "reason=\"did not end when told\"");
+    DAEMON_AWAIT("event=ended");
+    assert_int_equal(daemon_await_status(), 0);
     close(greeting.fd);
 }
 
 static void assert_cannot_start(const char *reason)
 {
-    launch();
-    AWAIT("toy: ", reason);
-    assert_int_equal(await_status(), 1);
+    daemon_launch(&toy_program);
+    DAEMON_AWAIT("toy: ", reason);
+    assert_int_equal(daemon_await_status(), 1);
     assert_false(exists("run/toy.pid"));
     assert_false(exists("run/single.sock"));
 }
@@ -624,24 +475,24 @@ static void test_what_prevents_a_start_is_said_in_one_line(void **unused)
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
 
     (void)unused;
-    configure(1, "a.example.org", "workers = 99");
+    daemon_configure(1, "a.example.org", "workers = 99");
     assert_cannot_start(":7: workers: \"99\" is wrong; expected a number from 0 to 64");
-    configure(1, "forbidden.example.org", "");
+    daemon_configure(1, "forbidden.example.org", "");
     assert_cannot_start("the hook says no");
-    configure(1, "a.example.org", "state_directory = \"/dev/null\"");
+    daemon_configure(1, "a.example.org", "state_directory = \"/dev/null\"");
     assert_cannot_start("state_directory: /dev/null is no directory");
     /* Another daemon that would share its port with us is in the way, too. */
-    address.sin_port = htons(ports[0]);
+    address.sin_port = htons(daemon_ports[0]);
     setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
     assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     assert_int_equal(listen(fd, 1), 0);
-    configure(1, "a.example.org", "");
+    daemon_configure(1, "a.example.org", "");
     assert_cannot_start("listen \"l0\": cannot listen on 127.0.0.1");
     close(fd);
     if (geteuid() == 0) {
-        configure(1, "a.example.org", "user = \"nobody-of-this-name\"");
+        daemon_configure(1, "a.example.org", "user = \"nobody-of-this-name\"");
         assert_cannot_start("user: \"nobody-of-this-name\" is no account of this machine");
-        configure(1, "a.example.org", "user = \"root\"");
+        daemon_configure(1, "a.example.org", "user = \"root\"");
         assert_cannot_start("user: \"root\" is root");
     }
 }
@@ -652,19 +503,19 @@ static void test_a_second_daemon_in_one_run_directory_is_refused(void **unused)
     int first_log;
 
     (void)unused;
-    configure(1, "a.example.org", "");
-    start();
-    first_pid = supervisor_pid;
-    first_log = log_fd;
-    log_fd = -1;
-    launch();
-    AWAIT("toy: ", "is locked: another daemon is running there");
-    assert_int_equal(await_status(), 1);
+    daemon_configure(1, "a.example.org", "");
+    daemon_start(&toy_program);
+    first_pid = daemon_pid;
+    first_log = daemon_log_fd;
+    daemon_log_fd = -1;
+    daemon_launch(&toy_program);
+    DAEMON_AWAIT("toy: ", "is locked: another daemon is running there");
+    assert_int_equal(daemon_await_status(), 1);
     assert_true(exists("run/single.sock"));
-    supervisor_pid = first_pid;
-    close(log_fd);
-    log_fd = first_log;
-    stop();
+    daemon_pid = first_pid;
+    close(daemon_log_fd);
+    daemon_log_fd = first_log;
+    daemon_stop();
 }
 
 static void test_the_service_manager_is_told(void **unused)
@@ -678,65 +529,24 @@ static void test_the_service_manager_is_told(void **unused)
     ssize_t length;
 
     (void)unused;
-    snprintf(address.path, sizeof(address.path), "%s/notify", folder);
+    snprintf(address.path, sizeof(address.path), "%s/notify", daemon_folder);
     assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     setenv("NOTIFY_SOCKET", address.path, 1);
-    configure(1, "a.example.org", "");
-    start();
+    daemon_configure(1, "a.example.org", "");
+    daemon_start(&toy_program);
     unsetenv("NOTIFY_SOCKET");
     assert_int_equal(recv(fd, state, sizeof(state), 0), 7);
     assert_memory_equal(state, "READY=1", 7);
-    kill(supervisor_pid, SIGHUP);
+    kill(daemon_pid, SIGHUP);
     length = recv(fd, state, sizeof(state), 0);
     assert_true(length > 0);
     assert_memory_equal(state, "RELOADING=1\nMONOTONIC_USEC=", 27);
     assert_int_equal(recv(fd, state, sizeof(state), 0), 7);
-    stop();
+    daemon_stop();
     assert_int_equal(recv(fd, state, sizeof(state), 0), 10);
     assert_memory_equal(state, "STOPPING=1", 10);
     close(fd);
 }
-
-static int set_up(void **unused)
-{
-    (void)unused;
-    signal(SIGPIPE, SIG_IGN);
-    strcpy(folder, "/tmp/mailstead-supervisor-XXXXXX");
-    if (!mkdtemp(folder) || chmod(folder, 0755) != 0)
-        return -1;
-    snprintf(config_path, sizeof(config_path), "%s/toy.conf", folder);
-    probe_ports();
-    return 0;
-}
-
-/* A test that failed leaves its daemon. */
-static int end_daemon(void **unused)
-{
-    (void)unused;
-    if (supervisor_pid > 0) {
-        kill(supervisor_pid, SIGKILL);
-        waitpid(supervisor_pid, NULL, 0);
-        supervisor_pid = 0;
-    }
-    return 0;
-}
-
-static int tear_down(void **unused)
-{
-    static const char *const names[] = { "run/toy.pid", "run/single.sock", "run",    "state",
-                                         "secret",      "toy.conf",        "notify", "." };
-    char path[128];
-
-    (void)unused;
-    close(log_fd);
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
-        remove(path);
-    }
-    return rmdir(folder);
-}
-
-#define DAEMON_TEST(function) cmocka_unit_test_teardown(function, end_daemon)
 
 int main(void)
 {
@@ -756,5 +566,5 @@ int main(void)
         DAEMON_TEST(test_the_service_manager_is_told),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, daemon_set_up, daemon_tear_down);
 }

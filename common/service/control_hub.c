@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The hub: processes come and go, each says once which commands it has.  A leg ends
+ * with the process's answer or with the process; an exchange ends with its last leg.
+ * The peers are our own processes: one that breaks the contract is closed.
+ */
+#include "common/service/control_hub.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+
+/* A connected process. */
+struct control_peer {
+    struct list node; /* in hub->peers */
+    struct control_hub *hub;
+    struct channel channel;
+    char name[CONTROL_NAME_SIZE]; /* "worker 1"; empty before its HELLO */
+    char (*commands)[CONTROL_NAME_SIZE];
+    uint32_t command_count;
+    struct list legs;
+};
+
+struct control_leg {
+    struct list peer_node;
+    struct list exchange_node;
+    struct control_peer *peer;
+    struct control_exchange *exchange;
+    uint32_t number;
+};
+
+static void leg_free(struct control_leg *leg)
+{
+    list_remove(&leg->peer_node);
+    list_remove(&leg->exchange_node);
+    free(leg);
+}
+
+/* The leg is done; with `error` the exchange has failed, but goes on until its last leg. */
+static void leg_end(struct control_leg *leg, const char *peer_name, struct span error)
+{
+    struct control_exchange *exchange = leg->exchange;
+
+    if (error.length > 0 && !*exchange->error)
+        snprintf(exchange->error, sizeof(exchange->error), "%s: %.*s", peer_name,
+                 SPAN_PRINTF(span_take(error, 400)));
+    leg_free(leg);
+    if (list_is_empty(&exchange->legs))
+        exchange->events->ended(exchange, *exchange->error ? exchange->error : NULL);
+}
+
+static struct control_leg *peer_find_leg(const struct control_peer *peer, uint32_t number)
+{
+    LIST_EACH (node, &peer->legs) {
+        struct control_leg *leg = LIST_ELEMENT(node, struct control_leg, peer_node);
+
+        if (leg->number == number)
+            return leg;
+    }
+    return NULL;
+}
+
+static bool take_hello(struct control_peer *peer, struct wire_reader *reader)
+{
+    char role[CONTROL_NAME_SIZE / 2];
+    uint32_t number, count;
+
+    wire_get_string(reader, role, sizeof(role));
+    number = wire_get_u32(reader);
+    count = wire_get_u32(reader);
+    if (*peer->name || reader->failed || count > CONTROL_COMMANDS_MAX)
+        return false;
+    snprintf(peer->name, sizeof(peer->name), "%s %u", role, number);
+    peer->commands = memory_new((count + 1) * sizeof(peer->commands[0]));
+    for (uint32_t i = 0; i < count; i++)
+        wire_get_string(reader, peer->commands[i], sizeof(peer->commands[i]));
+    peer->command_count = count;
+    return wire_reader_is_complete(reader);
+}
+
+/* A leg that is not there was cancelled: its answers are nobody's. */
+static bool take_line(struct control_peer *peer, struct wire_reader *reader)
+{
+    struct control_leg *leg = peer_find_leg(peer, wire_get_u32(reader));
+    struct span json = wire_get_span(reader);
+
+    if (!wire_reader_is_complete(reader))
+        return false;
+    if (leg)
+        leg->exchange->events->line(leg->exchange, json);
+    return true;
+}
+
+static bool take_end(struct control_peer *peer, struct wire_reader *reader)
+{
+    struct control_leg *leg = peer_find_leg(peer, wire_get_u32(reader));
+    struct span error = wire_get_span(reader);
+
+    if (!wire_reader_is_complete(reader))
+        return false;
+    if (leg)
+        leg_end(leg, peer->name, error);
+    return true;
+}
+
+static void peer_close(struct control_peer *peer)
+{
+    list_remove(&peer->node);
+    while (!list_is_empty(&peer->legs))
+        leg_end(LIST_ELEMENT(peer->legs.next, struct control_leg, peer_node), peer->name,
+                SPAN_LITERAL("ended before it answered"));
+    channel_close(&peer->channel);
+}
+
+static void peer_message(struct channel *channel, struct span message, int fd)
+{
+    struct control_peer *peer = CONTAINER_OF(channel, struct control_peer, channel);
+    struct wire_reader reader = wire_reader_over(message);
+    bool is_good = false;
+
+    if (fd >= 0)
+        close(fd);
+    switch (wire_get_u8(&reader)) {
+    case CONTROL_HELLO:
+        is_good = take_hello(peer, &reader);
+        break;
+    case CONTROL_LINE:
+        is_good = take_line(peer, &reader);
+        break;
+    case CONTROL_END:
+        is_good = take_end(peer, &reader);
+        break;
+    default:
+        break;
+    }
+    if (is_good)
+        return;
+    LOG_EVENT(LOG_LEVEL_ERROR, NULL, "hub_peer_wrong", LOG_TEXT("peer", peer->name));
+    peer_close(peer);
+}
+
+static void peer_ended(struct channel *channel)
+{
+    peer_close(CONTAINER_OF(channel, struct control_peer, channel));
+}
+
+static void peer_closed(struct channel *channel)
+{
+    struct control_peer *peer = CONTAINER_OF(channel, struct control_peer, channel);
+
+    free(peer->commands);
+    free(peer);
+}
+
+static void hub_accepted(struct listener *listener, int fd, const struct sockaddr_storage *address)
+{
+    static const struct channel_events events = { peer_message, peer_ended, peer_closed };
+    struct control_hub *hub = listener->context;
+    struct control_peer *peer = memory_new(sizeof(*peer));
+
+    (void)address;
+    peer->hub = hub;
+    list_init(&peer->legs);
+    list_append(&hub->peers, &peer->node);
+    channel_init(&peer->channel, &hub->child->loop, fd, &events);
+}
+
+void control_hub_start(struct control_hub *hub, struct child *child)
+{
+    hub->child = child;
+    hub->last_leg = 0;
+    list_init(&hub->peers);
+    listener_start(&hub->processes, &child->loop, child->service_fd, hub_accepted, hub);
+}
+
+void control_hub_stop(struct control_hub *hub)
+{
+    listener_stop(&hub->processes, NULL);
+    while (!list_is_empty(&hub->peers))
+        peer_close(LIST_ELEMENT(hub->peers.next, struct control_peer, node));
+}
+
+static bool peer_has_command(const struct control_peer *peer, const char *command)
+{
+    for (uint32_t i = 0; i < peer->command_count; i++)
+        if (strcmp(peer->commands[i], command) == 0)
+            return true;
+    return false;
+}
+
+static void leg_start(struct control_peer *peer, struct control_exchange *exchange)
+{
+    struct control_leg *leg = memory_new(sizeof(*leg));
+
+    leg->peer = peer;
+    leg->exchange = exchange;
+    leg->number = ++peer->hub->last_leg;
+    list_append(&peer->legs, &leg->peer_node);
+    list_append(&exchange->legs, &leg->exchange_node);
+}
+
+bool control_hub_run(struct control_hub *hub, struct control_exchange *exchange,
+                     const char *command, struct span json,
+                     const struct control_exchange_events *events)
+{
+    *exchange = (struct control_exchange){ .events = events };
+    list_init(&exchange->legs);
+    LIST_EACH (node, &hub->peers) {
+        struct control_peer *peer = LIST_ELEMENT(node, struct control_peer, node);
+
+        if (!peer_has_command(peer, command))
+            continue;
+        leg_start(peer, exchange);
+        control_send(&peer->channel, CONTROL_RUN, hub->last_leg, span_from_string(command), json);
+    }
+    return !list_is_empty(&exchange->legs);
+}
+
+void control_exchange_cancel(struct control_exchange *exchange)
+{
+    while (!list_is_empty(&exchange->legs)) {
+        struct control_leg *leg =
+            LIST_ELEMENT(exchange->legs.next, struct control_leg, exchange_node);
+
+        control_send(&leg->peer->channel, CONTROL_CANCEL, leg->number, SPAN_EMPTY, SPAN_EMPTY);
+        leg_free(leg);
+    }
+}

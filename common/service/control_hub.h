@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside the control child: the clients on control.sock, and the hub that the
+ * other processes are connected to.  An exchange is one command of a client; it has a leg for
+ * each process that answers it.
+ *
+ * Messages on hub.sock (common/base/wire.h), the first byte is the type.
+ */
+#ifndef MAILSTEAD_SERVICE_CONTROL_HUB_H
+#define MAILSTEAD_SERVICE_CONTROL_HUB_H
+
+#include "common/io/channel.h"
+#include "common/io/listener.h"
+#include "common/service/control.h"
+
+enum control_message {
+    /* process -> hub: span role, u32 number, u32 count, then each: span command name; once, first
+     */
+    CONTROL_HELLO = 1,
+    /* hub -> process: u32 leg, span command name, span the request as JSON */
+    CONTROL_RUN,
+    /* hub -> process: u32 leg; the client is gone */
+    CONTROL_CANCEL,
+    /* process -> hub: u32 leg, span a line as JSON */
+    CONTROL_LINE,
+    /* process -> hub: u32 leg, span error (empty: success) */
+    CONTROL_END
+};
+
+/*
+ * Sends a message of `type` on hub.sock; `first` and, for CONTROL_RUN, `second` are its spans.  A
+ * peer that is gone shows by its channel's end.
+ */
+void control_send(struct channel *channel, enum control_message type, uint32_t leg,
+                  struct span first, struct span second);
+
+enum { CONTROL_CLIENTS_MAX = 16, CONTROL_COMMANDS_MAX = 64, CONTROL_NAME_SIZE = 64 };
+
+struct control_hub {
+    struct child *child;
+    struct listener processes; /* hub.sock */
+    struct list peers;         /* of struct control_peer, the processes */
+    uint32_t last_leg;
+};
+
+struct control_exchange;
+
+/* What an exchange tells its client.  After `ended` it is no more. */
+struct control_exchange_events {
+    void (*line)(struct control_exchange *exchange, struct span json);
+    void (*ended)(struct control_exchange *exchange, const char *error); /* NULL: success */
+};
+
+struct control_exchange {
+    const struct control_exchange_events *events;
+    struct list legs;              /* of struct control_leg */
+    char error[CONFIG_ERROR_SIZE]; /* the first that a leg gave */
+};
+
+void control_hub_start(struct control_hub *hub, struct child *child);
+void control_hub_stop(struct control_hub *hub);
+
+/*
+ * Sends the command to all processes that have it; events follow, from the loop.  False when none
+ * has it, and the exchange has not begun.
+ */
+bool control_hub_run(struct control_hub *hub, struct control_exchange *exchange,
+                     const char *command, struct span json,
+                     const struct control_exchange_events *events);
+
+/* The client is gone: no more events. */
+void control_exchange_cancel(struct control_exchange *exchange);
+
+/* Answers a command of the control child's own, with the caller's: an object, or an array with one
+ * a line.  NULL when it is not one. */
+json_t *control_status_answer(const struct child *child, const char *command);
+
+#endif
