@@ -34,7 +34,9 @@ static void print_text(const char *text)
 static void print_default(const struct config_option *option)
 {
     printf("Default: ");
-    if (option->required_by)
+    if (option->required_by == CONFIG_BIT(CONFIG_BACKEND))
+        printf("none; mailstead-backend needs it");
+    else if (option->required_by)
         printf("none, it must be set");
     else if (!option->fallback)
         printf("none");
