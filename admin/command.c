@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of subcommands, and the way from a command line to one of its rows. */
+#include "admin/command.h"
+
+#include <string.h>
+
+#include "admin/check.h"
+#include "admin/lookup.h"
+#include "admin/move.h"
+#include "admin/options.h"
+#include "admin/queue.h"
+#include "admin/status.h"
+#include "common/base/log.h"
+#include "common/base/memory.h"
+
+const struct command commands[] = {
+    { .name = "status",
+      .words = "",
+      .options = OPTION_CHECK,
+      .summary = "what the daemon of this machine does, and what is wrong",
+      .help = "Asks the daemon whose configuration this is: its processes, sessions, mirror of\n"
+              "the directory, queue, and the health of the backends.\n",
+      .run = status_run },
+    { .name = "lookup",
+      .words = "ADDRESS",
+      .words_min = 1,
+      .words_max = 1,
+      .options = OPTION_LOGIN | OPTION_WHY,
+      .summary = "where an address or a login name is routed",
+      .help = "Asks the daemon of this machine as a session would: from its mirror, and for what\n"
+              "the mirror does not have from the directory itself.\n",
+      .run = lookup_run },
+    { .name = "queue list",
+      .words = "",
+      .options = OPTION_BACKEND | OPTION_LIMIT,
+      .summary = "the messages that wait on this frontend",
+      .help = "The oldest first.\n",
+      .run = queue_list_run },
+    { .name = "queue show",
+      .words = "ID",
+      .words_min = 1,
+      .words_max = 1,
+      .summary = "one message of the queue with all its recipients",
+      .help = "ID is as \"mailstead queue list\" shows it.\n",
+      .run = queue_show_run },
+    { .name = "queue flush",
+      .words = "[ID]",
+      .words_max = 1,
+      .options = OPTION_BACKEND | OPTION_ALL,
+      .summary = "try now what waits: one message, one backend's, or everything",
+      .help = "Makes recipients due now.  One whose outcome is unknown keeps its delay, so that\n"
+              "nothing is delivered twice.\n",
+      .run = queue_flush_run },
+    { .name = "reassign",
+      .words = "",
+      .options = OPTION_FROM | OPTION_TO | OPTION_DRY_RUN | OPTION_YES,
+      .summary = "give the accounts of a backend that is off to a sibling",
+      .help = "Sets hostServer to the new backend and oldHostServer to the old one, in every\n"
+              "account of the old one.  It can be stopped and run again: what is done stays done.\n"
+              "Refused while the old backend still answers, or when the new one does not.\n",
+      .run = reassign_run_command },
+    { .name = "restore",
+      .words = "BACKEND",
+      .words_min = 1,
+      .words_max = 1,
+      .options = OPTION_DRY_RUN | OPTION_YES,
+      .summary = "give a backend the accounts back that were reassigned from it",
+      .help = "Every account whose oldHostServer is BACKEND goes back to it.  It can be stopped\n"
+              "and run again.  Refused when BACKEND does not answer.\n",
+      .run = restore_run_command },
+    { .name = "check",
+      .words = "",
+      .options = OPTION_PROGRAM,
+      .summary = "whether the configuration is right",
+      .help = "Reads the configuration and the files that it names, as a daemon would at its\n"
+              "start.  Run it as root, or it cannot read the secrets.  Without --program a file\n"
+              "with a section \"node\" is taken for mailstead-backend's.\n",
+      .run = check_run },
+};
+const size_t command_count = ARRAY_LENGTH(commands);
+
+/* Whether `name` is `first`, or `first` and another word. */
+static bool starts_with_word(const char *name, const char *first)
+{
+    size_t length = strlen(first);
+
+    return strncmp(name, first, length) == 0 && (name[length] == '\0' || name[length] == ' ');
+}
+
+const struct command *command_find(const char *const *words, int count, int *used)
+{
+    *used = 0;
+    for (size_t i = 0; count > 0 && i < command_count; i++) {
+        const char *space = strchr(commands[i].name, ' ');
+
+        if (!starts_with_word(commands[i].name, words[0]))
+            continue;
+        *used = 1;
+        if (space && (count < 2 || strcmp(space + 1, words[1]) != 0))
+            continue;
+        *used = space ? 2 : 1;
+        return &commands[i];
+    }
+    return NULL;
+}
+
+static void print_synopsis(FILE *stream, const struct command *command)
+{
+    fprintf(stream, "mailstead %s%s%s", command->name, *command->words ? " " : "", command->words);
+    options_print_usage(stream, command->options);
+    fputc('\n', stream);
+}
+
+void command_print_usage(FILE *stream, const char *first)
+{
+    fprintf(stream, "usage: mailstead [-c FILE] COMMAND [OPTION...]\n\n");
+    for (size_t i = 0; i < command_count; i++)
+        if (!first || starts_with_word(commands[i].name, first))
+            fprintf(stream, "  %-12s %-10s %s\n", commands[i].name, commands[i].words,
+                    commands[i].summary);
+    fprintf(stream, "\nmailstead COMMAND --help says more, and so does mailstead(1).\n");
+}
+
+void command_print_help(FILE *stream, const struct command *command)
+{
+    fprintf(stream, "mailstead %s: %s\n\nusage: ", command->name, command->summary);
+    print_synopsis(stream, command);
+    fprintf(stream, "\n%s\n", command->help);
+    options_print(stream, command->options | OPTIONS_EVERYWHERE);
+}
+
+static int print_usage_error(const char *trouble, const char *first)
+{
+    fprintf(stderr, "mailstead: %s\n\n", trouble);
+    command_print_usage(stderr, first);
+    return COMMAND_USAGE;
+}
+
+static int print_command_error(const struct command *command, const char *trouble)
+{
+    fprintf(stderr, "mailstead %s: %s\nusage: ", command->name, trouble);
+    print_synopsis(stderr, command);
+    return COMMAND_USAGE;
+}
+
+/* The words that follow the name of the command; false when they are too few or too many. */
+static bool take_words(const struct command *command, char **words, int count,
+                       struct arguments *arguments)
+{
+    if (count < command->words_min || count > command->words_max)
+        return false;
+    for (int i = 0; i < count; i++)
+        arguments->words[i] = words[i];
+    arguments->word_count = count;
+    return true;
+}
+
+static int run_command(const struct command *command, int argc, char **argv,
+                       struct arguments *arguments)
+{
+    char error[OPTIONS_ERROR_SIZE];
+    int first =
+        options_read(argc, argv, command->options | OPTIONS_EVERYWHERE, false, arguments, error);
+
+    if (first < 0)
+        return print_command_error(command, error);
+    if (arguments->wants_help) {
+        command_print_help(stdout, command);
+        return COMMAND_OK;
+    }
+    if (!take_words(command, argv + first, argc - first, arguments))
+        return print_command_error(command, command->words_min ? "a word is missing, or too many"
+                                                               : "too many words");
+    return command->run(arguments);
+}
+
+/* No row has this name: say what there is. */
+static int refuse_words(char **words, int count, int used, const struct arguments *arguments)
+{
+    char trouble[OPTIONS_ERROR_SIZE];
+
+    if (arguments->wants_help || (used == 1 && count > 1 && strcmp(words[1], "--help") == 0)) {
+        command_print_usage(stdout, used ? words[0] : NULL);
+        return COMMAND_OK;
+    }
+    if (count == used)
+        return print_usage_error("a command is missing", used ? words[0] : NULL);
+    snprintf(trouble, sizeof(trouble), "unknown command \"%s%s%.100s\"", used ? words[0] : "",
+             used ? " " : "", words[used]);
+    return print_usage_error(trouble, used ? words[0] : NULL);
+}
+
+int command_main(int argc, char **argv)
+{
+    struct arguments arguments = { .config_file = MAILSTEAD_CONFIG_FILE, .limit = 1000 };
+    char error[OPTIONS_ERROR_SIZE];
+    const struct command *command;
+    int first, used;
+
+    log_set_process("mailstead");
+    log_set_level(LOG_LEVEL_ERROR);
+    first = options_read(argc, argv, OPTIONS_EVERYWHERE | OPTION_VERSION, true, &arguments, error);
+    if (first < 0)
+        return print_usage_error(error, NULL);
+    if (arguments.wants_version) {
+        printf("mailstead %s\n", PACKAGE_VERSION);
+        return COMMAND_OK;
+    }
+    command = command_find((const char *const *)argv + first, argc - first, &used);
+    if (!command)
+        return refuse_words(argv + first, argc - first, used, &arguments);
+    /* The last word of its name stands where getopt expects the program's. */
+    first += used - 1;
+    return run_command(command, argc - first, argv + first, &arguments);
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The subcommands of `mailstead` as rows of one table (command.c): what they are
+ * called, what they take, what they say about themselves, and the function behind each.
+ */
+#ifndef MAILSTEAD_ADMIN_COMMAND_H
+#define MAILSTEAD_ADMIN_COMMAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+/* Exit statuses; mailstead(1) documents them. */
+enum command_status {
+    COMMAND_OK,
+    COMMAND_FAILED,   /* it did not work, or what was checked is not well */
+    COMMAND_USAGE,    /* the command line makes no sense */
+    COMMAND_REFUSED,  /* nothing was done, because it would be unsafe */
+    COMMAND_PARTLY,   /* some of it was done; the output says what */
+    COMMAND_CONTENDED /* stopped, because somebody else changes the same things */
+};
+
+/* What the command line said.  The texts are borrowed from it. */
+struct arguments {
+    const char *config_file;
+    bool is_json;
+    bool wants_help;
+    bool wants_version;
+    const char *words[2]; /* what is no option, after the name of the subcommand */
+    int word_count;
+    bool is_login, wants_why;
+    bool is_check;
+    const char *backend;
+    bool is_all;
+    unsigned limit;
+    const char *from, *to;
+    bool is_dry_run, is_yes;
+    const char *program;
+};
+
+/* Options, as bits of a row's set; the rows are in options.c. */
+enum command_option {
+    OPTION_CONFIG = 1 << 0,
+    OPTION_JSON = 1 << 1,
+    OPTION_HELP = 1 << 2,
+    OPTION_VERSION = 1 << 3,
+    OPTION_LOGIN = 1 << 4,
+    OPTION_WHY = 1 << 5,
+    OPTION_CHECK = 1 << 6,
+    OPTION_BACKEND = 1 << 7,
+    OPTION_ALL = 1 << 8,
+    OPTION_LIMIT = 1 << 9,
+    OPTION_FROM = 1 << 10,
+    OPTION_TO = 1 << 11,
+    OPTION_DRY_RUN = 1 << 12,
+    OPTION_YES = 1 << 13,
+    OPTION_PROGRAM = 1 << 14,
+    OPTIONS_EVERYWHERE = OPTION_CONFIG | OPTION_JSON | OPTION_HELP
+};
+
+struct command {
+    const char *name;  /* "queue show": one word or two */
+    const char *words; /* how its words are called in the usage; "" when it takes none */
+    int words_min, words_max;
+    unsigned options;    /* besides OPTIONS_EVERYWHERE */
+    const char *summary; /* one line */
+    const char *help;    /* the rest, in lines of at most 80 columns */
+    enum command_status (*run)(const struct arguments *arguments);
+};
+
+extern const struct command commands[];
+extern const size_t command_count;
+
+/*
+ * The row that `words` name, which takes one or two of them (`*used`).  NULL when none does;
+ * `*used` then is how many were understood: 1 for "queue" and "queue nonsense".
+ */
+const struct command *command_find(const char *const *words, int count, int *used);
+
+/* Writes the usage of everything, or of the rows whose name starts with the word `first`. */
+void command_print_usage(FILE *stream, const char *first);
+
+/* Writes the usage of one row and what it does. */
+void command_print_help(FILE *stream, const struct command *command);
+
+/* Runs a whole command line: the exit status. */
+int command_main(int argc, char **argv);
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mailstead reassign and mailstead restore: moving all accounts of a backend. */
+#ifndef MAILSTEAD_ADMIN_MOVE_H
+#define MAILSTEAD_ADMIN_MOVE_H
+
+#include "admin/command.h"
+#include "directory/reassign/reassign.h"
+
+enum command_status reassign_run_command(const struct arguments *arguments);
+enum command_status restore_run_command(const struct arguments *arguments);
+
+/* The exit status that stands for the end of a run. */
+enum command_status move_status(enum reassign_end end);
+
+/*
+ * What makes a move look unsafe, one line each to standard error: a backend that is left still
+ * answers, or the one that is gone to does not.  `from` NULL: only `to` is looked at.  True
+ * when there is nothing.
+ */
+bool move_is_safe(const struct backend_config *from, const struct backend_config *to);
+
+#endif

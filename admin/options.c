@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Everything comes from the rows below: parsing, help and usage lines. */
+#include "admin/options.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/memory.h"
+#include "common/base/span.h"
+
+enum option_kind { KIND_FLAG, KIND_TEXT, KIND_NUMBER };
+
+struct option_row {
+    enum command_option option;
+    const char *name;
+    char letter; /* 0: none */
+    enum option_kind kind;
+    const char *value; /* what its value is called; NULL for a flag */
+    size_t offset;     /* in struct arguments */
+    const char *help;
+};
+
+#define FLAG(option, name, letter, member, help)                                                   \
+    {                                                                                              \
+        option, name, letter, KIND_FLAG, NULL, offsetof(struct arguments, member), help            \
+    }
+#define TEXT(option, name, letter, value, member, help)                                            \
+    {                                                                                              \
+        option, name, letter, KIND_TEXT, value, offsetof(struct arguments, member), help           \
+    }
+
+static const struct option_row rows[] = {
+    TEXT(OPTION_FROM, "from", 0, "BACKEND", from, "the backend that the accounts leave"),
+    TEXT(OPTION_TO, "to", 0, "BACKEND", to, "the backend that they go to"),
+    FLAG(OPTION_DRY_RUN, "dry-run", 'n', is_dry_run, "say what would be done, and change nothing"),
+    FLAG(OPTION_YES, "yes", 'y', is_yes, "do it although it looks unsafe"),
+    FLAG(OPTION_LOGIN, "login", 0, is_login, "ADDRESS is a login name, not a mail address"),
+    FLAG(OPTION_WHY, "why", 0, wants_why, "show each step of the lookup"),
+    FLAG(OPTION_CHECK, "check", 0, is_check,
+         "show only what is wrong; exit with status 1 if anything is"),
+    TEXT(OPTION_BACKEND, "backend", 0, "BACKEND", backend, "only what is for this backend"),
+    FLAG(OPTION_ALL, "all", 0, is_all, "everything; this is the default"),
+    { OPTION_LIMIT, "limit", 0, KIND_NUMBER, "N", offsetof(struct arguments, limit),
+      "show at most N messages" },
+    TEXT(OPTION_PROGRAM, "program", 0, "frontend|backend", program,
+         "the daemon that is to read the file"),
+    FLAG(OPTION_JSON, "json", 0, is_json, "print JSON, for programs"),
+    TEXT(OPTION_CONFIG, "config", 'c', "FILE", config_file, "the configuration file"),
+    FLAG(OPTION_HELP, "help", 'h', wants_help, "say what the command does"),
+    FLAG(OPTION_VERSION, "version", 0, wants_version, "print the version"),
+};
+
+static void *member_of(struct arguments *arguments, const struct option_row *row)
+{
+    return (char *)arguments + row->offset;
+}
+
+static bool set_number(struct arguments *arguments, const struct option_row *row, const char *text,
+                       char error[OPTIONS_ERROR_SIZE])
+{
+    uint64_t number;
+
+    if (!span_parse_u64(span_from_string(text), &number) || number < 1 || number > 1000000) {
+        snprintf(error, OPTIONS_ERROR_SIZE, "--%s wants a number from 1 to 1000000, not \"%.100s\"",
+                 row->name, text);
+        return false;
+    }
+    *(unsigned *)member_of(arguments, row) = (unsigned)number;
+    return true;
+}
+
+static bool set_option(struct arguments *arguments, const struct option_row *row, const char *text,
+                       char error[OPTIONS_ERROR_SIZE])
+{
+    switch (row->kind) {
+    case KIND_FLAG:
+        *(bool *)member_of(arguments, row) = true;
+        return true;
+    case KIND_TEXT:
+        *(const char **)member_of(arguments, row) = text;
+        if (!*text)
+            snprintf(error, OPTIONS_ERROR_SIZE, "--%s wants %s, not an empty text", row->name,
+                     row->value);
+        return *text != '\0';
+    case KIND_NUMBER:
+        return set_number(arguments, row, text, error);
+    }
+    abort();
+}
+
+/* The allowed rows as getopt wants them; `val` is the index of the row and 256. */
+static void make_getopt_table(unsigned allowed, struct option *table)
+{
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++)
+        if (rows[i].option & allowed)
+            *table++ = (struct option){
+                .name = rows[i].name,
+                .has_arg = rows[i].kind == KIND_FLAG ? no_argument : required_argument,
+                .val = 256 + (int)i,
+            };
+    *table = (struct option){ .name = NULL };
+}
+
+/* The leading "+" stops at a word, ":" tells a missing value from an unknown option. */
+static void make_letters(unsigned allowed, bool stop_at_word, char *letters)
+{
+    if (stop_at_word)
+        *letters++ = '+';
+    *letters++ = ':';
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++)
+        if (rows[i].letter && (rows[i].option & allowed)) {
+            *letters++ = rows[i].letter;
+            if (rows[i].kind != KIND_FLAG)
+                *letters++ = ':';
+        }
+    *letters = '\0';
+}
+
+static const struct option_row *find_row(int value)
+{
+    if (value >= 256)
+        return &rows[value - 256];
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++)
+        if (rows[i].letter && rows[i].letter == value)
+            return &rows[i];
+    return NULL;
+}
+
+/* What getopt did not take: one letter in `optopt`, or the word before `optind`. */
+static void explain(char **argv, int value, char error[OPTIONS_ERROR_SIZE])
+{
+    const struct option_row *row = optopt ? find_row(optopt) : NULL;
+
+    if (value == ':' && row)
+        snprintf(error, OPTIONS_ERROR_SIZE, "--%s wants a value: %s", row->name, row->value);
+    else if (row)
+        snprintf(error, OPTIONS_ERROR_SIZE, "--%s is an option without a value, or not for here",
+                 row->name);
+    else if (optopt)
+        snprintf(error, OPTIONS_ERROR_SIZE, "unknown option -%c", optopt);
+    else
+        snprintf(error, OPTIONS_ERROR_SIZE, "unknown option %.100s", argv[optind - 1]);
+}
+
+int options_read(int argc, char **argv, unsigned allowed, bool stop_at_word,
+                 struct arguments *arguments, char error[OPTIONS_ERROR_SIZE])
+{
+    struct option table[ARRAY_LENGTH(rows) + 1];
+    char letters[2 * ARRAY_LENGTH(rows) + 3];
+    int value;
+
+    make_getopt_table(allowed, table);
+    make_letters(allowed, stop_at_word, letters);
+    opterr = 0;
+    optind = 0; /* glibc: start anew */
+    while ((value = getopt_long(argc, argv, letters, table, NULL)) != -1) {
+        if (value == '?' || value == ':') {
+            explain(argv, value, error);
+            return -1;
+        }
+        if (!set_option(arguments, find_row(value), optarg, error))
+            return -1;
+    }
+    return optind;
+}
+
+void options_print(FILE *stream, unsigned options)
+{
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
+        char name[64];
+
+        if (!(rows[i].option & options))
+            continue;
+        snprintf(name, sizeof(name), "%s%c%s--%s%s%s", rows[i].letter ? "-" : "",
+                 rows[i].letter ? rows[i].letter : ' ', rows[i].letter ? ", " : "   ", rows[i].name,
+                 rows[i].value ? " " : "", rows[i].value ? rows[i].value : "");
+        fprintf(stream, "  %-32s %s\n", name, rows[i].help);
+    }
+}
+
+void options_print_usage(FILE *stream, unsigned options)
+{
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++)
+        if (rows[i].option & options)
+            fprintf(stream, " [--%s%s%s]", rows[i].name, rows[i].value ? " " : "",
+                    rows[i].value ? rows[i].value : "");
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Two questions to the daemon, "status" and "health", made one document. */
+#include "admin/status.h"
+
+#include <string.h>
+
+#include "admin/daemon.h"
+#include "admin/output.h"
+
+static json_t *ask(const struct config *config, char error[CONFIG_ERROR_SIZE])
+{
+    json_t *lines = daemon_ask(config, json_pack("{s:s}", "command", "status"), error);
+    json_t *health =
+        lines ? daemon_ask(config, json_pack("{s:s}", "command", "health"), error) : NULL;
+    json_t *status = health ? json_incref(json_array_get(lines, 0)) : NULL;
+
+    if (status) {
+        json_object_set(status, "backends", health);
+        json_object_set_new(status, "problems", status_problems(status));
+    } else if (health) {
+        snprintf(error, CONFIG_ERROR_SIZE, "the daemon's answer is empty");
+    }
+    json_decref(health);
+    json_decref(lines);
+    return status;
+}
+
+static void print_problems(const json_t *problems, FILE *stream, const char *indent)
+{
+    json_t *problem;
+    size_t i;
+
+    json_array_foreach(problems, i, problem)
+    {
+        fputs(indent, stream);
+        print_harmless(stream, json_string_value(problem));
+        fputc('\n', stream);
+    }
+}
+
+static void print_checked(const json_t *problems)
+{
+    if (json_array_size(problems) == 0)
+        printf("ok\n");
+    print_problems(problems, stdout, "");
+}
+
+static void print_all(const json_t *status, const json_t *problems)
+{
+    status_print(status, stdout);
+    if (json_array_size(problems) > 0)
+        printf("\nNeeds attention:\n");
+    print_problems(problems, stdout, "  ");
+}
+
+enum command_status status_run(const struct arguments *arguments)
+{
+    struct config *config = daemon_config(arguments, false);
+    char error[CONFIG_ERROR_SIZE];
+    json_t *status, *problems;
+    bool is_well;
+
+    if (!config)
+        return COMMAND_FAILED;
+    status = ask(config, error);
+    config_free(config);
+    if (!status) {
+        fprintf(stderr, "mailstead: %s\n", error);
+        return COMMAND_FAILED;
+    }
+    problems = json_object_get(status, "problems");
+    is_well = json_array_size(problems) == 0;
+    if (arguments->is_json)
+        print_json(status);
+    else if (arguments->is_check)
+        print_checked(problems);
+    else
+        print_all(status, problems);
+    json_decref(status);
+    return arguments->is_check && !is_well ? COMMAND_FAILED : COMMAND_OK;
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a monitoring system should be told, read off the daemon's answer. */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "admin/output.h"
+#include "admin/status.h"
+
+enum { HEARTBEAT_LATE_MS = 5000, PROBLEM_SIZE = 256 };
+
+const char *const status_protocols[] = { "lmtp", "imap", "pop3", NULL };
+
+static void note(json_t *problems, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void note(json_t *problems, const char *format, ...)
+{
+    char text[PROBLEM_SIZE];
+    va_list values;
+
+    va_start(values, format);
+    vsnprintf(text, sizeof(text), format, values);
+    va_end(values);
+    json_array_append_new(problems, json_string(text));
+}
+
+static void look_at_mirror(const json_t *status, json_t *problems)
+{
+    const json_t *mirror = json_object_get(status, "mirror");
+
+    if (json_flag(mirror, "is_connected") == 0)
+        note(problems, "the directory is not connected: accounts are routed as they last were, "
+                       "unknown addresses are refused temporarily");
+    if (json_flag(mirror, "is_synchronised") == 0)
+        note(problems, "the mirror has not been synchronised since the daemon started");
+}
+
+static void look_at_process(const json_t *process, json_t *problems)
+{
+    int64_t age_ms = json_number(process, "heartbeat_age_ms", 0);
+    const char *role = json_text(process, "role");
+    int64_t number = json_number(process, "number", 0), pid = json_number(process, "pid", 0);
+
+    if (age_ms >= HEARTBEAT_LATE_MS)
+        note(problems, "%s %" PRId64 " (process %" PRId64 ") hangs: no heartbeat for %" PRId64 " s",
+             role ? role : "?", number, pid, age_ms / 1000);
+    else if (json_flag(process, "is_ready") == 0)
+        note(problems, "%s %" PRId64 " (process %" PRId64 ") is not ready yet", role ? role : "?",
+             number, pid);
+}
+
+static void look_at_processes(const json_t *status, json_t *problems)
+{
+    const json_t *processes = json_object_get(status, "processes");
+    json_t *process;
+    size_t i;
+    bool has_worker = false;
+
+    json_array_foreach(processes, i, process)
+    {
+        const char *role = json_text(process, "role");
+
+        has_worker |= role && strcmp(role, "worker") == 0 && json_flag(process, "is_draining") != 1;
+        look_at_process(process, problems);
+    }
+    if (!has_worker)
+        note(problems, "no worker runs: nobody is served");
+}
+
+static void look_at_backends(const json_t *status, json_t *problems)
+{
+    json_t *backend;
+    size_t i;
+
+    json_array_foreach(json_object_get(status, "backends"), i,
+                       backend) for (const char *const *protocol = status_protocols; *protocol;
+                                     protocol++)
+    {
+        const json_t *health = json_object_get(backend, *protocol);
+        const char *state = json_text(health, "state"), *name = json_text(backend, "backend");
+        char age[OUTPUT_TEXT_SIZE];
+
+        if (state && strcmp(state, "down") == 0)
+            note(problems, "backend %s: %s is down for %s", name ? name : "?", *protocol,
+                 format_duration(1000 * json_number(health, "since_s", 0), age));
+    }
+}
+
+static void look_at_queue(const json_t *status, json_t *problems)
+{
+    const json_t *queue = json_object_get(status, "queue");
+    int64_t set_aside = json_number(queue, "set_aside", 0), held = json_number(queue, "held", 0);
+
+    if (set_aside > 0)
+        note(problems,
+             "%" PRId64 " recipients in the queue are set aside: their message cannot be "
+             "read",
+             set_aside);
+    if (held > 0)
+        note(problems, "%" PRId64 " recipients in the queue are held", held);
+}
+
+json_t *status_problems(const json_t *status)
+{
+    json_t *problems = json_array();
+
+    look_at_processes(status, problems);
+    look_at_mirror(status, problems);
+    look_at_backends(status, problems);
+    look_at_queue(status, problems);
+    return problems;
+}

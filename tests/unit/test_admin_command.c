@@ -1,0 +1,670 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whole command lines of `mailstead`: options, words, exit statuses, output for people and
+ * programs. */
+#include "tests/unit/unit.h"
+
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "admin/command.h"
+#include "admin/move.h"
+#include "tests/unit/admin_support.h"
+
+#define assert_contains(text, part) assert_non_null(strstr((text), (part)))
+#define assert_lacks(text, part) assert_null(strstr((text), (part)))
+
+static json_t *parse(const char *text)
+{
+    json_t *value = json_loads(text, 0, NULL);
+
+    assert_non_null(value);
+    return value;
+}
+
+/* --- the command line --------------------------------------------------------------- */
+
+static void every_row_of_the_table_is_found_by_its_name_and_has_help(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < command_count; i++) {
+        char line[64];
+        struct admin_result result;
+
+        snprintf(line, sizeof(line), "%s --help", commands[i].name);
+        result = admin_run(line);
+        assert_int_equal(result.status, COMMAND_OK);
+        assert_contains(result.out, commands[i].summary);
+        assert_contains(result.out, "--json");
+        assert_string_equal(result.err, "");
+    }
+}
+
+static void what_is_no_command_is_a_usage_error_with_the_list_of_commands(void **state)
+{
+    static const char *const lines[] = { "nonsense", "queue nonsense", "queue", "" };
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        struct admin_result result = admin_run(lines[i]);
+
+        assert_int_equal(result.status, COMMAND_USAGE);
+        assert_contains(result.err, "usage: mailstead");
+        assert_contains(result.err, "queue flush");
+        assert_string_equal(result.out, "");
+    }
+    assert_contains(admin_run("queue nonsense").err, "unknown command \"queue nonsense\"");
+    assert_lacks(admin_run("queue").err, "reassign");
+}
+
+static void help_without_a_command_lists_them_on_standard_output(void **state)
+{
+    struct admin_result result = admin_run("--help");
+
+    (void)state;
+    assert_int_equal(result.status, COMMAND_OK);
+    assert_contains(result.out, "reassign");
+    result = admin_run("queue --help");
+    assert_int_equal(result.status, COMMAND_OK);
+    assert_contains(result.out, "queue flush");
+}
+
+static void the_version_is_printed(void **state)
+{
+    (void)state;
+    assert_string_equal(admin_run("--version").out, "mailstead " PACKAGE_VERSION "\n");
+}
+
+static void wrong_options_are_named(void **state)
+{
+    static const struct {
+        const char *line, *part;
+    } cases[] = {
+        { "reassign --nonsense", "unknown option --nonsense" },
+        { "reassign -z", "unknown option -z" },
+        { "reassign --from", "--from wants a value: BACKEND" },
+        { "status --why", "unknown option --why" },
+        { "status --json=x", "--json" },
+        { "queue list --limit many", "--limit wants a number" },
+        { "queue list --limit 0", "--limit wants a number" },
+        { "queue list --limit -5", "--limit wants a number" },
+        { "--nonsense status", "unknown option --nonsense" },
+        { "check --program cyrus", "--program is frontend or backend" },
+        { "reassign --from sv1", "--from and --to" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct admin_result result = admin_run(cases[i].line);
+
+        assert_int_equal(result.status, COMMAND_USAGE);
+        assert_contains(result.err, cases[i].part);
+        assert_string_equal(result.out, "");
+    }
+}
+
+static void too_few_and_too_many_words_are_usage_errors(void **state)
+{
+    static const char *const lines[] = {
+        "lookup",       "lookup a b", "status all",      "queue show",   "queue show 1 2",
+        "queue list 1", "restore",    "restore sv1 sv2", "reassign sv1", "queue flush 1 --all"
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++)
+        assert_int_equal(admin_run(lines[i]).status, COMMAND_USAGE);
+}
+
+static void options_may_stand_before_and_after_words(void **state)
+{
+    (void)state;
+    admin_daemon_answers("lookup", "{\"outcome\":\"unknown\"}", NULL);
+    assert_string_equal(admin_run("lookup x@example.org --json").out,
+                        "{\"outcome\":\"unknown\"}\n");
+    assert_string_equal(admin_run("lookup --json x@example.org").out,
+                        "{\"outcome\":\"unknown\"}\n");
+    assert_string_equal(admin_run("--json lookup x@example.org").out,
+                        "{\"outcome\":\"unknown\"}\n");
+}
+
+/* --- status ------------------------------------------------------------------------- */
+
+static const char good_status[] =
+    "{\"program\":\"mailstead-frontend\",\"version\":\"0.1.0\",\"pid\":12,\"uptime_s\":90,"
+    "\"generation\":1,\"processes\":["
+    "{\"role\":\"control\",\"number\":0,\"pid\":13,\"generation\":1,\"is_ready\":true,"
+    "\"is_draining\":false,\"heartbeat_age_ms\":100},"
+    "{\"role\":\"worker\",\"number\":0,\"pid\":14,\"generation\":1,\"is_ready\":true,"
+    "\"is_draining\":false,\"heartbeat_age_ms\":100}],"
+    "\"counters\":{\"sessions\":3,\"queue_messages\":1,\"queue_recipients\":2},"
+    "\"mirror\":{\"revision\":7,\"entries\":1000,\"is_synchronised\":true,\"is_connected\":true}}";
+static const char good_health[] =
+    "{\"backend\":\"sv1\",\"lmtp\":{\"state\":\"up\",\"since_s\":60},"
+    "\"imap\":{\"state\":\"up\",\"since_s\":60},\"pop3\":{\"state\":\"unknown\",\"since_s\":0}}";
+static const char bad_health[] =
+    "{\"backend\":\"sv1\",\"lmtp\":{\"state\":\"down\",\"since_s\":5},"
+    "\"imap\":{\"state\":\"up\",\"since_s\":60},\"pop3\":{\"state\":\"unknown\",\"since_s\":0}}";
+
+static void status_says_what_the_daemon_does(void **state)
+{
+    struct admin_result result;
+
+    (void)state;
+    admin_daemon_answers("status", good_status, NULL);
+    admin_daemon_answers("health", good_health, NULL);
+    result = admin_run("status");
+    assert_int_equal(result.status, COMMAND_OK);
+    assert_contains(result.out, "mailstead-frontend 0.1.0 runs for 90 s");
+    assert_contains(result.out, "control, 1 worker");
+    assert_contains(result.out, "3 open now");
+    assert_contains(result.out, "1000 accounts, revision 7, synchronised");
+    assert_contains(result.out, "1 message, 2 recipients");
+    assert_contains(result.out, "up 60 s");
+    assert_lacks(result.out, "down");
+    assert_lacks(result.out, "attention");
+}
+
+static void status_check_is_ok_and_silent_when_all_is_well(void **state)
+{
+    struct admin_result result;
+
+    (void)state;
+    admin_daemon_answers("status", good_status, NULL);
+    admin_daemon_answers("health", good_health, NULL);
+    result = admin_run("status --check");
+    assert_int_equal(result.status, COMMAND_OK);
+    assert_string_equal(result.out, "ok\n");
+}
+
+static void status_tells_what_is_wrong_and_check_fails_then(void **state)
+{
+    struct admin_result result;
+
+    (void)state;
+    admin_daemon_answers("status",
+                         "{\"program\":\"mailstead-frontend\",\"version\":\"1\",\"pid\":12,"
+                         "\"uptime_s\":9,\"generation\":1,\"processes\":[{\"role\":\"queue\","
+                         "\"number\":0,\"pid\":44,\"is_ready\":true,\"heartbeat_age_ms\":7000}],"
+                         "\"counters\":{},\"mirror\":{\"revision\":0,\"entries\":0,"
+                         "\"is_synchronised\":false,\"is_connected\":false}}",
+                         NULL);
+    admin_daemon_answers("health", bad_health, NULL);
+    result = admin_run("status --check");
+    assert_int_equal(result.status, COMMAND_FAILED);
+    assert_contains(result.out, "queue 0 (process 44) hangs");
+    assert_contains(result.out, "no worker runs");
+    assert_contains(result.out, "directory is not connected");
+    assert_contains(result.out, "not been synchronised");
+    assert_contains(result.out, "backend sv1: lmtp is down for 5.0 s");
+    result = admin_run("status");
+    assert_int_equal(result.status, COMMAND_OK);
+    assert_contains(result.out, "Needs attention:");
+}
+
+static void status_as_json_is_one_document_with_health_and_problems(void **state)
+{
+    json_t *status;
+
+    (void)state;
+    admin_daemon_answers("status", good_status, NULL);
+    admin_daemon_answers("health", bad_health, NULL);
+    status = parse(admin_run("status --json").out);
+    assert_string_equal(json_string_value(json_object_get(status, "program")),
+                        "mailstead-frontend");
+    assert_int_equal(json_array_size(json_object_get(status, "backends")), 1);
+    assert_int_equal(json_array_size(json_object_get(status, "problems")), 1);
+    json_decref(status);
+}
+
+static void a_daemon_that_does_not_answer_is_named_with_its_socket(void **state)
+{
+    struct admin_result result = admin_run("status");
+
+    (void)state;
+    assert_int_equal(result.status, COMMAND_FAILED);
+    assert_string_equal(result.out, "");
+    assert_contains(result.err, "control.sock");
+    assert_contains(result.err, "Connection refused");
+}
+
+static void a_wrong_configuration_is_told_with_its_line(void **state)
+{
+    struct admin_result result;
+
+    (void)state;
+    admin_write_config("wrokers = 2\n");
+    result = admin_run("status");
+    assert_int_equal(result.status, COMMAND_FAILED);
+    assert_contains(result.err, "mailstead.conf:17");
+    assert_contains(result.err, "wrokers");
+}
+
+/* --- lookup ------------------------------------------------------------------------- */
+
+static void lookup_names_account_and_backend(void **state)
+{
+    struct admin_result result;
+
+    (void)state;
+    admin_daemon_answers("lookup",
+                         "{\"outcome\":\"found\",\"rule\":\"detail\",\"key\":\"a@example.org\","
+                         "\"account\":\"a@example.org\",\"recipient\":\"a+x@example.org\","
+                         "\"host\":\"sv2\",\"old_host\":\"sv1\",\"steps\":["
+                         "{\"rule\":\"exact\",\"key\":\"a+x@example.org\",\"found\":\"none\"},"
+                         "{\"rule\":\"detail\",\"key\":\"a@example.org\",\"found\":\"one\"}]}",
+                         NULL);
+    result = admin_run("lookup a+x@example.org");
+    assert_int_equal(result.status, COMMAND_OK);
+    assert_string_equal(result.out,
+                        "a+x@example.org: account a@example.org on backend sv2, moved from sv1\n");
+    result = admin_run("lookup a+x@example.org --why");
+    assert_contains(result.out, "a+x@example.org (as it is): none");
+    assert_contains(result.out, "a@example.org (without its detail): one");
+    assert_contains(result.out, "delivered to        a+x@example.org");
+    assert_string_equal(admin_daemon_was_asked("lookup"),
+                        "{\"address\":\"a+x@example.org\",\"command\":\"lookup\",\"login\":false}");
+}
+
+static void lookup_tells_what_is_not_there(void **state)
+{
+    (void)state;
+    admin_daemon_answers("lookup", "{\"outcome\":\"misconfigured\",\"reason\":\"no host\"}", NULL);
+    assert_string_equal(admin_run("lookup a@example.org --login").out,
+                        "a@example.org: its entry in the directory is wrong: no host\n");
+    assert_contains(admin_daemon_was_asked("lookup"), "\"login\":true");
+}
+
+static void control_characters_of_an_answer_never_reach_the_terminal(void **state)
+{
+    struct admin_result result;
+
+    (void)state;
+    admin_daemon_answers("lookup", "{\"outcome\":\"found\",\"account\":\"a\\u001b[2Jb\\nc\"}",
+                         NULL);
+    result = admin_run("lookup x");
+    assert_contains(result.out, "a?[2Jb?c");
+    assert_lacks(result.out, "\033");
+}
+
+/* --- queue -------------------------------------------------------------------------- */
+
+static const char queued[] =
+    "{\"id\":\"17\",\"arrival_ms\":1000,\"size\":2048,\"reverse_path\":\"s@example.com\","
+    "\"session_id\":\"abc\",\"recipients\":[{\"address\":\"a@example.org\",\"backend\":\"sv3\","
+    "\"state\":\"pending\",\"attempts\":2,\"next_attempt_ms\":0,\"reply\":\"451 later\"},"
+    "{\"address\":\"b@example.org\",\"backend\":\"\",\"state\":\"held\"}]}\n"
+    "{\"id\":\"18\",\"arrival_ms\":1000,\"size\":10,\"reverse_path\":\"\",\"recipients\":["
+    "{\"address\":\"c@example.org\",\"state\":\"set-aside\"}]}";
+
+static void queue_list_shows_a_line_for_each_recipient(void **state)
+{
+    struct admin_result result;
+
+    (void)state;
+    admin_daemon_answers("queue-list", queued, NULL);
+    result = admin_run("queue list --backend sv3 --limit 2");
+    assert_int_equal(result.status, COMMAND_OK);
+    assert_contains(result.out, "s@example.com");
+    assert_contains(result.out, "a@example.org");
+    assert_contains(result.out, "relay host");
+    assert_contains(result.out, "set aside");
+    assert_contains(result.out, "<>");
+    assert_contains(result.out, "(the first 2; --limit shows more)");
+    assert_string_equal(admin_daemon_was_asked("queue-list"),
+                        "{\"backend\":\"sv3\",\"command\":\"queue-list\",\"limit\":2}");
+}
+
+static void queue_list_as_json_is_a_line_for_each_message(void **state)
+{
+    const char *out;
+    json_t *message;
+
+    (void)state;
+    admin_daemon_answers("queue-list", queued, NULL);
+    out = admin_run("queue list --json").out;
+    message = json_loads(out, JSON_DISABLE_EOF_CHECK, NULL);
+    assert_string_equal(json_string_value(json_object_get(message, "id")), "17");
+    json_decref(message);
+    message = parse(strchr(out, '\n') + 1);
+    assert_string_equal(json_string_value(json_object_get(message, "id")), "18");
+    json_decref(message);
+}
+
+static void an_empty_queue_is_said_to_be_empty(void **state)
+{
+    (void)state;
+    admin_daemon_answers("queue-list", "", NULL);
+    assert_string_equal(admin_run("queue list").out, "the queue is empty\n");
+    assert_string_equal(admin_run("queue list --json").out, "");
+}
+
+static void queue_show_tells_all_recipients_and_fails_for_an_unknown_message(void **state)
+{
+    struct admin_result result;
+
+    (void)state;
+    admin_daemon_answers("queue-show", queued, NULL);
+    result = admin_run("queue show 17");
+    assert_int_equal(result.status, COMMAND_OK);
+    assert_contains(result.out, "s@example.com");
+    assert_contains(result.out, "451 later");
+    assert_contains(result.out, "sv3");
+    assert_contains(admin_daemon_was_asked("queue-show"), "\"id\":\"17\"");
+}
+
+static void queue_show_of_nothing_fails(void **state)
+{
+    struct admin_result result;
+
+    (void)state;
+    admin_daemon_answers("queue-show", "", "there is no message 99");
+    result = admin_run("queue show 99");
+    assert_int_equal(result.status, COMMAND_FAILED);
+    assert_contains(result.err, "no message 99");
+}
+
+static void queue_flush_says_how_many_are_due(void **state)
+{
+    (void)state;
+    admin_daemon_answers("queue-flush", "{\"flushed\":3}", NULL);
+    assert_string_equal(admin_run("queue flush --backend sv1").out, "3 recipients due now\n");
+    assert_string_equal(admin_daemon_was_asked("queue-flush"),
+                        "{\"backend\":\"sv1\",\"command\":\"queue-flush\"}");
+    assert_string_equal(admin_run("queue flush 17 --json").out, "{\"flushed\":3}\n");
+    assert_string_equal(admin_daemon_was_asked("queue-flush"),
+                        "{\"command\":\"queue-flush\",\"id\":\"17\"}");
+}
+
+/* --- reassign and restore ----------------------------------------------------------- */
+
+/* A listening socket on loopback; the kernel accepts for it, and nobody greets. */
+static int listen_somewhere(uint16_t *port)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t length = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
+    *port = ntohs(address.sin_port);
+    return fd;
+}
+
+static void reassign_needs_known_and_different_backends(void **state)
+{
+    static const char *const lines[] = { "reassign --from sv1 --to sv9 --yes",
+                                         "reassign --from sv9 --to sv1 --yes",
+                                         "reassign --from sv1 --to sv1 --yes",
+                                         "restore sv9 --yes" };
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        struct admin_result result = admin_run(lines[i]);
+
+        assert_int_equal(result.status, COMMAND_FAILED);
+        assert_string_not_equal(result.err, "");
+    }
+    assert_contains(admin_run(lines[0]).err, "there are: sv1 sv2");
+    assert_int_equal(admin_reassign_runs, 0);
+}
+
+static void reassign_without_a_server_to_write_to_is_refused(void **state)
+{
+    (void)state;
+    admin_write_config("");
+    assert_contains(admin_run("reassign --from sv1 --to sv2 --yes").err, "admin.write_uri");
+    assert_int_equal(admin_reassign_runs, 0);
+}
+
+static void reassign_is_refused_while_the_old_backend_answers(void **state)
+{
+    uint16_t port;
+    int fd = listen_somewhere(&port);
+    struct admin_result result;
+
+    (void)state;
+    admin_set_ports(1, port, 1);
+    result = admin_run("reassign --from sv1 --to sv2");
+    assert_int_equal(result.status, COMMAND_REFUSED);
+    assert_contains(result.err, "sv1 still answers: imap at 127.0.0.1:");
+    assert_contains(result.err, "--yes");
+    assert_int_equal(admin_reassign_runs, 0);
+    assert_int_equal(admin_run("reassign --from sv1 --to sv2 --yes").status, COMMAND_OK);
+    assert_int_equal(admin_reassign_runs, 1);
+    close(fd);
+}
+
+static void reassign_is_refused_when_the_new_backend_does_not_answer(void **state)
+{
+    struct admin_result result = admin_run("reassign --from sv1 --to sv2");
+
+    (void)state;
+    assert_int_equal(result.status, COMMAND_REFUSED);
+    assert_contains(result.err, "sv2 does not answer here");
+    assert_lacks(result.err, "still answers");
+    assert_int_equal(admin_reassign_runs, 0);
+}
+
+static void a_dry_run_is_told_of_the_danger_and_counts(void **state)
+{
+    struct admin_result result;
+
+    (void)state;
+    admin_reassign_result.progress.found = 334;
+    result = admin_run("reassign --from sv1 --to sv2 --dry-run");
+    assert_int_equal(result.status, COMMAND_OK);
+    assert_string_equal(result.out, "would change 334 accounts from sv1 to sv2\n");
+    assert_contains(result.err, "without --dry-run this would be refused");
+    assert_true(admin_reassign_plan.is_dry_run);
+}
+
+static void restore_needs_the_backend_to_answer(void **state)
+{
+    uint16_t port;
+    int fd = listen_somewhere(&port);
+
+    (void)state;
+    assert_int_equal(admin_run("restore sv1").status, COMMAND_REFUSED);
+    admin_set_ports(1, 1, port);
+    admin_reassign_result.progress =
+        (struct reassign_progress){ .found = 1, .moved = 1, .elapsed_ms = 400 };
+    assert_string_equal(admin_run("restore sv1").out,
+                        "changed 1 account back to sv1 in 0.4 s\n"
+                        "no daemon runs on this machine; mailstead status at each frontend shows "
+                        "that it has followed\n");
+    assert_int_equal(admin_reassign_plan.kind, REASSIGN_RESTORE);
+    close(fd);
+}
+
+static void nothing_to_do_is_a_success(void **state)
+{
+    struct admin_result result = admin_run("reassign --from sv1 --to sv2 --yes");
+
+    (void)state;
+    assert_int_equal(result.status, COMMAND_OK);
+    assert_string_equal(result.out, "nothing to do: no account is on sv1\n");
+}
+
+static void each_end_of_a_run_has_its_exit_status(void **state)
+{
+    static const struct {
+        enum reassign_end end;
+        int status;
+    } ends[] = { { REASSIGN_DONE, COMMAND_OK },
+                 { REASSIGN_FAILED, COMMAND_FAILED },
+                 { REASSIGN_REFUSED, COMMAND_REFUSED },
+                 { REASSIGN_INCOMPLETE, COMMAND_PARTLY },
+                 { REASSIGN_INTERRUPTED, COMMAND_PARTLY },
+                 { REASSIGN_CONTENDED, COMMAND_CONTENDED } };
+
+    (void)state;
+    for (size_t i = 0; i < 6; i++) {
+        admin_reassign_result.end = ends[i].end;
+        assert_int_equal(admin_run("reassign --from sv1 --to sv2 --yes").status, ends[i].status);
+    }
+}
+
+static void an_interrupted_run_says_what_is_done_and_left(void **state)
+{
+    struct admin_result result;
+
+    (void)state;
+    admin_reassign_result = (struct reassign_result){
+        .end = REASSIGN_INTERRUPTED,
+        .progress = { .found = 100, .moved = 60, .skipped = 1, .failed = 2, .is_listed = true },
+        .error = "stopped",
+    };
+    result = admin_run("reassign --from sv1 --to sv2 --yes");
+    assert_contains(result.out, "changed 60 accounts from sv1 to sv2");
+    assert_contains(result.out, "failed: 2");
+    assert_contains(result.out, "not done yet: 37");
+    assert_contains(result.err, "stopped");
+    assert_contains(result.err, "run the same command again");
+}
+
+static void interrupt(const struct reassign_plan *plan)
+{
+    assert_false(plan->should_stop(plan->context));
+    raise(SIGINT);
+    assert_true(plan->should_stop(plan->context));
+}
+
+static void an_interrupt_asks_the_run_to_stop(void **state)
+{
+    (void)state;
+    admin_reassign_during = interrupt;
+    admin_run("reassign --from sv1 --to sv2 --yes");
+    assert_int_equal(admin_reassign_runs, 1);
+}
+
+static void report(const struct reassign_plan *plan)
+{
+    const struct reassign_progress progress = {
+        .found = 9, .moved = 3, .elapsed_ms = 2000, .is_listed = true
+    };
+
+    plan->progress(plan->context, &progress);
+    plan->complain(plan->context, "uid=a,dc=example", "it has two hosts");
+}
+
+static void progress_and_complaints_are_lines(void **state)
+{
+    const char *rest;
+    json_t *line;
+    struct admin_result result;
+
+    (void)state;
+    admin_reassign_during = report;
+    result = admin_run("reassign --from sv1 --to sv2 --yes");
+    assert_contains(result.err, "3 of 9 done, 1 a second, 6.0 s left\n");
+    assert_contains(result.err, "uid=a,dc=example: it has two hosts\n");
+    rest = admin_run("reassign --from sv1 --to sv2 --yes --json").out;
+    for (int i = 0; i < 3; i++) {
+        static const char *const events[] = { "progress", "complaint", "result" };
+
+        line = json_loads(rest, JSON_DISABLE_EOF_CHECK, NULL);
+        assert_string_equal(json_string_value(json_object_get(line, "event")), events[i]);
+        json_decref(line);
+        rest = strchr(rest, '\n') + 1;
+    }
+    assert_string_equal(rest, "");
+}
+
+/* --- check -------------------------------------------------------------------------- */
+
+static void a_good_configuration_is_ok_with_a_summary(void **state)
+{
+    struct admin_result result = admin_run("check");
+
+    (void)state;
+    assert_int_equal(result.status, COMMAND_OK);
+    assert_contains(result.out, ": ok for mailstead-frontend");
+    assert_contains(result.out, "example.org");
+    assert_contains(result.out, "sv1, sv2");
+    assert_contains(result.out, "127.0.0.1:25");
+    assert_string_equal(result.err, "");
+}
+
+static void errors_are_told_with_file_and_line(void **state)
+{
+    struct admin_result result;
+    json_t *document, *error;
+
+    (void)state;
+    admin_write_config("workers = 1000\n");
+    result = admin_run("check");
+    assert_int_equal(result.status, COMMAND_FAILED);
+    assert_contains(result.err, "mailstead.conf:17: workers");
+    result = admin_run("check --json");
+    assert_int_equal(result.status, COMMAND_FAILED);
+    document = parse(result.out);
+    assert_true(json_is_false(json_object_get(document, "ok")));
+    error = json_array_get(json_object_get(document, "errors"), 0);
+    assert_int_equal(json_integer_value(json_object_get(error, "line")), 17);
+    assert_contains(json_string_value(json_object_get(error, "text")), "workers");
+    json_decref(document);
+}
+
+static void a_file_with_a_node_is_a_backends(void **state)
+{
+    struct admin_result result;
+
+    (void)state;
+    admin_write_config("node { name = \"sv1\" }\n");
+    result = admin_run("check");
+    assert_int_equal(result.status, COMMAND_FAILED);
+    assert_contains(result.err, "smtp is for frontends");
+    assert_int_equal(admin_run("check --program frontend").status, COMMAND_OK);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, admin_setup, admin_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(every_row_of_the_table_is_found_by_its_name_and_has_help),
+        TEST(what_is_no_command_is_a_usage_error_with_the_list_of_commands),
+        TEST(help_without_a_command_lists_them_on_standard_output),
+        TEST(the_version_is_printed),
+        TEST(wrong_options_are_named),
+        TEST(too_few_and_too_many_words_are_usage_errors),
+        TEST(options_may_stand_before_and_after_words),
+        TEST(status_says_what_the_daemon_does),
+        TEST(status_check_is_ok_and_silent_when_all_is_well),
+        TEST(status_tells_what_is_wrong_and_check_fails_then),
+        TEST(status_as_json_is_one_document_with_health_and_problems),
+        TEST(a_daemon_that_does_not_answer_is_named_with_its_socket),
+        TEST(a_wrong_configuration_is_told_with_its_line),
+        TEST(lookup_names_account_and_backend),
+        TEST(lookup_tells_what_is_not_there),
+        TEST(control_characters_of_an_answer_never_reach_the_terminal),
+        TEST(queue_list_shows_a_line_for_each_recipient),
+        TEST(queue_list_as_json_is_a_line_for_each_message),
+        TEST(an_empty_queue_is_said_to_be_empty),
+        TEST(queue_show_tells_all_recipients_and_fails_for_an_unknown_message),
+        TEST(queue_show_of_nothing_fails),
+        TEST(queue_flush_says_how_many_are_due),
+        TEST(reassign_needs_known_and_different_backends),
+        TEST(reassign_without_a_server_to_write_to_is_refused),
+        TEST(reassign_is_refused_while_the_old_backend_answers),
+        TEST(reassign_is_refused_when_the_new_backend_does_not_answer),
+        TEST(a_dry_run_is_told_of_the_danger_and_counts),
+        TEST(restore_needs_the_backend_to_answer),
+        TEST(nothing_to_do_is_a_success),
+        TEST(each_end_of_a_run_has_its_exit_status),
+        TEST(an_interrupted_run_says_what_is_done_and_left),
+        TEST(an_interrupt_asks_the_run_to_stop),
+        TEST(progress_and_complaints_are_lines),
+        TEST(a_good_configuration_is_ok_with_a_summary),
+        TEST(errors_are_told_with_file_and_line),
+        TEST(a_file_with_a_node_is_a_backends),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
