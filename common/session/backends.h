@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The backends as sessions see them: name to address, and this daemon's shared
+ * view of whether each is reachable.  A backend is down after several failures in a
+ * row, of probes or of real connections, and up again after good probes.
+ */
+#ifndef MAILSTEAD_SESSION_BACKENDS_H
+#define MAILSTEAD_SESSION_BACKENDS_H
+
+#include "common/service/board.h"
+#include "common/service/config.h"
+
+struct backends {
+    const struct config *config;
+    struct board *board;
+};
+
+/* The index of the backend called `name`, or -1. */
+int backends_find(const struct backends *backends, const char *name);
+
+/* Where backend `index` serves `protocol` (LMTP, IMAP or POP3). */
+void backends_endpoint(const struct backends *backends, int index, enum protocol protocol,
+                       struct endpoint *endpoint);
+
+/* False only when it is known to be down. */
+bool backends_is_up(const struct backends *backends, int index, enum protocol protocol);
+
+/*
+ * Tells how a connection or probe ended.  `index` -1 is ignored.  A good
+ * connection of a session ends a row of failures; only good probes bring a
+ * backend up that is down.
+ */
+void backends_report(const struct backends *backends, int index, enum protocol protocol,
+                     bool is_good, bool is_probe);
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One transaction with a backend by LMTP, or with the relay host by SMTP: connect,
+ * TLS, MAIL, RCPT ..., DATA, content, and the reply for each recipient.  The caller may
+ * give commands before the connection is there; they are sent in order as soon as
+ * they may be.
+ *
+ * A delivery never decides what a failure means: it reports replies as they come
+ * and, once, that the connection failed and at which stage.
+ */
+#ifndef MAILSTEAD_SESSION_DELIVERY_H
+#define MAILSTEAD_SESSION_DELIVERY_H
+
+#include "common/proto/mail.h"
+#include "common/session/service.h"
+
+struct delivery;
+
+/* How far a delivery has come; what a failure means depends on it. */
+enum delivery_stage {
+    DELIVERY_CONNECTING, /* not greeted yet */
+    DELIVERY_ENVELOPE,   /* MAIL and RCPT */
+    DELIVERY_CONTENT,    /* after 354, before the end of the content was sent */
+    DELIVERY_ENDED,      /* the end was sent: the peer may have taken the message */
+    DELIVERY_DONE        /* every reply has come */
+};
+
+struct delivery_events {
+    /* The peer's reply to RCPT number `index` (from 0, in the order of delivery_rcpt). */
+    void (*rcpt)(struct delivery *delivery, unsigned index, const struct mail_reply *reply);
+    /* The peer's reply to DATA: 354, or a refusal of the whole transaction. */
+    void (*data)(struct delivery *delivery, const struct mail_reply *reply);
+    /* The final reply for recipient `index`, only for those whose RCPT was accepted. */
+    void (*final)(struct delivery *delivery, unsigned index, const struct mail_reply *reply);
+    /* Every final reply has come. */
+    void (*done)(struct delivery *delivery);
+    /* What delivery_content held back has been sent. */
+    void (*writable)(struct delivery *delivery);
+    /*
+     * The connection is lost, refused, timed out or the peer broke the protocol.  `reply`
+     * has the peer's words (a greeting or MAIL refused), or code 0.  Nothing else follows.
+     */
+    void (*failed)(struct delivery *delivery, enum delivery_stage stage,
+                   const struct mail_reply *reply, const char *why);
+};
+
+struct delivery_options {
+    enum mail_flavor flavor;
+    const char *session_id;   /* for the log; outlives the delivery */
+    const char *reverse_path; /* outlives the delivery */
+    struct mail_parameters parameters;
+    const char *user, *password; /* relay host; NULL: no AUTH.  Outlive the delivery */
+};
+
+/* Starts connecting to `target` (copied), whose kind is GO.  On the heap; owned by the caller. */
+struct delivery *delivery_new(const struct session_service *service, const struct target *target,
+                              const struct delivery_options *options,
+                              const struct delivery_events *events, void *context);
+
+/*
+ * Ends it, at any stage: no event follows, and it frees itself when its last handle
+ * is closed.  Before the end of content was sent, the peer gets nothing of the message.
+ */
+void delivery_close(struct delivery *delivery);
+
+/* Adds a recipient; at most `recipients_max` of the configuration. */
+void delivery_rcpt(struct delivery *delivery, const char *recipient);
+
+/* Asks to send the content; every RCPT has been answered, one accepted. */
+void delivery_data(struct delivery *delivery);
+
+/* Sends content as it is (dot-stuffed here), after 354. */
+void delivery_content(struct delivery *delivery, struct span content);
+
+/* True while the peer takes no more: stop producing until `writable`. */
+bool delivery_is_full(const struct delivery *delivery);
+
+/* Sends the end of the content; the final replies follow. */
+void delivery_end(struct delivery *delivery);
+
+enum delivery_stage delivery_stage(const struct delivery *delivery);
+void *delivery_context(const struct delivery *delivery);
+
+/* The name of the target, for the log and for reports. */
+const char *delivery_peer(const struct delivery *delivery);
+
+#endif

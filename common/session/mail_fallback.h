@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a mail session does with a message that cannot be handed to its backend
+ * now: the frontend's queue behind an interface, so that the session code does not
+ * depend on it.  The backend node has none.
+ */
+#ifndef MAILSTEAD_SESSION_MAIL_FALLBACK_H
+#define MAILSTEAD_SESSION_MAIL_FALLBACK_H
+
+#include "common/session/mail_outcome.h"
+
+struct mail_copy; /* the content of one message, as far as it has come; the fallback's own */
+
+struct mail_stored_recipient {
+    const char *recipient;   /* as given in RCPT */
+    enum mail_fate fate;     /* not NONE */
+    const char *text;        /* the backend's last words, may be empty */
+};
+
+struct mail_stored_envelope {
+    const char *session_id;
+    const char *reverse_path;
+    bool body_8bit;
+    const struct mail_stored_recipient *recipients;
+    unsigned count;
+};
+
+/* Called once, later: `is_stored` only after the commit. */
+typedef void mail_stored(void *context, bool is_stored);
+
+struct mail_fallback {
+    /* An empty copy; never NULL. */
+    struct mail_copy *(*copy_new)(void *context);
+    /* False when it cannot be kept (full disk, cap); the copy is then useless. */
+    bool (*copy_append)(struct mail_copy *copy, struct span content);
+    void (*copy_free)(struct mail_copy *copy);
+    /* Stores the whole message durably.  Takes the copy over; the envelope is the caller's. */
+    void (*store)(void *context, struct mail_copy *copy,
+                  const struct mail_stored_envelope *envelope, mail_stored *done,
+                  void *done_context);
+};
+
+#endif

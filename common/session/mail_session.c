@@ -1,0 +1,502 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The client's side of a mail session.  The machine asks one question at a time; while
+ * it is being answered the client is not read.
+ */
+#include "common/session/mail_session.h"
+
+#include <stdlib.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/state.h"
+#include "common/io/deadline.h"
+#include "common/proto/smtp_server.h"
+#include "common/session/intake.h"
+#include "common/session/mail_transaction.h"
+
+enum mail_state {
+    MAIL_STATE_SECURING, /* TLS handshake with the client */
+    MAIL_STATE_TALKING,  /* commands and content */
+    MAIL_STATE_ASKING,   /* a question is being answered */
+    MAIL_STATE_BLOCKED,  /* content waits for the backend to take it, or replies for the client */
+    MAIL_STATE_ENDING
+};
+
+static const struct state_row mail_states[] = {
+    [MAIL_STATE_SECURING] = { "securing",
+                              STATE_BIT(MAIL_STATE_TALKING) | STATE_BIT(MAIL_STATE_ENDING) },
+    [MAIL_STATE_TALKING] = { "talking",
+                             STATE_BIT(MAIL_STATE_SECURING) | STATE_BIT(MAIL_STATE_ASKING) |
+                                 STATE_BIT(MAIL_STATE_BLOCKED) | STATE_BIT(MAIL_STATE_ENDING) },
+    [MAIL_STATE_ASKING] = { "asking",
+                            STATE_BIT(MAIL_STATE_TALKING) | STATE_BIT(MAIL_STATE_ENDING) },
+    [MAIL_STATE_BLOCKED] = { "blocked",
+                             STATE_BIT(MAIL_STATE_TALKING) | STATE_BIT(MAIL_STATE_ENDING) },
+    [MAIL_STATE_ENDING] = { "ending", 0 },
+};
+
+struct mail_session {
+    struct session session;
+    struct state state;
+    struct transport client;
+    struct deadline deadline;
+    struct intake intake;
+    struct smtp_server machine;
+    struct resolver_request request;
+    struct mail_transaction *transaction; /* from MAIL to its end */
+    bool is_secured;
+    bool is_pumping; /* an answer that comes at once must not pump again */
+    bool has_content;
+    unsigned messages;
+    const char *end_reason;
+    unsigned open_handles;
+};
+
+static void mail_session_pump(struct mail_session *session);
+static const struct mail_transaction_events mail_session_transaction_events;
+
+/* --- the end ------------------------------------------------------------------------ */
+
+static void mail_session_handle_closed(struct mail_session *session)
+{
+    if (--session->open_handles > 0)
+        return;
+    session_finish(&session->session);
+    free(session);
+}
+
+static void mail_session_deadline_closed(struct deadline *deadline)
+{
+    mail_session_handle_closed(CONTAINER_OF(deadline, struct mail_session, deadline));
+}
+
+static void mail_session_client_closed(struct transport *transport)
+{
+    mail_session_handle_closed(CONTAINER_OF(transport, struct mail_session, client));
+}
+
+static void mail_session_drop_transaction(struct mail_session *session)
+{
+    if (session->transaction)
+        mail_transaction_free(session->transaction);
+    session->transaction = NULL;
+    session->has_content = false;
+}
+
+static void mail_session_end(struct mail_session *session, const char *reason)
+{
+    const struct session *head = &session->session;
+
+    if (session->state.current == MAIL_STATE_ENDING)
+        return;
+    state_move(&session->state, MAIL_STATE_ENDING);
+    LOG_EVENT(LOG_LEVEL_INFO, head->id, "end",
+              LOG_TEXT("protocol", protocol_name(head->listener->protocol)),
+              LOG_TEXT("reason", reason), LOG_TEXT("peer", head->peer_address),
+              LOG_INTEGER("messages", session->messages),
+              LOG_INTEGER("ms", io_loop_now_ms(head->service->loop) - head->started_ms));
+    resolver_cancel(&session->request);
+    mail_session_drop_transaction(session);
+    intake_fini(&session->intake);
+    transport_close(&session->client);
+    deadline_close(&session->deadline, mail_session_deadline_closed);
+}
+
+static bool mail_session_send(struct mail_session *session, const struct buffer *out)
+{
+    if (out->length == 0 || transport_send(&session->client, buffer_span(out)))
+        return true;
+    mail_session_end(session, transport_error(&session->client));
+    return false;
+}
+
+static void mail_session_goodbye(struct mail_session *session, const char *text,
+                                 const char *reason)
+{
+    struct buffer out = io_loop_out(session->session.service->loop);
+
+    smtp_server_goodbye(&session->machine, text, &out);
+    if (mail_session_send(session, &out))
+        mail_session_end(session, reason);
+}
+
+/* The service asks it to go; content that is under way is given up, the client keeps it. */
+static void mail_session_asked_to_end(struct session *head, const char *reason)
+{
+    struct mail_session *session = CONTAINER_OF(head, struct mail_session, session);
+
+    if (session->state.current == MAIL_STATE_TALKING && !session->has_content)
+        mail_session_goodbye(session, "Server is going down, try again later", reason);
+    else
+        mail_session_end(session, reason);
+}
+
+/* --- answers ------------------------------------------------------------------------- */
+
+static void mail_session_wait(struct mail_session *session)
+{
+    deadline_set(&session->deadline, session->session.service->config->timeout.command_s * 1000ULL);
+}
+
+/* Answers the question; false when the session is over. */
+static bool mail_session_answer(struct mail_session *session, const struct mail_reply *reply)
+{
+    struct buffer out = io_loop_out(session->session.service->loop);
+
+    smtp_server_reply(&session->machine, reply, &out);
+    return mail_session_send(session, &out);
+}
+
+/* Goes on after a question was answered. */
+static void mail_session_resume(struct mail_session *session)
+{
+    if (session->state.current == MAIL_STATE_ENDING)
+        return;
+    state_move(&session->state, MAIL_STATE_TALKING);
+    mail_session_wait(session);
+    if (session->is_pumping)
+        return;
+    transport_watch(&session->client, TRANSPORT_READABLE);
+    mail_session_pump(session);
+}
+
+static void mail_session_reply(struct mail_session *session, int code, const char *enhanced,
+                               const char *text)
+{
+    const struct mail_reply reply = mail_reply_of(code, enhanced, text);
+
+    if (mail_session_answer(session, &reply))
+        mail_session_resume(session);
+}
+
+static struct mail_session *mail_session_of(const struct mail_transaction *transaction)
+{
+    return CONTAINER_OF(transaction->session, struct mail_session, session);
+}
+
+static void mail_session_decided(struct mail_transaction *transaction,
+                                 const struct mail_reply *reply)
+{
+    struct mail_session *session = mail_session_of(transaction);
+
+    if (mail_session_answer(session, reply))
+        mail_session_resume(session);
+}
+
+static void mail_session_trace(struct mail_session *session);
+
+static void mail_session_data_decided(struct mail_transaction *transaction,
+                                      const struct mail_reply *reply)
+{
+    struct mail_session *session = mail_session_of(transaction);
+
+    if (reply->code == 354) {
+        session->has_content = true;
+        mail_session_trace(session);
+    }
+    if (session->state.current != MAIL_STATE_ENDING)
+        mail_session_decided(transaction, reply);
+}
+
+static void mail_session_log_message(const struct mail_session *session,
+                                     const struct mail_reply *reply)
+{
+    const struct mail_transaction *transaction = session->transaction;
+
+    LOG_EVENT(LOG_LEVEL_INFO, session->session.id, "message",
+              LOG_TEXT("from", transaction->reverse_path),
+              LOG_INTEGER("recipients", transaction->recipient_count),
+              LOG_INTEGER("bytes", transaction->content_bytes), LOG_INTEGER("code", reply->code),
+              LOG_TEXT("words", reply->text));
+}
+
+static void mail_session_concluded(struct mail_transaction *transaction,
+                                   const struct mail_reply *reply, bool is_lost)
+{
+    struct mail_session *session = mail_session_of(transaction);
+    bool is_lmtp = session->session.listener->protocol == PROTOCOL_LMTP;
+    unsigned answers = is_lmtp ? transaction->recipient_count : 1;
+
+    session->messages++;
+    mail_session_log_message(session, reply);
+    if (is_lost) {
+        mail_session_end(session, "the store's reply was lost");
+        return;
+    }
+    for (unsigned i = 0; i < answers; i++) {
+        struct mail_reply each =
+            is_lmtp ? mail_transaction_recipient_reply(transaction, i) : *reply;
+
+        if (!mail_session_answer(session, &each))
+            return;
+    }
+    mail_session_drop_transaction(session);
+    mail_session_resume(session);
+}
+
+static void mail_session_writable(struct mail_transaction *transaction)
+{
+    struct mail_session *session = mail_session_of(transaction);
+
+    if (session->state.current == MAIL_STATE_BLOCKED && !mail_transaction_is_full(transaction))
+        mail_session_resume(session);
+}
+
+static const struct mail_transaction_events mail_session_transaction_events = {
+    .rcpt_decided = mail_session_decided,
+    .data_decided = mail_session_data_decided,
+    .concluded = mail_session_concluded,
+    .writable = mail_session_writable,
+};
+
+/* --- questions ------------------------------------------------------------------------ */
+
+static void mail_session_trace(struct mail_session *session)
+{
+    const struct session *head = &session->session;
+    const struct mail_transaction *transaction = session->transaction;
+    struct buffer out = io_loop_out(head->service->loop);
+    char copy[TRACE_FIELD_MAX];
+    char date[CLOCK_RFC5322_SIZE];
+    const struct trace_received received = {
+        .helo = session->machine.helo,
+        .peer_address = head->peer_address,
+        .hostname = head->service->config->cluster.hostname,
+        .is_lmtp = head->listener->protocol == PROTOCOL_LMTP,
+        .is_extended = session->machine.is_extended,
+        .is_secured = session->is_secured,
+        .session_id = head->id,
+        .recipient = transaction->recipient_count == 1 ? transaction->recipients[0].path : NULL,
+        .date = date,
+    };
+
+    clock_format_rfc5322(clock_wall_ms(), date);
+    out = buffer_over(copy, sizeof(copy));
+    trace_received(&out, &received);
+    mail_transaction_trace(session->transaction, buffer_span(&out));
+}
+
+static void mail_session_resolved(struct mail_session *session)
+{
+    mail_transaction_rcpt(session->transaction, session->machine.recipient,
+                          &session->request.route);
+}
+
+static void mail_request_done(struct resolver_request *request)
+{
+    mail_session_resolved(CONTAINER_OF(request, struct mail_session, request));
+}
+
+static void mail_session_rcpt(struct mail_session *session)
+{
+    if (resolver_ask(session->session.service->resolver, &session->request, ROUTE_KEY_ADDRESS,
+                     span_from_string(session->machine.recipient), NULL))
+        mail_session_resolved(session);
+}
+
+static void mail_session_mail(struct mail_session *session)
+{
+    mail_session_drop_transaction(session);
+    session->transaction = mail_transaction_new(&session->session, session->machine.reverse_path,
+                                                &session->machine.parameters,
+                                                &mail_session_transaction_events);
+    mail_session_reply(session, 250, "2.1.0", "Ok");
+}
+
+static void mail_session_start_tls(struct mail_session *session)
+{
+    mail_session_drop_transaction(session);
+    state_move(&session->state, MAIL_STATE_SECURING);
+    if (session->intake.input.length > 0 ||
+        !transport_start_tls_server(&session->client, session->session.service->tls_server))
+        mail_session_end(session, "plaintext behind STARTTLS");
+}
+
+/* Content flows only as fast as the backend takes it. */
+static void mail_session_content(struct mail_session *session)
+{
+    if (!session->transaction)
+        return;
+    mail_transaction_content(session->transaction, session->machine.content);
+    if (session->state.current == MAIL_STATE_TALKING &&
+        mail_transaction_is_full(session->transaction)) {
+        state_move(&session->state, MAIL_STATE_BLOCKED);
+        transport_watch(&session->client, 0);
+    }
+}
+
+/* Hands a question on.  It may be answered at once, or later. */
+static void mail_session_ask(struct mail_session *session, enum smtp_server_event event)
+{
+    state_move(&session->state, MAIL_STATE_ASKING);
+    deadline_clear(&session->deadline); /* whoever answers has its own */
+    switch (event) {
+    case SMTP_SERVER_MAIL:
+        mail_session_mail(session);
+        break;
+    case SMTP_SERVER_RCPT:
+        mail_session_rcpt(session);
+        break;
+    case SMTP_SERVER_DATA:
+        mail_transaction_data(session->transaction);
+        break;
+    default:
+        mail_transaction_end(session->transaction);
+        break;
+    }
+}
+
+static void mail_session_event(struct mail_session *session, enum smtp_server_event event)
+{
+    switch (event) {
+    case SMTP_SERVER_STARTTLS:
+        mail_session_start_tls(session);
+        return;
+    case SMTP_SERVER_CONTENT:
+        mail_session_content(session);
+        return;
+    case SMTP_SERVER_CONTENT_BROKEN:
+    case SMTP_SERVER_RESET:
+        mail_session_drop_transaction(session);
+        return;
+    case SMTP_SERVER_END:
+        mail_session_end(session, "ended by the protocol");
+        return;
+    default:
+        mail_session_ask(session, event);
+        return;
+    }
+}
+
+/* Runs the machine over what has come, until it needs more or waits for an answer. */
+static void mail_session_pump(struct mail_session *session)
+{
+    session->is_pumping = true;
+    while (session->state.current == MAIL_STATE_TALKING) {
+        struct buffer out = io_loop_out(session->session.service->loop);
+        enum smtp_server_event event =
+            smtp_server_next(&session->machine, &session->intake.input, &out);
+
+        if (!mail_session_send(session, &out) || event == SMTP_SERVER_NEED_INPUT)
+            break;
+        if (event != SMTP_SERVER_FLUSH)
+            mail_session_event(session, event);
+    }
+    session->is_pumping = false;
+    if (session->state.current == MAIL_STATE_ENDING)
+        return;
+    intake_settle(&session->intake);
+    if (session->state.current == MAIL_STATE_ASKING)
+        transport_watch(&session->client, 0);
+}
+
+/* --- the client -------------------------------------------------------------------------- */
+
+static void mail_session_readable(struct mail_session *session)
+{
+    while (session->state.current == MAIL_STATE_TALKING &&
+           !transport_has_pending(&session->client)) {
+        ssize_t count = intake_read(&session->intake, &session->client);
+
+        if (count == TRANSPORT_AGAIN)
+            return;
+        if (count <= 0) {
+            mail_session_end(session, count == TRANSPORT_END ? "client closed"
+                                                             : transport_error(&session->client));
+            return;
+        }
+        mail_session_wait(session);
+        mail_session_pump(session);
+    }
+}
+
+static void mail_session_greet(struct mail_session *session)
+{
+    const struct session *head = &session->session;
+    const struct config *config = head->service->config;
+    const struct smtp_server_options options = {
+        .flavor = head->listener->protocol == PROTOCOL_LMTP ? MAIL_LMTP : MAIL_SMTP,
+        .hostname = config->cluster.hostname,
+        .size_max = config->smtp.message_size_max,
+        .recipients_max = config->smtp.recipients_max,
+        .errors_max = config->smtp.errors_max,
+        .tls_available = head->listener->tls == TLS_MODE_STARTTLS,
+        .tls_active = session->is_secured,
+    };
+    struct buffer out = io_loop_out(head->service->loop);
+
+    smtp_server_init(&session->machine, &options, &out);
+    if (mail_session_send(session, &out))
+        transport_watch(&session->client, TRANSPORT_READABLE);
+}
+
+static void mail_session_secured(struct mail_session *session)
+{
+    state_move(&session->state, MAIL_STATE_TALKING);
+    session->is_secured = true;
+    if (session->session.listener->tls == TLS_MODE_STARTTLS)
+        smtp_server_tls_started(&session->machine);
+    else
+        mail_session_greet(session);
+}
+
+static void mail_session_ready(struct transport *transport, unsigned readiness)
+{
+    struct mail_session *session = CONTAINER_OF(transport, struct mail_session, client);
+
+    if (readiness & TRANSPORT_SECURED)
+        mail_session_secured(session);
+    else if (session->state.current == MAIL_STATE_SECURING && readiness & TRANSPORT_READABLE)
+        mail_session_end(session, transport_error(transport)); /* the handshake failed */
+    mail_session_readable(session);
+}
+
+static const struct transport_events mail_session_client_events = {
+    .ready = mail_session_ready,
+    .closed = mail_session_client_closed,
+};
+
+static void mail_session_expired(struct deadline *deadline)
+{
+    struct mail_session *session = CONTAINER_OF(deadline, struct mail_session, deadline);
+
+    switch ((enum mail_state)session->state.current) {
+    case MAIL_STATE_TALKING:
+        if (session->has_content)
+            mail_session_end(session, "no content in time");
+        else
+            mail_session_goodbye(session, "Timed out, closing", "no command in time");
+        return;
+    case MAIL_STATE_SECURING:
+        mail_session_end(session, "TLS handshake timed out");
+        return;
+    case MAIL_STATE_BLOCKED: /* the delivery has a deadline of its own */
+        mail_session_wait(session);
+        return;
+    case MAIL_STATE_ASKING:
+    case MAIL_STATE_ENDING:
+        return;
+    }
+}
+
+void mail_session_start(struct session_service *service, const struct listener_config *listener,
+                        int fd, const struct sockaddr_storage *peer)
+{
+    struct mail_session *session = memory_new(sizeof(*session));
+    bool is_implicit = listener->tls == TLS_MODE_IMPLICIT;
+
+    session_start(&session->session, service, listener, peer, mail_session_asked_to_end);
+    session->open_handles = 2;
+    state_init(&session->state, mail_states,
+               is_implicit ? MAIL_STATE_SECURING : MAIL_STATE_TALKING);
+    intake_init(&session->intake, false);
+    resolver_request_init(&session->request, mail_request_done);
+    transport_init(&session->client, service->loop, fd, &mail_session_client_events);
+    deadline_init(&session->deadline, service->loop, mail_session_expired);
+    mail_session_wait(session);
+    if (!is_implicit)
+        mail_session_greet(session);
+    else if (!transport_start_tls_server(&session->client, service->tls_server))
+        mail_session_end(session, "TLS cannot be started");
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "common/session/resolver.h"
+
+#include <assert.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "common/service/child.h"
+#include "directory/messages.h"
+
+enum { RESOLVER_TICK_MS = 250, RESOLVER_TIMEOUT_MS = 3000 };
+
+static bool resolver_has_domain(const void *context, const char *domain)
+{
+    return config_has_domain(context, domain);
+}
+
+static void resolver_finish(struct resolver_request *request, enum route_outcome outcome)
+{
+    list_remove(&request->node);
+    request->route.outcome = outcome;
+    if (outcome == ROUTE_UNAVAILABLE)
+        request->route.reason = "the directory could not confirm that it is unknown";
+    request->done(request);
+}
+
+static void resolver_fail_waiting(struct resolver *resolver, uint64_t asked_before_ms)
+{
+    /* `done` may ask again, which appends behind what is walked here. */
+    LIST_EACH (node, &resolver->waiting) {
+        struct resolver_request *request = LIST_ELEMENT(node, struct resolver_request, node);
+
+        if (request->asked_ms > asked_before_ms)
+            break;
+        resolver_finish(request, ROUTE_UNAVAILABLE);
+    }
+}
+
+static struct resolver_request *resolver_find(struct resolver *resolver, uint32_t number)
+{
+    LIST_EACH (node, &resolver->waiting) {
+        struct resolver_request *request = LIST_ELEMENT(node, struct resolver_request, node);
+
+        if (request->number == number)
+            return request;
+    }
+    return NULL;
+}
+
+static void resolver_message(struct channel *channel, struct span message, int fd)
+{
+    struct resolver *resolver = CONTAINER_OF(channel, struct resolver, channel);
+    struct wire_reader reader = wire_reader_over(message);
+    struct resolver_request *request;
+    uint32_t number;
+    uint8_t answer;
+
+    if (fd >= 0)
+        close(fd);
+    if (wire_get_u8(&reader) != DIRECTORY_CONFIRMED)
+        return;
+    number = wire_get_u32(&reader);
+    answer = wire_get_u8(&reader);
+    request = wire_reader_is_complete(&reader) ? resolver_find(resolver, number) : NULL;
+    if (request)
+        resolver_finish(request, answer == DIRECTORY_ABSENT ? ROUTE_UNKNOWN : ROUTE_UNAVAILABLE);
+}
+
+static void resolver_channel_ended(struct channel *channel)
+{
+    channel_close(channel);
+}
+
+static void resolver_handle_closed(struct resolver *resolver)
+{
+    if (--resolver->open_handles == 0 && resolver->stopped)
+        resolver->stopped(resolver);
+}
+
+static void resolver_channel_closed(struct channel *channel)
+{
+    struct resolver *resolver = CONTAINER_OF(channel, struct resolver, channel);
+
+    resolver->is_connected = false;
+    if (!resolver->is_stopping)
+        resolver_fail_waiting(resolver, UINT64_MAX - 1);
+    resolver_handle_closed(resolver);
+}
+
+static const struct channel_events resolver_channel_events = {
+    .message = resolver_message,
+    .ended = resolver_channel_ended,
+    .closed = resolver_channel_closed,
+};
+
+static void resolver_connect(struct resolver *resolver)
+{
+    char path[256];
+    int fd;
+
+    child_run_path(resolver->config, "directory.sock", path, sizeof(path));
+    fd = channel_connect(path);
+    if (fd < 0)
+        return;
+    channel_init(&resolver->channel, resolver->loop, fd, &resolver_channel_events);
+    resolver->is_connected = true;
+    resolver->open_handles++;
+}
+
+static void resolver_tick(uv_timer_t *timer)
+{
+    struct resolver *resolver = CONTAINER_OF(timer, struct resolver, timer);
+    uint64_t now_ms = io_loop_now_ms(resolver->loop);
+
+    if (!resolver->is_connected)
+        resolver_connect(resolver);
+    if (now_ms > RESOLVER_TIMEOUT_MS)
+        resolver_fail_waiting(resolver, now_ms - RESOLVER_TIMEOUT_MS);
+}
+
+void resolver_start(struct resolver *resolver, struct io_loop *loop, const struct config *config)
+{
+    *resolver = (struct resolver){ .loop = loop, .config = config, .open_handles = 1 };
+    resolver->mirror = mirror_open(config->state_directory);
+    resolver->rules = (struct route_rules){
+        .has_domain = resolver_has_domain,
+        .context = config,
+        .recipient_delimiter = config->directory.recipient_delimiter,
+        .hostname = config->cluster.hostname,
+        .first_domain = config->cluster.domains.count > 0 ? config->cluster.domains.items[0] : NULL,
+    };
+    list_init(&resolver->waiting);
+    uv_timer_init(&loop->uv, &resolver->timer);
+    uv_timer_start(&resolver->timer, resolver_tick, 0, RESOLVER_TICK_MS);
+}
+
+static void resolver_timer_closed(uv_handle_t *handle)
+{
+    struct resolver *resolver = CONTAINER_OF(handle, struct resolver, timer);
+
+    mirror_close(resolver->mirror);
+    resolver_handle_closed(resolver);
+}
+
+void resolver_stop(struct resolver *resolver, void (*stopped)(struct resolver *resolver))
+{
+    resolver->is_stopping = true;
+    resolver->stopped = stopped;
+    if (resolver->is_connected)
+        channel_close(&resolver->channel);
+    uv_close((uv_handle_t *)&resolver->timer, resolver_timer_closed);
+}
+
+/* Asks the directory process whether `key` really does not exist; false when it cannot be asked. */
+static bool resolver_confirm(struct resolver *resolver, struct resolver_request *request,
+                             enum route_key key)
+{
+    char memory[ROUTE_ADDRESS_SIZE + 16];
+    struct buffer message = buffer_over(memory, sizeof(memory));
+
+    if (!resolver->is_connected)
+        return false;
+    request->number = ++resolver->last_number;
+    wire_put_u8(&message, DIRECTORY_CONFIRM);
+    wire_put_u32(&message, request->number);
+    wire_put_u8(&message, key);
+    wire_put_span(&message, span_from_string(request->route.key));
+    if (message.overflowed || !channel_send(&resolver->channel, buffer_span(&message), -1))
+        return false;
+    request->asked_ms = io_loop_now_ms(resolver->loop);
+    list_append(&resolver->waiting, &request->node);
+    return true;
+}
+
+bool resolver_ask(struct resolver *resolver, struct resolver_request *request, enum route_key key,
+                  struct span value, const char *default_domain)
+{
+    struct route_source source = mirror_source(resolver->mirror);
+
+    assert(list_is_empty(&request->node));
+    if (key == ROUTE_KEY_ADDRESS)
+        route_address(&resolver->rules, &source, value, &request->route);
+    else
+        route_login(&resolver->rules, &source, value, default_domain, &request->route);
+    if (request->route.outcome != ROUTE_UNKNOWN)
+        return true;
+    if (request->route.key[0] == '\0')
+        return true; /* what cannot be a key needs no confirmation */
+    if (resolver_confirm(resolver, request, key))
+        return false;
+    request->route.outcome = ROUTE_UNAVAILABLE;
+    request->route.reason = "the directory process cannot be asked";
+    return true;
+}
+
+void resolver_cancel(struct resolver_request *request)
+{
+    list_remove(&request->node);
+}
+
+void resolver_request_init(struct resolver_request *request,
+                           void (*done)(struct resolver_request *request))
+{
+    list_init(&request->node);
+    request->done = done;
+}

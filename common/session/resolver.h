@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The resolver of a worker: routes by the mirror, and has the directory process confirm
+ * what the mirror does not know before anybody says "no such user".  In
+ * doubt (no directory process, no answer in time) the outcome is UNAVAILABLE.
+ */
+#ifndef MAILSTEAD_SESSION_RESOLVER_H
+#define MAILSTEAD_SESSION_RESOLVER_H
+
+#include "common/base/list.h"
+#include "common/io/channel.h"
+#include "common/service/config.h"
+#include "directory/mirror.h"
+
+struct resolver_request {
+    struct route route; /* the outcome; UNKNOWN only when a live search agreed */
+    void (*done)(struct resolver_request *request);
+    /* ... own members below */
+    struct list node;
+    uint32_t number;
+    uint64_t asked_ms;
+};
+
+struct resolver {
+    struct io_loop *loop;
+    const struct config *config;
+    struct mirror *mirror;
+    struct route_rules rules;
+    struct channel channel;
+    bool is_connected, is_stopping;
+    uv_timer_t timer; /* reconnects and times out */
+    struct list waiting;
+    uint32_t last_number;
+    unsigned open_handles;
+    void (*stopped)(struct resolver *resolver);
+};
+
+/* Opens the mirror and connects to directory.sock, now or as soon as it is there. */
+void resolver_start(struct resolver *resolver, struct io_loop *loop, const struct config *config);
+
+/* Ends it: every waiting request must have been cancelled; `stopped` comes from the loop. */
+void resolver_stop(struct resolver *resolver, void (*stopped)(struct resolver *resolver));
+
+/*
+ * Resolves a mail address or a login name.  True: `request->route` is there
+ * now and `done` will not be called; false: `done` is called later, unless
+ * resolver_cancel comes first.  `default_domain` (may be NULL) is for logins.
+ */
+bool resolver_ask(struct resolver *resolver, struct resolver_request *request, enum route_key key,
+                  struct span value, const char *default_domain)
+    __attribute__((warn_unused_result));
+
+/* Forgets a request that waits; does nothing to one that does not. */
+void resolver_cancel(struct resolver_request *request);
+
+/* Prepares a request before its first use. */
+void resolver_request_init(struct resolver_request *request,
+                           void (*done)(struct resolver_request *request));
+
+#endif

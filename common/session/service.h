@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What all sessions of one worker share, and the head that each of them has.
+ */
+#ifndef MAILSTEAD_SESSION_SERVICE_H
+#define MAILSTEAD_SESSION_SERVICE_H
+
+#include "common/base/random.h"
+#include "common/service/child.h"
+#include "common/session/backends.h"
+#include "common/session/resolver.h"
+#include "common/session/target.h"
+
+struct session_service;
+struct mail_fallback; /* mail_session.h */
+
+/* The rule by which a route becomes a target; the frontend and the backend node each have theirs.
+ */
+typedef void session_choose(const struct session_service *service, enum protocol protocol,
+                            const struct route *route, struct target *target);
+
+struct session_service {
+    struct io_loop *loop;
+    const struct config *config;
+    struct board_slot *slot;
+    struct resolver *resolver;
+    struct backends backends;
+    session_choose *choose;
+    const struct mail_fallback *fallback; /* NULL: nothing can be queued here */
+    void *fallback_context;
+    SSL_CTX *tls_server;    /* NULL: no certificate configured */
+    SSL_CTX *tls_backend;   /* NULL: TLS towards backends is off */
+    bool peers_are_trusted; /* only frontends connect: what they forward is believed */
+    bool holds_logins;      /* a login waits for a backend that is down */
+    struct list sessions;   /* of struct session */
+    size_t session_count;
+    bool is_draining;
+    void (*emptied)(struct session_service *service); /* draining, and the last session is gone */
+};
+
+/* The common head of a session. */
+struct session {
+    struct list node;
+    struct session_service *service;
+    const struct listener_config *listener;
+    char id[RANDOM_ID_SIZE];
+    char peer_address[46];
+    uint16_t peer_port;
+    uint64_t started_ms;
+    void (*end)(struct session *session, const char *reason); /* asks it to go; idempotent */
+};
+
+/* Registers a new session; `end` is kept. */
+void session_start(struct session *session, struct session_service *service,
+                   const struct listener_config *listener, const struct sockaddr_storage *peer,
+                   void (*end)(struct session *session, const char *reason));
+
+/* Takes it out; to be called once, from its last close event. */
+void session_finish(struct session *session);
+
+/* Calls `emptied` once no session is left; no new session may start. */
+void session_service_drain(struct session_service *service);
+
+/* Asks every session to end. */
+void session_service_end_all(struct session_service *service, const char *reason);
+
+#endif

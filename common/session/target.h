@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where a session for one account goes.  The frontend's rule and the backend
+ * node's rule make it from the same route; all else about a session is the same.
+ */
+#ifndef MAILSTEAD_SESSION_TARGET_H
+#define MAILSTEAD_SESSION_TARGET_H
+
+#include <openssl/ssl.h>
+
+#include "common/io/endpoint.h"
+#include "common/service/config.h"
+#include "directory/route.h"
+
+enum target_kind {
+    TARGET_GO,        /* connect to `endpoint` */
+    TARGET_DOWN,      /* the owner is known but not reachable now: hold the login, queue the mail */
+    TARGET_RELAY,     /* mail only: to the relay host */
+    TARGET_TEMPORARY, /* in doubt, or not ours to serve: refuse temporarily; `reason` for the log */
+    TARGET_UNKNOWN,   /* no such account; a live search agreed */
+    TARGET_FOREIGN    /* mail only: the domain is none of ours */
+};
+
+struct target {
+    enum target_kind kind;
+    char name[ROUTE_HOST_SIZE]; /* the backend's name; recipients with one name make one group */
+    struct endpoint endpoint;   /* GO */
+    enum tls_mode tls;          /* GO: how TLS is begun */
+    SSL_CTX *tls_context;       /* GO: borrowed; NULL when tls is off */
+    const char *tls_name; /* GO: what the certificate must have; borrowed from the configuration */
+    int backend;          /* index in the configuration, for its health; -1: none is kept */
+    const char *reason;   /* static text for the log; NULL when GO */
+};
+
+#endif
