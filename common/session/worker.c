@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Draining (SIGUSR1): stop accepting, let the sessions finish, then stop.
+ * Stopping (SIGTERM): ask every session to go, release the rest, end the loop.
+ */
+#include "common/session/worker.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "common/io/tls.h"
+#include "common/session/login_session.h"
+#include "common/session/mail_session.h"
+
+static void worker_accepted(struct listener *listener, int fd,
+                            const struct sockaddr_storage *peer)
+{
+    struct worker *worker = listener->context;
+    const struct config *config = worker->child->config;
+    const struct listener_config *configured = &config->listeners[listener - worker->listeners];
+
+    if (worker->options.may_connect && !worker->options.may_connect(config, peer)) {
+        char address[46];
+
+        peer_format(peer, address);
+        LOG_EVENT(LOG_LEVEL_WARNING, NULL, "connection_refused", LOG_TEXT("peer", address),
+                  LOG_TEXT("listener", configured->name));
+        close(fd);
+        return;
+    }
+    if (configured->protocol == PROTOCOL_SMTP || configured->protocol == PROTOCOL_LMTP)
+        mail_session_start(&worker->service, configured, fd, peer);
+    else
+        login_session_start(&worker->service, configured, fd, peer);
+}
+
+/* --- the end ---------------------------------------------------------------------- */
+
+static void worker_part_stopped(struct worker *worker)
+{
+    if (--worker->stops_pending == 0)
+        io_loop_stop(&worker->child->loop);
+}
+
+static void worker_resolver_stopped(struct resolver *resolver)
+{
+    worker_part_stopped(CONTAINER_OF(resolver, struct worker, resolver));
+}
+
+static void worker_prober_stopped(void *context)
+{
+    worker_part_stopped(context);
+}
+
+static void worker_listener_stopped(struct listener *listener)
+{
+    worker_part_stopped(listener->context);
+}
+
+static void worker_stop_listeners(struct worker *worker)
+{
+    for (size_t i = 0; i < worker->listeners_open; i++) {
+        worker->stops_pending++;
+        listener_stop(&worker->listeners[i], worker_listener_stopped);
+    }
+    worker->listeners_open = 0;
+}
+
+void worker_released(struct worker *worker)
+{
+    worker_part_stopped(worker);
+}
+
+/* The last session is gone: stop what serves sessions. */
+static void worker_emptied(struct session_service *service)
+{
+    struct worker *worker = CONTAINER_OF(service, struct worker, service);
+
+    if (worker->is_drained)
+        return;
+    worker->is_drained = true;
+    worker->stops_pending++;
+    resolver_stop(&worker->resolver, worker_resolver_stopped);
+    if (worker->prober) {
+        worker->stops_pending++;
+        prober_stop(worker->prober, worker_prober_stopped, worker);
+    }
+    if (worker->options.release) {
+        worker->stops_pending++;
+        worker->options.release(worker, worker->options.context);
+    }
+}
+
+static void worker_stop(struct worker *worker, const char *reason)
+{
+    if (worker->is_stopping)
+        return;
+    worker->is_stopping = true;
+    worker_stop_listeners(worker);
+    session_service_end_all(&worker->service, reason);
+    session_service_drain(&worker->service);
+}
+
+static void worker_child_drain(struct child *child)
+{
+    struct worker *worker = child->context;
+
+    atomic_store(&child->slot->is_draining, 1);
+    worker_stop_listeners(worker);
+    session_service_drain(&worker->service);
+}
+
+static void worker_child_stop(struct child *child)
+{
+    worker_stop(child->context, "server is going down");
+}
+
+/* --- the start ---------------------------------------------------------------------- */
+
+static bool worker_load_tls(struct worker *worker)
+{
+    const struct config *config = worker->child->config;
+    struct session_service *service = &worker->service;
+    char error[TLS_ERROR_SIZE] = "";
+
+    if (config->tls.certificate && config->tls.key) {
+        service->tls_server = tls_server_context(config->tls.certificate, config->tls.key,
+                                                 worker->child->ticket_key, error);
+        if (!service->tls_server) {
+            LOG_EVENT(LOG_LEVEL_ERROR, NULL, "tls_failed", LOG_TEXT("section", "tls"),
+                      LOG_TEXT("why", error));
+            return false;
+        }
+    }
+    if (config->backend_tls.transport == TLS_MODE_OFF)
+        return true;
+    service->tls_backend =
+        tls_client_context(config->backend_tls.ca, config->backend_tls.verify, error);
+    if (!service->tls_backend)
+        LOG_EVENT(LOG_LEVEL_ERROR, NULL, "tls_failed", LOG_TEXT("section", "backend_tls"),
+                  LOG_TEXT("why", error));
+    return service->tls_backend != NULL;
+}
+
+static void worker_init_service(struct worker *worker)
+{
+    struct child *child = worker->child;
+    const struct worker_options *options = &worker->options;
+
+    worker->service = (struct session_service){
+        .loop = &child->loop,
+        .config = child->config,
+        .slot = child->slot,
+        .resolver = &worker->resolver,
+        .backends = { .config = child->config, .board = child->board },
+        .choose = options->choose,
+        .fallback = options->fallback,
+        .fallback_context = options->fallback_context,
+        .peers_are_trusted = options->peers_are_trusted,
+        .holds_logins = options->holds_logins,
+        .emptied = worker_emptied,
+    };
+    list_init(&worker->service.sessions);
+}
+
+bool worker_start(struct worker *worker, struct child *child, const struct worker_options *options)
+{
+    const struct config *config = child->config;
+
+    *worker = (struct worker){ .child = child, .options = *options };
+    worker_init_service(worker);
+    if (!worker_load_tls(worker))
+        return false;
+    child->context = worker;
+    child->drain = worker_child_drain;
+    child->stop = worker_child_stop;
+    resolver_start(&worker->resolver, &child->loop, config);
+    if (options->probes_backends && child->number == 0)
+        worker->prober = prober_start(&worker->service);
+    worker->listeners = memory_new(config->listener_count * sizeof(*worker->listeners));
+    for (size_t i = 0; i < config->listener_count; i++)
+        listener_start(&worker->listeners[i], &child->loop, child->listen_fds[i], worker_accepted,
+                       worker);
+    worker->listeners_open = config->listener_count;
+    return true;
+}
+
+void worker_run_loop(struct worker *worker)
+{
+    child_run_loop(worker->child);
+    free(worker->listeners);
+    SSL_CTX_free(worker->service.tls_server);
+    SSL_CTX_free(worker->service.tls_backend);
+}

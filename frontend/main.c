@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mailstead-frontend: accepts mail and logins, and relays them to the owning backends. */
+#include "common/service/control.h"
+#include "common/service/supervisor.h"
+#include "directory/process.h"
+#include "frontend/queue/process.h"
+#include "frontend/worker.h"
+
+static const struct supervisor_role frontend_roles[] = {
+    { .name = "control", .socket_name = "hub.sock", .run = control_run },
+    { .name = "directory",
+      .socket_name = "directory.sock",
+      .secrets = CONFIG_SECRET_DIRECTORY,
+      .run = directory_run },
+    { .name = "queue", .socket_name = "queue.sock", .run = queue_run },
+    { .name = "worker",
+      .is_per_core = true,
+      .secrets = CONFIG_SECRET_TLS_KEY | CONFIG_SECRET_RELAY_HOST,
+      .run = frontend_worker_run },
+};
+
+int main(int argc, char **argv)
+{
+    static const struct supervisor_program program = {
+        .name = "mailstead-frontend",
+        .program = CONFIG_FRONTEND,
+        .roles = frontend_roles,
+        .role_count = ARRAY_LENGTH(frontend_roles),
+    };
+
+    return supervisor_main(&program, argc, argv);
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A copy that cannot be kept (full disk) says so at the append; the message may
+ * still reach its backend, and is refused with 451 when it does not.
+ */
+#include "frontend/message_copy.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/base/bytes.h"
+#include "common/base/log.h"
+
+struct mail_copy {
+    struct message_copies *owner;
+    struct bytes memory;
+    int fd; /* -1: in memory */
+    char file_name[QUEUE_FILE_NAME_SIZE];
+    mail_stored *done;
+    void *done_context;
+};
+
+static struct mail_copy *message_copy_new(void *context)
+{
+    struct mail_copy *copy = memory_new(sizeof(*copy));
+
+    copy->owner = context;
+    copy->memory = bytes_empty(MESSAGE_COPY_MEMORY);
+    copy->fd = -1;
+    return copy;
+}
+
+static void message_copy_release_memory(struct mail_copy *copy)
+{
+    copy->owner->memory_bytes -= copy->memory.length;
+    bytes_release(&copy->memory);
+}
+
+static void message_copy_free(struct mail_copy *copy)
+{
+    if (copy->fd >= 0)
+        queue_incoming_discard(copy->owner->config, copy->file_name, copy->fd);
+    message_copy_release_memory(copy);
+    free(copy);
+}
+
+static bool message_copy_write(struct mail_copy *copy, struct span content)
+{
+    while (content.length > 0) {
+        ssize_t written = write(copy->fd, content.data, content.length);
+
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0) {
+            LOG_EVENT(LOG_LEVEL_ERROR, NULL, "copy_failed", LOG_TEXT("file", copy->file_name),
+                      LOG_TEXT("why", strerror(errno)));
+            return false;
+        }
+        content = span_drop(content, (size_t)written);
+    }
+    return true;
+}
+
+/* Moves what is in memory to a file; what follows goes there too. */
+static bool message_copy_spill(struct mail_copy *copy)
+{
+    copy->fd = queue_incoming_create(copy->owner->config, copy->file_name);
+    if (copy->fd < 0) {
+        LOG_EVENT(LOG_LEVEL_ERROR, NULL, "copy_failed",
+                  LOG_TEXT("directory", copy->owner->config->queue.directory),
+                  LOG_TEXT("why", strerror(errno)));
+        return false;
+    }
+    if (!message_copy_write(copy, bytes_span(&copy->memory)))
+        return false;
+    message_copy_release_memory(copy);
+    return true;
+}
+
+static bool message_copy_append(struct mail_copy *copy, struct span content)
+{
+    if (copy->fd < 0) {
+        bool fits = copy->owner->memory_bytes + content.length <= MESSAGE_COPIES_MEMORY &&
+                    bytes_append(&copy->memory, content);
+
+        if (fits) {
+            copy->owner->memory_bytes += content.length;
+            return true;
+        }
+        if (!message_copy_spill(copy))
+            return false;
+    }
+    return message_copy_write(copy, content);
+}
+
+static void message_copy_stored(void *context, bool stored, struct span message_id)
+{
+    struct mail_copy *copy = context;
+    mail_stored *done = copy->done;
+    void *done_context = copy->done_context;
+
+    (void)message_id; /* the queue logs it beside the session's id */
+    message_copy_free(copy);
+    done(done_context, stored);
+}
+
+static enum queue_fate message_copy_fate(enum mail_fate fate)
+{
+    switch (fate) {
+    case MAIL_FATE_FAILED:
+        return QUEUE_FAILED;
+    case MAIL_FATE_UNKNOWN:
+        return QUEUE_UNKNOWN;
+    case MAIL_FATE_PENDING:
+    case MAIL_FATE_NONE:
+        break;
+    }
+    return QUEUE_PENDING;
+}
+
+static void message_copy_store(void *context, struct mail_copy *copy,
+                               const struct mail_stored_envelope *envelope, mail_stored *done,
+                               void *done_context)
+{
+    struct message_copies *copies = context;
+    struct queue_recipient *recipients = memory_new(envelope->count * sizeof(*recipients));
+    struct queue_store store = {
+        .session_id = span_from_string(envelope->session_id),
+        .reverse_path = span_from_string(envelope->reverse_path),
+        .body_8bit = envelope->body_8bit,
+        .recipients = recipients,
+        .recipient_count = envelope->count,
+        .body = bytes_span(&copy->memory),
+        .fd = copy->fd,
+        .file_name = copy->fd >= 0 ? copy->file_name : NULL,
+    };
+
+    for (unsigned i = 0; i < envelope->count; i++) {
+        enum mail_fate fate = envelope->recipients[i].fate;
+
+        recipients[i] = (struct queue_recipient){
+            .address = span_from_string(envelope->recipients[i].recipient),
+            .fate = message_copy_fate(fate),
+            .not_before_s = fate == MAIL_FATE_UNKNOWN ? MAIL_UNKNOWN_DELAY_S : 0,
+            .text = span_from_string(envelope->recipients[i].text),
+        };
+    }
+    copy->done = done;
+    copy->done_context = done_context;
+    copy->fd = -1; /* the client has taken the file over */
+    queue_client_store(copies->queue, &store, message_copy_stored, copy);
+    free(recipients);
+}
+
+const struct mail_fallback message_copy_fallback = {
+    .copy_new = message_copy_new,
+    .copy_append = message_copy_append,
+    .copy_free = message_copy_free,
+    .store = message_copy_store,
+};
