@@ -20,7 +20,8 @@ static void worker_accepted(struct listener *listener, int fd,
     const struct config *config = worker->child->config;
     const struct listener_config *configured = &config->listeners[listener - worker->listeners];
 
-    if (worker->options.may_connect && !worker->options.may_connect(config, peer)) {
+    if (worker->options.may_connect &&
+        !worker->options.may_connect(worker->options.context, peer)) {
         char address[46];
 
         peer_format(peer, address);

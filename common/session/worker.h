@@ -20,7 +20,7 @@ struct worker_options {
     bool holds_logins;
     bool probes_backends;
     /* False refuses a connection at once; NULL: everybody may connect. */
-    bool (*may_connect)(const struct config *config, const struct sockaddr_storage *peer);
+    bool (*may_connect)(void *context, const struct sockaddr_storage *peer);
     /* Asks the owner's other activities to end; it calls worker_released when they have.  NULL: none. */
     void (*release)(struct worker *worker, void *context);
     void *context;
