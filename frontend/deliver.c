@@ -254,7 +254,8 @@ static void deliver_failed(struct delivery *delivery, enum delivery_stage stage,
     else if (stage == DELIVERY_ENVELOPE && mail_reply_is_permanent(reply))
         deliver_set_rest(deliver, QUEUE_FAILED, 0, reply, why); /* MAIL was refused */
     else
-        deliver_set_rest(deliver, QUEUE_PENDING, 0, reply, why);
+        deliver_set_rest(deliver, stage == DELIVERY_CONNECTING ? QUEUE_UNREACHABLE : QUEUE_PENDING,
+                         0, reply, why);
     deliver_finish(deliver);
 }
 
@@ -339,6 +340,6 @@ void deliver_start(const struct deliver_service *service, struct queue_delivery 
         deliver_connect(deliver, &target);
         return;
     }
-    deliver_set_rest(deliver, QUEUE_PENDING, 0, NULL, target.reason);
+    deliver_set_rest(deliver, QUEUE_UNREACHABLE, 0, NULL, target.reason);
     deliver_finish(deliver);
 }
