@@ -184,7 +184,7 @@ static void deliver_trace(struct deliver *deliver)
         span_equals(first->address, first->recipient) ||
         !span_copy_string(first->address, original, sizeof(original)))
         return;
-    trace_original_to(&out, original);
+    trace_write_original_recipient(original, &out);
     delivery_content(deliver->delivery, buffer_span(&out));
 }
 

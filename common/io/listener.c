@@ -15,7 +15,7 @@
 
 #include "common/base/log.h"
 
-enum { LISTENER_ACCEPTS_PER_TURN = 16, LISTENER_PAUSE_MS = 100 };
+enum { LISTENER_ACCEPTS_PER_TURN = 16, LISTENER_BACKLOG_MAX = 8192, LISTENER_PAUSE_MS = 100 };
 
 static void listener_on_poll(uv_poll_t *poll, int status, int events);
 
@@ -101,6 +101,13 @@ void listener_start(struct listener *listener, struct io_loop *loop, int fd,
         uv_timer_init(&loop->uv, &listener->pause) != 0)
         abort();
     listener_poll(listener);
+}
+
+void listener_drain(struct listener *listener)
+{
+    for (int i = 0; i < LISTENER_BACKLOG_MAX; i++)
+        if (!listener_accept(listener))
+            return;
 }
 
 static void listener_on_closed(uv_handle_t *handle)

@@ -34,6 +34,9 @@ struct listener {
 void listener_start(struct listener *listener, struct io_loop *loop, int fd,
                     listener_accepted *accepted, void *context);
 
+/* Accepts all that waits in the backlog now; before listener_stop, when the socket will be closed. */
+void listener_drain(struct listener *listener);
+
 /*
  * Stops, idempotent; `stopped` (may be NULL) is called from the loop when the memory may be freed.
  */

@@ -127,29 +127,41 @@ static void delivery_expect(struct delivery *delivery, unsigned seconds)
     deadline_set(&delivery->deadline, seconds * 1000ULL);
 }
 
+/* Writes the recipients that may be sent now; false when a path cannot be sent at all. */
+static bool delivery_write_recipients(struct delivery *delivery, struct buffer *out)
+{
+    struct smtp_client *machine = &delivery->machine;
+
+    for (unsigned i = delivery->answered; i < delivery->recipient_count; i++) {
+        struct delivery_recipient *recipient = &delivery->recipients[i];
+        bool may_send = machine->offers_pipelining ||
+                        (delivery->was_mail_accepted && i == delivery->answered);
+
+        if (!may_send || buffer_room(out) < MACHINE_REPLY_ROOM)
+            return true;
+        if (!recipient->is_sent && !smtp_client_rcpt(machine, recipient->path, out))
+            return false;
+        recipient->is_sent = true;
+    }
+    return true;
+}
+
 /* Sends every command that may be sent now. */
 static void delivery_advance(struct delivery *delivery)
 {
     struct buffer out = io_loop_out(delivery->service->loop);
     struct smtp_client *machine = &delivery->machine;
-    bool one_at_a_time = !machine->offers_pipelining;
+    bool is_sendable = true;
 
     if (!delivery->is_greeted || delivery->stage != DELIVERY_ENVELOPE)
         return;
-    if (!delivery->was_mail_sent) {
-        smtp_client_mail(machine, delivery->options.reverse_path, &delivery->options.parameters,
-                         &out);
-        delivery->was_mail_sent = true;
-    }
-    for (unsigned i = delivery->answered; i < delivery->recipient_count; i++) {
-        struct delivery_recipient *recipient = &delivery->recipients[i];
-        bool may_send = !one_at_a_time || (delivery->was_mail_accepted && i == delivery->answered);
-
-        if (!may_send || buffer_room(&out) < MACHINE_REPLY_ROOM)
-            break;
-        if (!recipient->is_sent)
-            smtp_client_rcpt(machine, recipient->path, &out);
-        recipient->is_sent = true;
+    if (!delivery->was_mail_sent)
+        is_sendable = smtp_client_mail(machine, delivery->options.reverse_path,
+                                       &delivery->options.parameters, &out);
+    delivery->was_mail_sent = true;
+    if (!is_sendable || !delivery_write_recipients(delivery, &out)) {
+        delivery_fail(delivery, NULL, "an address cannot be sent");
+        return;
     }
     if (delivery->is_data_wanted && delivery->answered == delivery->recipient_count) {
         delivery->is_data_wanted = false;

@@ -256,25 +256,24 @@ static void mail_session_trace(struct mail_session *session)
 {
     const struct session *head = &session->session;
     const struct mail_transaction *transaction = session->transaction;
-    struct buffer out = io_loop_out(head->service->loop);
-    char copy[TRACE_FIELD_MAX];
+    char memory[TRACE_FIELD_MAX];
+    struct buffer field = buffer_over(memory, sizeof(memory));
     char date[CLOCK_RFC5322_SIZE];
-    const struct trace_received received = {
+    const struct trace_hop hop = {
         .helo = session->machine.helo,
-        .peer_address = head->peer_address,
+        .address = head->peer_address,
         .hostname = head->service->config->cluster.hostname,
-        .is_lmtp = head->listener->protocol == PROTOCOL_LMTP,
-        .is_extended = session->machine.is_extended,
-        .is_secured = session->is_secured,
         .session_id = head->id,
         .recipient = transaction->recipient_count == 1 ? transaction->recipients[0].path : NULL,
         .date = date,
+        .flavor = head->listener->protocol == PROTOCOL_LMTP ? MAIL_LMTP : MAIL_SMTP,
+        .is_extended = session->machine.is_extended,
+        .is_encrypted = session->is_secured,
     };
 
     clock_format_rfc5322(clock_wall_ms(), date);
-    out = buffer_over(copy, sizeof(copy));
-    trace_received(&out, &received);
-    mail_transaction_trace(session->transaction, buffer_span(&out));
+    trace_write_received(&hop, &field);
+    mail_transaction_trace(session->transaction, buffer_span(&field));
 }
 
 static void mail_session_resolved(struct mail_session *session)

@@ -303,7 +303,7 @@ void mail_transaction_trace(struct mail_transaction *transaction, struct span fi
         strcmp(transaction->recipients[0].path, transaction->recipients[0].recipient) != 0) {
         struct buffer out = io_loop_out(transaction->session->service->loop);
 
-        trace_original_to(&out, transaction->recipients[0].path);
+        trace_write_original_recipient(transaction->recipients[0].path, &out);
         delivery_content(transaction->cut, buffer_span(&out));
     }
     if (transaction->cut)

@@ -108,7 +108,10 @@ static void worker_child_drain(struct child *child)
     struct worker *worker = child->context;
 
     atomic_store(&child->slot->is_draining, 1);
+    for (size_t i = 0; i < worker->listeners_open; i++)
+        listener_drain(&worker->listeners[i]);
     worker_stop_listeners(worker);
+    child_close_listeners(child);
     session_service_drain(&worker->service);
 }
 
