@@ -157,7 +157,6 @@ static void login_session_refuse_now(struct login_session *session,
                 1);
     state_move(&session->state, LOGIN_STATE_TALKING);
     login->server_ops->refuse(&login->server, &refusal, &out);
-    credentials_wipe(login->server_ops->credentials(&login->server));
     if (!login_session_send(session, &session->client, &out))
         return;
     if (++login->refusals >= LOGIN_REFUSALS_MAX) {
@@ -174,8 +173,8 @@ static void login_session_refuse_temporarily(struct login_session *session, cons
     const struct login *login = session->login;
 
     LOG_EVENT(LOG_LEVEL_WARNING, session->session.id, "login_temporary",
-              LOG_TEXT("account", login->request.route.account),
-              LOG_TEXT("backend", login->target.name), LOG_TEXT("why", why));
+              LOG_TEXT("name", login->request.route.key), LOG_TEXT("backend", login->target.name),
+              LOG_TEXT("why", why));
     if (login->refusal[0])
         login_session_refuse_now(session, LOGIN_REFUSED_BY_BACKEND,
                                  span_from_string(login->refusal));
