@@ -84,8 +84,9 @@ static bool transport_has_news(const struct transport *transport)
     bool is_over =
         transport->input >= TRANSPORT_INPUT_ENDED || transport->output == TRANSPORT_OUTPUT_BROKEN;
 
-    return (transport->watched & TRANSPORT_READABLE) &&
-           (transport->input == TRANSPORT_INPUT_BUFFERED || (is_over && !transport->is_end_told));
+    return transport->is_handshake_due ||
+           ((transport->watched & TRANSPORT_READABLE) &&
+            (transport->input == TRANSPORT_INPUT_BUFFERED || (is_over && !transport->is_end_told)));
 }
 
 /* After any change of state: has what is wanted watched; UV_READABLE is not unwatched here. */
@@ -98,14 +99,6 @@ static void transport_settle(struct transport *transport)
     else
         io_resumption_cancel(&transport->news);
     transport_arm(transport, transport_wanted_events(transport) | (transport->armed & UV_READABLE));
-}
-
-static void transport_on_news(struct io_resumption *resumption)
-{
-    struct transport *transport = CONTAINER_OF(resumption, struct transport, news);
-
-    transport->events->ready(transport, TRANSPORT_READABLE);
-    transport_settle(transport);
 }
 
 /* --- output ---------------------------------------------------------------- */
@@ -321,6 +314,7 @@ void transport_watch(struct transport *transport, unsigned readiness)
 /* Sends what is still due in plain text, then goes on; the readiness to tell. */
 static unsigned transport_advance_handshake(struct transport *transport)
 {
+    transport->is_handshake_due = false;
     if (transport->plain_left > 0) {
         transport_flush_some(transport, transport->plain_left);
         if (transport->output == TRANSPORT_OUTPUT_READY)
@@ -335,6 +329,18 @@ static unsigned transport_advance_handshake(struct transport *transport)
     if (transport->output == TRANSPORT_OUTPUT_BLOCKED)
         return TRANSPORT_SECURED | transport_flush(transport);
     return TRANSPORT_SECURED;
+}
+
+static void transport_on_news(struct io_resumption *resumption)
+{
+    struct transport *transport = CONTAINER_OF(resumption, struct transport, news);
+    unsigned readiness = TRANSPORT_READABLE;
+
+    if (transport->is_handshake_due)
+        readiness = transport_advance_handshake(transport);
+    if (readiness != 0)
+        transport->events->ready(transport, readiness);
+    transport_settle(transport);
 }
 
 static bool transport_can_start_tls(const struct transport *transport)
@@ -366,10 +372,11 @@ bool transport_start_tls_client(struct transport *transport, SSL_CTX *context,
         !transport_tls_start_client(transport, context, verify_name))
         return false;
     transport_enter_handshake(transport);
-    if (transport->plain_left == 0)
-        transport_tls_advance(transport);
+    /* Not here: a fast peer can end the handshake within the first step, and SECURED is an event.
+     */
+    transport->is_handshake_due = true;
     transport_settle(transport);
-    return transport->output != TRANSPORT_OUTPUT_BROKEN;
+    return true;
 }
 
 /* --- life ------------------------------------------------------------------ */

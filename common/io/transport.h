@@ -25,7 +25,8 @@ enum transport_readiness {
 };
 
 struct transport_events {
-    /* `readiness` is a set of transport_readiness.  A failed handshake shows as READABLE and a read error. */
+    /* `readiness` is a set of transport_readiness.  A failed handshake shows as READABLE and a read
+     * error. */
     void (*ready)(struct transport *transport, unsigned readiness);
     /* Last call: the descriptor is closed, the struct may be freed. */
     void (*closed)(struct transport *transport);
@@ -64,7 +65,8 @@ struct transport {
     enum transport_handshake handshake;
     enum transport_input input;
     enum transport_output output;
-    bool is_end_told; /* a read gave END or ERROR */
+    bool is_handshake_due; /* the first step of a client's handshake */
+    bool is_end_told;      /* a read gave END or ERROR */
     bool is_shutdown_wanted;
     bool is_closing;
     int error;            /* errno-style, 0 when none */
