@@ -18,8 +18,7 @@ void frontend_choose_backend(const struct session_service *service, enum protoco
     backends_endpoint(&service->backends, index, protocol, &target->endpoint);
     target->tls = config->backend_tls.transport;
     target->tls_context = service->tls_backend;
-    target->tls_name =
-        config->backend_tls.verify ? config->cluster.backends[index].tls_name : NULL;
+    target->tls_name = config->backend_tls.verify ? config->cluster.backends[index].tls_name : NULL;
     target->kind = TARGET_GO;
     if (!backends_is_up(&service->backends, index, protocol)) {
         target->kind = TARGET_DOWN;

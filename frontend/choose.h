@@ -9,7 +9,8 @@
 void frontend_choose(const struct session_service *service, enum protocol protocol,
                      const struct route *route, struct target *target);
 
-/* The target for backend `name` and `protocol`, up or down; TEMPORARY when there is no such backend. */
+/* The target for backend `name` and `protocol`, up or down; TEMPORARY when there is no such
+ * backend. */
 void frontend_choose_backend(const struct session_service *service, enum protocol protocol,
                              const char *name, struct target *target);
 

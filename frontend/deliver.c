@@ -190,8 +190,7 @@ static void deliver_trace(struct deliver *deliver)
 
 /* --- events --------------------------------------------------------------------------- */
 
-static void deliver_rcpt(struct delivery *delivery, unsigned index,
-                         const struct mail_reply *reply)
+static void deliver_rcpt(struct delivery *delivery, unsigned index, const struct mail_reply *reply)
 {
     struct deliver *deliver = delivery_context(delivery);
 
@@ -213,9 +212,8 @@ static void deliver_data(struct delivery *delivery, const struct mail_reply *rep
     struct deliver *deliver = delivery_context(delivery);
 
     if (reply->code != 354) {
-        deliver_set_rest(deliver,
-                         mail_reply_is_permanent(reply) ? QUEUE_FAILED : QUEUE_PENDING, 0, reply,
-                         NULL);
+        deliver_set_rest(deliver, mail_reply_is_permanent(reply) ? QUEUE_FAILED : QUEUE_PENDING, 0,
+                         reply, NULL);
         deliver_finish(deliver);
         return;
     }
@@ -224,8 +222,7 @@ static void deliver_data(struct delivery *delivery, const struct mail_reply *rep
         deliver_pump(deliver);
 }
 
-static void deliver_final(struct delivery *delivery, unsigned index,
-                          const struct mail_reply *reply)
+static void deliver_final(struct delivery *delivery, unsigned index, const struct mail_reply *reply)
 {
     deliver_set_by_reply(delivery_context(delivery), index, reply);
 }

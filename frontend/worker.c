@@ -34,8 +34,7 @@ static void frontend_queue_stopped(void *context)
 
 static void frontend_release_timer_closed(uv_handle_t *handle)
 {
-    struct frontend_worker *frontend =
-        CONTAINER_OF(handle, struct frontend_worker, release_timer);
+    struct frontend_worker *frontend = CONTAINER_OF(handle, struct frontend_worker, release_timer);
 
     queue_client_stop(frontend->copies.queue);
 }

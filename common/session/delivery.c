@@ -17,7 +17,7 @@
 
 struct delivery_recipient {
     char *path;
-    bool is_sent, is_answered, is_accepted;
+    bool is_sent, is_accepted, is_final;
 };
 
 struct delivery {
@@ -34,7 +34,7 @@ struct delivery {
     struct smtp_client machine;
     struct dot_stuffer stuffer;
     struct delivery_recipient *recipients;
-    unsigned recipient_count, recipient_capacity, answered, finals;
+    unsigned recipient_count, recipient_capacity, answered, accepted, finals;
     bool is_greeted, is_open, is_closed, is_data_wanted, was_mail_sent, was_mail_accepted;
     unsigned open_handles;
 };
@@ -134,8 +134,8 @@ static bool delivery_write_recipients(struct delivery *delivery, struct buffer *
 
     for (unsigned i = delivery->answered; i < delivery->recipient_count; i++) {
         struct delivery_recipient *recipient = &delivery->recipients[i];
-        bool may_send = machine->offers_pipelining ||
-                        (delivery->was_mail_accepted && i == delivery->answered);
+        bool may_send =
+            machine->offers_pipelining || (delivery->was_mail_accepted && i == delivery->answered);
 
         if (!may_send || buffer_room(out) < MACHINE_REPLY_ROOM)
             return true;
@@ -178,9 +178,8 @@ void delivery_rcpt(struct delivery *delivery, const char *recipient)
     if (delivery->recipient_count == delivery->recipient_capacity) {
         delivery->recipient_capacity =
             delivery->recipient_capacity > 0 ? delivery->recipient_capacity * 2 : 4;
-        delivery->recipients =
-            memory_resize(delivery->recipients,
-                          delivery->recipient_capacity * sizeof(*delivery->recipients));
+        delivery->recipients = memory_resize(
+            delivery->recipients, delivery->recipient_capacity * sizeof(*delivery->recipients));
     }
     delivery->recipients[delivery->recipient_count++] =
         (struct delivery_recipient){ .path = memory_copy_string(recipient) };
@@ -213,13 +212,9 @@ bool delivery_is_full(const struct delivery *delivery)
 
 void delivery_end(struct delivery *delivery)
 {
-    unsigned accepted = 0;
-
-    for (unsigned i = 0; i < delivery->recipient_count; i++)
-        accepted += delivery->recipients[i].is_accepted;
     delivery->stage = DELIVERY_ENDED;
     delivery_expect(delivery, delivery->service->config->timeout.data_end_s);
-    smtp_client_content_end(&delivery->machine, accepted);
+    smtp_client_content_end(&delivery->machine, delivery->accepted);
     delivery_send(delivery, dot_stuffer_end(&delivery->stuffer));
 }
 
@@ -234,21 +229,32 @@ static unsigned delivery_accepted_index(const struct delivery *delivery, unsigne
     return delivery->recipient_count;
 }
 
+static void delivery_recipient_final(struct delivery *delivery, unsigned index,
+                                     const struct mail_reply *reply)
+{
+    if (delivery->is_closed || !delivery->recipients[index].is_accepted ||
+        delivery->recipients[index].is_final)
+        return;
+    delivery->recipients[index].is_final = true;
+    delivery->finals++;
+    delivery->events->final(delivery, index, reply);
+}
+
+/* One reply for every recipient that still waits: SMTP's, or a 421 that ends it all. */
+static void delivery_all_final(struct delivery *delivery, const struct mail_reply *reply)
+{
+    for (unsigned i = 0; i < delivery->recipient_count; i++)
+        delivery_recipient_final(delivery, i, reply);
+}
+
 static void delivery_final_reply(struct delivery *delivery, const struct mail_reply *reply)
 {
-    unsigned index = delivery_accepted_index(delivery, delivery->machine.index);
-
-    if (delivery->options.flavor == MAIL_LMTP) {
-        delivery->finals++;
-        delivery->events->final(delivery, index, reply);
-    } else { /* SMTP: one reply for all */
-        for (unsigned i = 0; i < delivery->recipient_count && !delivery->is_closed; i++)
-            if (delivery->recipients[i].is_accepted)
-                delivery->events->final(delivery, i, reply);
-        delivery->finals = delivery->recipient_count;
-    }
-    if (delivery->is_closed ||
-        delivery_accepted_index(delivery, delivery->finals) < delivery->recipient_count)
+    if (delivery->options.flavor == MAIL_LMTP)
+        delivery_recipient_final(delivery,
+                                 delivery_accepted_index(delivery, delivery->machine.index), reply);
+    else
+        delivery_all_final(delivery, reply);
+    if (delivery->is_closed || delivery->finals < delivery->accepted)
         return;
     delivery->stage = DELIVERY_DONE;
     deadline_clear(&delivery->deadline);
@@ -260,8 +266,8 @@ static void delivery_rcpt_reply(struct delivery *delivery, const struct mail_rep
     unsigned index = delivery->answered++;
     struct delivery_recipient *recipient = &delivery->recipients[index];
 
-    recipient->is_answered = true;
     recipient->is_accepted = mail_reply_is_positive(reply);
+    delivery->accepted += recipient->is_accepted;
     if (delivery->answered == delivery->recipient_count)
         deadline_clear(&delivery->deadline);
     delivery->events->rcpt(delivery, index, reply);
@@ -298,6 +304,21 @@ static void delivery_reply(struct delivery *delivery)
     case SMTP_CLIENT_RSET:
         return;
     }
+}
+
+/* The peer is of no more use.  Its 421 behind the content is an answer for all that waits. */
+static void delivery_broken(struct delivery *delivery)
+{
+    const struct mail_reply reply = delivery->machine.reply;
+
+    if (delivery->stage != DELIVERY_ENDED || reply.code != 421) {
+        delivery_fail_connection(delivery, "broke the protocol");
+        return;
+    }
+    delivery_all_final(delivery, &reply);
+    delivery->stage = DELIVERY_DONE;
+    if (!delivery->is_closed)
+        delivery->events->done(delivery);
 }
 
 static void delivery_start_tls(struct delivery *delivery)
@@ -347,7 +368,7 @@ static void delivery_pump(struct delivery *delivery)
             delivery_fail(delivery, &delivery->machine.reply, "refused the session");
             return;
         case SMTP_CLIENT_FAILED:
-            delivery_fail_connection(delivery, "broke the protocol");
+            delivery_broken(delivery);
             return;
         }
     }

@@ -234,6 +234,10 @@ static void login_session_go(struct login_session *session)
     switch (login->target.kind) {
     case TARGET_GO:
         login->refusal[0] = '\0';
+        if (!credentials_name_is_sendable(login->request.route.account)) {
+            login_session_refuse_temporarily(session, "the account's name cannot be sent");
+            return;
+        }
         login_backend_start(session);
         return;
     case TARGET_DOWN:

@@ -12,9 +12,9 @@
 struct mail_copy; /* the content of one message, as far as it has come; the fallback's own */
 
 struct mail_stored_recipient {
-    const char *recipient;   /* as given in RCPT */
-    enum mail_fate fate;     /* not NONE */
-    const char *text;        /* the backend's last words, may be empty */
+    const char *recipient; /* as given in RCPT */
+    enum mail_fate fate;   /* not NONE */
+    const char *text;      /* the backend's last words, may be empty */
 };
 
 struct mail_stored_envelope {

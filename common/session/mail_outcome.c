@@ -33,8 +33,8 @@ static enum mail_fate mail_fate_of(enum mail_result result)
     return MAIL_FATE_NONE;
 }
 
-bool mail_outcome(const enum mail_result *results, const struct mail_reply *replies,
-                  unsigned count, enum mail_fate *fates, struct mail_reply *reply)
+bool mail_outcome(const enum mail_result *results, const struct mail_reply *replies, unsigned count,
+                  enum mail_fate *fates, struct mail_reply *reply)
 {
     struct mail_tally tally = mail_tally_of(results, replies, count);
     unsigned refused = tally.counts[MAIL_RESULT_TEMPORARY] + tally.counts[MAIL_RESULT_PERMANENT];

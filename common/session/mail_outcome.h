@@ -6,8 +6,9 @@
  *     all permanent refusals                         5xx   nothing
  *     answered; none accepted, some temporary        451   nothing
  *     backend not reached before the end was sent    250   queue all
- *     any accepted                                   250   queue the temporary, report the permanent
- *     the reply was lost                             250   queue only the unanswered, not before 10 minutes
+ *     any accepted                                   250   queue the temporary, report the
+ * permanent the reply was lost                             250   queue only the unanswered, not
+ * before 10 minutes
  */
 #ifndef MAILSTEAD_SESSION_MAIL_OUTCOME_H
 #define MAILSTEAD_SESSION_MAIL_OUTCOME_H
@@ -38,8 +39,8 @@ enum { MAIL_UNKNOWN_DELAY_S = 600 };
  * in, `fates` and the reply to the sender out.  True when a fate other than NONE
  * must be stored first; when that fails, the reply is mail_outcome_not_stored.
  */
-bool mail_outcome(const enum mail_result *results, const struct mail_reply *replies,
-                  unsigned count, enum mail_fate *fates, struct mail_reply *reply);
+bool mail_outcome(const enum mail_result *results, const struct mail_reply *replies, unsigned count,
+                  enum mail_fate *fates, struct mail_reply *reply);
 
 /* 451: the message could not be stored and is still the sender's. */
 struct mail_reply mail_outcome_not_stored(void);

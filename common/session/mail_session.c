@@ -111,8 +111,7 @@ static bool mail_session_send(struct mail_session *session, const struct buffer 
     return false;
 }
 
-static void mail_session_goodbye(struct mail_session *session, const char *text,
-                                 const char *reason)
+static void mail_session_goodbye(struct mail_session *session, const char *text, const char *reason)
 {
     struct buffer out = io_loop_out(session->session.service->loop);
 
@@ -297,9 +296,9 @@ static void mail_session_rcpt(struct mail_session *session)
 static void mail_session_mail(struct mail_session *session)
 {
     mail_session_drop_transaction(session);
-    session->transaction = mail_transaction_new(&session->session, session->machine.reverse_path,
-                                                &session->machine.parameters,
-                                                &mail_session_transaction_events);
+    session->transaction =
+        mail_transaction_new(&session->session, session->machine.reverse_path,
+                             &session->machine.parameters, &mail_session_transaction_events);
     mail_session_reply(session, 250, "2.1.0", "Ok");
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "common/base/log.h"
+#include "common/proto/smtp_path.h"
 
 enum { MAIL_OPEN_DELIVERIES_MAX = 4 }; /* verified at RCPT; others on the directory's word */
 
@@ -97,8 +98,8 @@ static struct mail_group *mail_group_for(struct mail_transaction *transaction,
     group = memory_new(sizeof(*group));
     group->target = *target;
     group->transaction = transaction;
-    transaction->groups = memory_resize(
-        transaction->groups, (transaction->group_count + 1) * sizeof(*transaction->groups));
+    transaction->groups = memory_resize(transaction->groups, (transaction->group_count + 1) *
+                                                                 sizeof(*transaction->groups));
     transaction->groups[transaction->group_count++] = group;
     return group;
 }
@@ -121,8 +122,8 @@ static void mail_rcpt_decide(struct mail_transaction *transaction, const struct 
             transaction->recipient_capacity =
                 transaction->recipient_capacity > 0 ? transaction->recipient_capacity * 2 : 1;
             transaction->recipients =
-                memory_resize(transaction->recipients, transaction->recipient_capacity *
-                                                           sizeof(*transaction->recipients));
+                memory_resize(transaction->recipients,
+                              transaction->recipient_capacity * sizeof(*transaction->recipients));
         }
         transaction->pending.group = group;
         transaction->recipients[transaction->recipient_count++] = transaction->pending;
@@ -183,6 +184,10 @@ void mail_transaction_rcpt(struct mail_transaction *transaction, const char *pat
     service->choose(service, PROTOCOL_LMTP, route, &target);
     pending->path = memory_copy_string(path);
     pending->recipient = memory_copy_string(route->recipient[0] ? route->recipient : path);
+    if (target.kind == TARGET_GO && !smtp_path_is_safe(pending->recipient)) {
+        target.kind = TARGET_TEMPORARY;
+        target.reason = "the account's name cannot be sent";
+    }
     if (target.reason)
         LOG_EVENT(target.kind == TARGET_TEMPORARY ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
                   transaction->session->id, "rcpt_undelivered", LOG_TEXT("recipient", path),
@@ -354,8 +359,8 @@ static void mail_conclude(struct mail_transaction *transaction, const struct mai
 static void mail_transaction_stored(void *context, bool is_stored)
 {
     struct mail_transaction *transaction = context;
-    struct mail_reply reply = is_stored ? mail_reply_of(250, "2.0.0", "Ok: queued")
-                                        : mail_outcome_not_stored();
+    struct mail_reply reply =
+        is_stored ? mail_reply_of(250, "2.0.0", "Ok: queued") : mail_outcome_not_stored();
     struct board_slot *slot = transaction->session->service->slot;
 
     transaction->is_storing = false;

@@ -20,7 +20,7 @@ struct mail_group {
     struct target target;
     struct delivery *delivery; /* NULL: none was needed, or it failed */
     struct mail_transaction *transaction;
-    unsigned recipient_count;  /* accepted ones */
+    unsigned recipient_count; /* accepted ones */
 };
 
 struct mail_recipient {
@@ -59,7 +59,7 @@ struct mail_transaction {
     unsigned group_count;
     struct mail_recipient pending; /* the RCPT in question */
     struct mail_group *pending_group;
-    struct delivery *cut;          /* the delivery that the content goes to; borrowed from its group */
+    struct delivery *cut; /* the delivery that the content goes to; borrowed from its group */
     struct mail_copy *copy;
     bool copy_is_broken;
     struct header_scan scan;

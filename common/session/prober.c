@@ -77,8 +77,8 @@ static void probe_ready(struct transport *transport, unsigned readiness)
     count = transport_read(transport, transport->loop->scratch, IO_SCRATCH_SIZE);
     if (count == TRANSPORT_AGAIN)
         return;
-    is_good = count > 0 && probe_greeting_is_good(probe->protocol, span_of(transport->loop->scratch,
-                                                                          (size_t)count));
+    is_good = count > 0 && probe_greeting_is_good(probe->protocol,
+                                                  span_of(transport->loop->scratch, (size_t)count));
     if (is_good)
         probe_say_goodbye(probe);
     probe_conclude(probe, is_good);
@@ -172,8 +172,7 @@ struct prober *prober_start(const struct session_service *service)
 
     prober->service = service;
     prober->open_handles = 1;
-    prober->probes =
-        memory_new(backend_count * ARRAY_LENGTH(protocols) * sizeof(*prober->probes));
+    prober->probes = memory_new(backend_count * ARRAY_LENGTH(protocols) * sizeof(*prober->probes));
     for (size_t i = 0; i < ARRAY_LENGTH(protocols); i++)
         for (size_t backend = 0; backend < backend_count; backend++)
             if (prober_is_used(service->config, protocols[i]))

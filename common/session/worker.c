@@ -13,8 +13,7 @@
 #include "common/session/login_session.h"
 #include "common/session/mail_session.h"
 
-static void worker_accepted(struct listener *listener, int fd,
-                            const struct sockaddr_storage *peer)
+static void worker_accepted(struct listener *listener, int fd, const struct sockaddr_storage *peer)
 {
     struct worker *worker = listener->context;
     const struct config *config = worker->child->config;

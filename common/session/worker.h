@@ -21,7 +21,8 @@ struct worker_options {
     bool probes_backends;
     /* False refuses a connection at once; NULL: everybody may connect. */
     bool (*may_connect)(void *context, const struct sockaddr_storage *peer);
-    /* Asks the owner's other activities to end; it calls worker_released when they have.  NULL: none. */
+    /* Asks the owner's other activities to end; it calls worker_released when they have.  NULL:
+     * none. */
     void (*release)(struct worker *worker, void *context);
     void *context;
 };

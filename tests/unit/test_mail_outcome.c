@@ -45,7 +45,11 @@ static void assert_outcome(const char *letters, int code, bool must_store,
         assert_int_equal(outcome.fates[i], fates[i]);
 }
 
-#define FATES(...) (const enum mail_fate[]){ __VA_ARGS__ }
+#define FATES(...)                                                                                 \
+    (const enum mail_fate[])                                                                       \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
+    }
 #define NONE MAIL_FATE_NONE
 #define PENDING MAIL_FATE_PENDING
 #define FAILED MAIL_FATE_FAILED
