@@ -51,6 +51,7 @@ struct ldap_link {
     uv_work_t work;
     uv_poll_t poll;
     uv_timer_t timer;
+    uint64_t message_count;        /* taken in all */
     struct io_resumption more;     /* input beyond the budget, or a failure to be told */
     unsigned users;                /* open handles, and the pool: at 0 the memory is freed */
     char reason[LDAP_REASON_SIZE]; /* of the end; empty while there is none */
@@ -334,6 +335,7 @@ static bool link_take_next(struct ldap_link *link)
         ldap_link_explain(link->ld, "connection", LDAP_SERVER_DOWN, link->reason);
     if (result <= 0)
         return false;
+    link->message_count++;
     link_take_message(link, message);
     ldap_msgfree(message);
     return !link->is_closing && link->reason[0] == '\0';
@@ -343,6 +345,7 @@ static bool link_take_next(struct ldap_link *link)
 static void link_read(struct ldap_link *link)
 {
     uint64_t start_ms = clock_monotonic_ms();
+    uint64_t first = link->message_count;
     unsigned count = 0;
 
     while (link_take_next(link))
@@ -351,7 +354,7 @@ static void link_read(struct ldap_link *link)
             io_loop_resume(link->loop, &link->more);
             break;
         }
-    if (!link->is_closing && link->events->turn)
+    if (!link->is_closing && link->message_count > first && link->events->turn)
         link->events->turn(link->context);
     if (!link->is_closing && link->reason[0])
         link_end(link);

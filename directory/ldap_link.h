@@ -47,7 +47,7 @@ struct ldap_link_events {
     /* It is of no use any more, for `reason`; after the `done` of each open operation.  Close it.
      */
     void (*ended)(void *context, const char *reason);
-    /* What had arrived is all told: the moment to commit.  May be NULL. */
+    /* Something had arrived, and all that had is told: the moment to commit.  May be NULL. */
     void (*turn)(void *context);
 };
 

@@ -16,7 +16,10 @@ enum directory_message {
      * process after the commit that changed the account's owner.
      */
     DIRECTORY_CHANGED,
-    /* <- u64 revision: so many changed at once that the receiver should look at all it holds. */
+    /*
+     * <- u64 revision: so many changed at once that the receiver should look at all it holds.
+     * Also the first message of a connection: changes before it may have been missed.
+     */
     DIRECTORY_CHANGED_MANY
 };
 

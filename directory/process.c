@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The process's parts, and what flows between them: the follower changes the mirror, the
+ * mirror's writer tells what changed, the server tells the other processes, the board shows
+ * how far it has come.
+ *
+ * Nothing here stops mail: while this process is gone workers read the mirror as it is.
+ */
+#include "directory/process.h"
+
+#include "common/base/log.h"
+#include "common/service/control.h"
+#include "directory/account.h"
+#include "directory/confirm.h"
+#include "directory/follower.h"
+#include "directory/lookup.h"
+#include "directory/mirror.h"
+#include "directory/mirror_writer.h"
+#include "directory/server.h"
+
+struct directory {
+    struct child *child;
+    struct account_reader *reader;
+    struct mirror_writer *writer;
+    struct mirror *mirror; /* for lookups, as a worker has one */
+    struct follower *follower;
+    struct confirm *confirm;
+    struct directory_server *server;
+    struct control_client *control;
+};
+
+/* --- what flows ---------------------------------------------------------------------- */
+
+static void directory_on_changed(void *context, uint64_t revision, struct span account,
+                                 struct span host)
+{
+    struct directory *directory = context;
+
+    if (directory->server)
+        directory_server_tell_changed(directory->server, revision, account, host);
+}
+
+static void directory_on_changed_many(void *context, uint64_t revision)
+{
+    struct directory *directory = context;
+
+    if (directory->server)
+        directory_server_tell_many(directory->server, revision);
+}
+
+static const struct mirror_writer_events directory_writer_events = {
+    .changed = directory_on_changed,
+    .changed_many = directory_on_changed_many,
+};
+
+static void directory_show(struct directory *directory)
+{
+    struct board *board = directory->child->board;
+
+    atomic_store(&board->mirror_revision, mirror_writer_revision(directory->writer));
+    atomic_store(&board->mirror_entries, mirror_writer_entries(directory->writer));
+}
+
+static void directory_on_status(void *context)
+{
+    struct directory *directory = context;
+    struct board *board = directory->child->board;
+    struct follower_status status = follower_status(directory->follower);
+
+    directory_show(directory);
+    atomic_store(&board->directory_is_connected, status.is_connected);
+    if (status
+            .is_synchronised) /* once since the daemon's start; another process of ours may have */
+        atomic_store(&board->mirror_is_synchronised, 1);
+}
+
+static const char *directory_followed_uri(void *context)
+{
+    struct directory *directory = context;
+
+    return follower_status(directory->follower).uri;
+}
+
+/* --- control commands -------------------------------------------------------------------- */
+
+static void directory_run_lookup(struct control_request *request, json_t *arguments, void *context)
+{
+    struct directory *directory = context;
+    struct lookup_sources sources = { directory->child->config, directory->mirror,
+                                      directory->confirm };
+
+    lookup_answer(&sources, request, arguments);
+}
+
+static void directory_run_status(struct control_request *request, json_t *arguments, void *context)
+{
+    struct directory *directory = context;
+    struct follower_status status = follower_status(directory->follower);
+
+    (void)arguments;
+    control_reply(
+        request,
+        json_pack("{s:s, s:s, s:b, s:b, s:b, s:I, s:I, s:s, s:i}", "state", status.state, "uri",
+                  status.uri, "connected", status.is_connected, "synchronised",
+                  status.is_synchronised, "serves", mirror_writer_is_filled(directory->writer),
+                  "revision", (json_int_t)mirror_writer_revision(directory->writer), "accounts",
+                  (json_int_t)mirror_writer_entries(directory->writer), "trouble", status.trouble,
+                  "peers", (int)directory_server_peers(directory->server)));
+    control_finish(request, NULL);
+}
+
+static const struct control_command directory_commands[] = {
+    { "lookup", directory_run_lookup },
+    { "directory-status", directory_run_status },
+    { NULL, NULL },
+};
+
+/* --- the process ------------------------------------------------------------------------- */
+
+static void directory_start(struct directory *directory)
+{
+    struct child *child = directory->child;
+    const struct directory_config *config = &child->config->directory;
+
+    directory->mirror = mirror_open(child->config->state_directory);
+    directory->follower = follower_start(&child->loop, config, directory->reader, directory->writer,
+                                         directory_on_status, directory);
+    directory->confirm =
+        confirm_start(&child->loop, child->config, directory_followed_uri, directory);
+    directory->server = directory_server_start(&child->loop, child->service_fd, directory->confirm,
+                                               mirror_writer_revision(directory->writer));
+    directory->control = control_client_start(child, directory_commands, directory);
+    directory_show(directory);
+}
+
+static void directory_finish(struct directory *directory)
+{
+    confirm_stop(directory->confirm);
+    directory_server_stop(directory->server);
+    control_client_stop(directory->control);
+    follower_stop(directory->follower);
+    mirror_close(directory->mirror);
+    mirror_writer_close(directory->writer);
+    account_reader_free(directory->reader);
+    atomic_store(&directory->child->board->directory_is_connected, 0);
+}
+
+bool directory_run(struct child *child)
+{
+    struct directory directory = { .child = child };
+    const struct config *config = child->config;
+
+    directory.reader = account_reader_new(&config->directory);
+    directory.writer = mirror_writer_open(config->state_directory, account_source(directory.reader),
+                                          &directory_writer_events, &directory);
+    if (!directory.writer) {
+        account_reader_free(directory.reader);
+        return false;
+    }
+    child->context = &directory;
+    directory_start(&directory);
+    child_run_loop(child);
+    directory_finish(&directory);
+    return true;
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A peer that does not read, or that breaks the contract, is disconnected: it connects again
+ * and then looks at all it holds.
+ */
+#include "directory/server.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "common/base/memory.h"
+#include "common/io/channel.h"
+#include "common/io/listener.h"
+
+enum { SERVER_WAITING_MAX = 4096, SERVER_MESSAGE_SIZE = 1024 };
+
+struct directory_server {
+    struct io_loop *loop;
+    struct confirm *confirm;
+    struct listener listener;
+    struct list peers;
+    size_t peer_count;
+    uint64_t revision; /* the last that was told */
+    bool is_stopping;
+    bool has_listener;
+};
+
+struct server_peer {
+    struct list node;
+    struct channel channel;
+    struct directory_server *server;
+};
+
+static void server_free_when_empty(struct directory_server *server)
+{
+    if (server->is_stopping && !server->has_listener && server->peer_count == 0)
+        free(server);
+}
+
+/* --- peers ------------------------------------------------------------------------ */
+
+static void server_drop_peer(struct server_peer *peer)
+{
+    confirm_forget(peer->server->confirm, peer);
+    channel_close(&peer->channel);
+}
+
+static void server_send(struct server_peer *peer, const struct buffer *message)
+{
+    if (peer->channel.is_closing)
+        return;
+    if (channel_waiting(&peer->channel) >= SERVER_WAITING_MAX) {
+        LOG_EVENT(LOG_LEVEL_ERROR, NULL, "directory_peer_stuck");
+        server_drop_peer(peer);
+        return;
+    }
+    (void)channel_send(&peer->channel, buffer_span(message), -1); /* when gone, `ended` follows */
+}
+
+static void server_on_answer(void *asker, uint32_t number, enum directory_confirmation answer)
+{
+    char memory[SERVER_MESSAGE_SIZE];
+    struct buffer message = buffer_over(memory, sizeof(memory));
+
+    wire_put_u8(&message, DIRECTORY_CONFIRMED);
+    wire_put_u32(&message, number);
+    wire_put_u8(&message, (uint8_t)answer);
+    server_send(asker, &message);
+}
+
+static void server_on_message(struct channel *channel, struct span message, int fd)
+{
+    struct server_peer *peer = CONTAINER_OF(channel, struct server_peer, channel);
+    struct wire_reader reader = wire_reader_over(message);
+    uint8_t type = wire_get_u8(&reader);
+    uint32_t number = wire_get_u32(&reader);
+    uint8_t key = wire_get_u8(&reader);
+    struct span value = wire_get_span(&reader);
+
+    if (fd >= 0)
+        close(fd);
+    if (!wire_reader_is_complete(&reader) || type != DIRECTORY_CONFIRM || key > ROUTE_KEY_LOGIN) {
+        LOG_EVENT(LOG_LEVEL_ERROR, NULL, "directory_peer_malformed", LOG_INTEGER("type", type));
+        server_drop_peer(peer);
+        return;
+    }
+    confirm_ask(peer->server->confirm, (enum route_key)key, value, server_on_answer, peer, number);
+}
+
+static void server_on_ended(struct channel *channel)
+{
+    server_drop_peer(CONTAINER_OF(channel, struct server_peer, channel));
+}
+
+static void server_on_closed(struct channel *channel)
+{
+    struct server_peer *peer = CONTAINER_OF(channel, struct server_peer, channel);
+    struct directory_server *server = peer->server;
+
+    list_remove(&peer->node);
+    server->peer_count--;
+    free(peer);
+    server_free_when_empty(server);
+}
+
+static const struct channel_events server_channel_events = {
+    .message = server_on_message,
+    .ended = server_on_ended,
+    .closed = server_on_closed,
+};
+
+/* --- telling -------------------------------------------------------------------------- */
+
+static void server_write_many(struct buffer *message, uint64_t revision)
+{
+    wire_put_u8(message, DIRECTORY_CHANGED_MANY);
+    wire_put_u64(message, revision);
+}
+
+static void server_tell(struct directory_server *server, const struct buffer *message,
+                        uint64_t revision)
+{
+    server->revision = revision;
+    LIST_EACH (node, &server->peers)
+        server_send(LIST_ELEMENT(node, struct server_peer, node), message);
+}
+
+void directory_server_tell_changed(struct directory_server *server, uint64_t revision,
+                                   struct span account, struct span host)
+{
+    char memory[SERVER_MESSAGE_SIZE];
+    struct buffer message = buffer_over(memory, sizeof(memory));
+
+    wire_put_u8(&message, DIRECTORY_CHANGED);
+    wire_put_u64(&message, revision);
+    wire_put_span(&message, account);
+    wire_put_span(&message, host);
+    server_tell(server, &message, revision);
+}
+
+void directory_server_tell_many(struct directory_server *server, uint64_t revision)
+{
+    char memory[SERVER_MESSAGE_SIZE];
+    struct buffer message = buffer_over(memory, sizeof(memory));
+
+    server_write_many(&message, revision);
+    server_tell(server, &message, revision);
+}
+
+size_t directory_server_peers(const struct directory_server *server)
+{
+    return server->peer_count;
+}
+
+/* --- the socket ------------------------------------------------------------------------- */
+
+static void server_on_accepted(struct listener *listener, int fd,
+                               const struct sockaddr_storage *address)
+{
+    struct directory_server *server = CONTAINER_OF(listener, struct directory_server, listener);
+    struct server_peer *peer = memory_new(sizeof(*peer));
+    char memory[SERVER_MESSAGE_SIZE];
+    struct buffer message = buffer_over(memory, sizeof(memory));
+
+    (void)address;
+    peer->server = server;
+    list_append(&server->peers, &peer->node);
+    server->peer_count++;
+    channel_init(&peer->channel, server->loop, fd, &server_channel_events);
+    server_write_many(&message, server->revision);
+    server_send(peer, &message);
+}
+
+static void server_on_listener_stopped(struct listener *listener)
+{
+    struct directory_server *server = CONTAINER_OF(listener, struct directory_server, listener);
+
+    server->has_listener = false;
+    server_free_when_empty(server);
+}
+
+struct directory_server *directory_server_start(struct io_loop *loop, int fd,
+                                                struct confirm *confirm, uint64_t revision)
+{
+    struct directory_server *server = memory_new(sizeof(*server));
+
+    server->loop = loop;
+    server->confirm = confirm;
+    server->revision = revision;
+    server->has_listener = true;
+    list_init(&server->peers);
+    listener_start(&server->listener, loop, fd, server_on_accepted, server);
+    return server;
+}
+
+void directory_server_stop(struct directory_server *server)
+{
+    server->is_stopping = true;
+    LIST_EACH (node, &server->peers)
+        channel_close(&LIST_ELEMENT(node, struct server_peer, node)->channel);
+    listener_stop(&server->listener, server_on_listener_stopped);
+}

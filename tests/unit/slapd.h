@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A real slapd for unit tests: mdb, content synchronisation, Mailstead's schema, on a unix socket
+ * in a folder of its own.  Its administrator is cn=root,dc=example,dc=org, password "secret".
+ */
+#ifndef MAILSTEAD_TESTS_SLAPD_H
+#define MAILSTEAD_TESTS_SLAPD_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#define SLAPD_SUFFIX "dc=example,dc=org"
+#define SLAPD_PEOPLE "ou=people,dc=example,dc=org"
+#define SLAPD_ROOT "cn=root,dc=example,dc=org"
+#define SLAPD_SECRET "secret"
+
+struct slapd {
+    char folder[64];
+    char uri[128]; /* ldapi:// */
+    pid_t pid;     /* 0: it does not run */
+};
+
+/* False when no slapd is installed: the test is to be skipped (exit status 77). */
+bool slapd_is_installed(void);
+
+/*
+ * Makes the folder, with the suffix and ou=people.  `more` is added to the database's
+ * configuration ("" or lines with a line break each).
+ */
+void slapd_init(struct slapd *slapd, const char *more);
+
+/* Stops it and removes its folder. */
+void slapd_fini(struct slapd *slapd);
+
+/* Starts it and waits until it answers; stops it and waits until it is gone. */
+void slapd_start(struct slapd *slapd);
+void slapd_stop(struct slapd *slapd, int signal);
+
+/* Runs ldapmodify with LDIF as the administrator; fails the test when that fails. */
+void slapd_modify(const struct slapd *slapd, const char *ldif);
+
+/* Adds accounts userN, `first` to `last`, at `host` (NULL: none): the running or stopped server's.
+ */
+void slapd_add_accounts(const struct slapd *slapd, unsigned first, unsigned last, const char *host);
+
+/* The count of entries that match a filter. */
+unsigned slapd_count(const struct slapd *slapd, const char *filter);
+
+#endif
