@@ -39,7 +39,6 @@ struct queue_store {
     struct span reverse_path; /* without brackets; empty: the null sender, never reported to */
     bool body_8bit;
     bool may_relay; /* authenticated: recipients of foreign domains go to the relay host */
-    uint64_t size;  /* bytes of the body, in memory or file */
     const struct queue_recipient *recipients;
     size_t recipient_count; /* at least 1 */
     /*

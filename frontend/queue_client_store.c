@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/log.h"
@@ -295,6 +296,16 @@ static void encode_recipients(struct store *store, const struct queue_recipient 
     }
 }
 
+/* Bytes of the body; of a file that cannot be looked at, a size that the queue will refuse. */
+static uint64_t body_size(const struct queue_store *message)
+{
+    struct stat status = { .st_size = 0 };
+
+    if (message->fd < 0)
+        return message->body.length;
+    return fstat(message->fd, &status) == 0 ? (uint64_t)status.st_size : UINT64_MAX;
+}
+
 static void encode_envelope(struct store *store, const struct queue_store *message)
 {
     store->envelope = buffer_over(store->envelope_memory, sizeof(store->envelope_memory));
@@ -302,7 +313,7 @@ static void encode_envelope(struct store *store, const struct queue_store *messa
     wire_put_span(&store->envelope, message->reverse_path);
     wire_put_u8(&store->envelope, message->body_8bit);
     wire_put_u8(&store->envelope, message->may_relay);
-    wire_put_u64(&store->envelope, message->size);
+    wire_put_u64(&store->envelope, body_size(message));
 }
 
 static struct store *store_new(struct queue_client *client, const struct queue_store *message,

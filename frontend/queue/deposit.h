@@ -24,6 +24,7 @@ struct deposit {
     struct list node;           /* the owner's */
     uint32_t number;            /* the worker's */
     uint64_t worker;            /* the owner's */
+    void *context;              /* the owner's */
     struct store_message message;
     struct deposit_recipient *recipients;
     size_t count;

@@ -236,7 +236,7 @@ static void restart(struct fixture *fixture)
 static void deposit_done(struct operation *operation, bool is_committed)
 {
     struct deposit *deposit = CONTAINER_OF(operation, struct deposit, operation);
-    struct fixture *fixture = (struct fixture *)(uintptr_t)deposit->worker;
+    struct fixture *fixture = deposit->context;
 
     assert_true(is_committed);
     fixture->stored++;
@@ -276,7 +276,7 @@ static void submit_letter(struct fixture *fixture, const struct letter *letter)
     wire_put_u8(&wire, 0);
     wire_put_span(&wire, SPAN_LITERAL("body"));
     assert_true(deposit_take_store(deposit, buffer_span(&wire)));
-    deposit->worker = (uint64_t)(uintptr_t)fixture;
+    deposit->context = fixture;
     deposit->operation.done = deposit_done;
     scheduler_resolve(fixture->scheduler, deposit);
     committer_submit(&fixture->committer, &deposit->operation);
