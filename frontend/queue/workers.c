@@ -353,7 +353,7 @@ static void worker_message(struct channel *channel, struct span message, int fd)
 
     if (fd >= 0)
         close(fd); /* no message to us carries one */
-    if (worker->has_ended || take_message(worker, message))
+    if (worker->has_ended || worker->workers->is_paused || take_message(worker, message))
         return;
     LOG_EVENT(LOG_LEVEL_ERROR, NULL, "queue_worker_broke_contract",
               LOG_INTEGER("type", message.length > 0 ? message.data[0] : 0));
@@ -413,6 +413,11 @@ void workers_start(struct workers *workers, int fd)
 static void listener_stopped(struct listener *listener)
 {
     handle_closed(CONTAINER_OF(listener, struct workers, listener));
+}
+
+void workers_pause(struct workers *workers)
+{
+    workers->is_paused = true;
 }
 
 void workers_stop(struct workers *workers, void (*stopped)(struct workers *workers))

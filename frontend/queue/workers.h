@@ -24,11 +24,15 @@ struct workers {
     uint64_t last_number;
     size_t deposit_bytes; /* handed over and not yet committed */
     unsigned open_handles;
+    bool is_paused;
     void (*stopped)(struct workers *workers);
 };
 
 /* Accepts workers from the listening socket `fd`. */
 void workers_start(struct workers *workers, int fd);
+
+/* Hears nothing more; what was handed over can still be answered. */
+void workers_pause(struct workers *workers);
 
 /* Disconnects all and accepts no more; `stopped` comes from the loop. */
 void workers_stop(struct workers *workers, void (*stopped)(struct workers *workers));

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Puts the parts of the queue process together: store, committer, scheduler, workers,
+ * resolver, commands.
+ *
+ * Its time is the date at its start plus what the monotonic clock counted since, so
+ * that setting the clock neither delays nor expires anything; while the two disagree
+ * nothing expires.
+ *
+ * Failures: a queue folder that cannot be used ends the process with one line; everything
+ * later is the parts'.
+ */
+#include "frontend/queue/process.h"
+
+#include <stdlib.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/session/backends.h"
+#include "common/session/resolver.h"
+#include "frontend/queue/commands.h"
+#include "frontend/queue/workers.h"
+
+enum { TICK_MS = 200, CLOCK_JUMP_MS = 60000 };
+
+struct queue_process {
+    struct child *child;
+    struct store *store;
+    struct committer committer;
+    struct scheduler *scheduler;
+    struct workers workers;
+    struct resolver resolver;
+    struct commands commands;
+    struct control_client *control;
+    struct list questions; /* of struct question */
+    uv_timer_t tick;
+    int64_t wall_start_ms;
+    uint64_t monotonic_start_ms;
+    bool is_stopping;
+};
+
+/* An address whose absence the directory process is asked to confirm. */
+struct question {
+    struct resolver_request request;
+    struct list node;
+    struct queue_process *queue;
+    uint64_t row;
+};
+
+/* --- what the scheduler asks ----------------------------------------------------------- */
+
+static int64_t queue_now_ms(void *context)
+{
+    const struct queue_process *queue = context;
+
+    return queue->wall_start_ms + (int64_t)(clock_monotonic_ms() - queue->monotonic_start_ms);
+}
+
+static void queue_route(void *context, struct span address, struct route *route)
+{
+    struct queue_process *queue = context;
+    struct route_source source = mirror_source(queue->resolver.mirror);
+
+    route_address(&queue->resolver.rules, &source, address, route);
+}
+
+static void question_answered(struct resolver_request *request)
+{
+    struct question *question = CONTAINER_OF(request, struct question, request);
+    struct queue_process *queue = question->queue;
+    uint64_t row = question->row;
+    bool is_absent = request->route.outcome == ROUTE_UNKNOWN;
+
+    list_remove(&question->node);
+    free(question);
+    if (!queue->is_stopping)
+        scheduler_confirmed(queue->scheduler, row, is_absent);
+}
+
+static void queue_confirm(void *context, uint64_t row, struct span address)
+{
+    struct queue_process *queue = context;
+    struct question *question = memory_new(sizeof(*question));
+
+    question->queue = queue;
+    question->row = row;
+    resolver_request_init(&question->request, question_answered);
+    list_append(&queue->questions, &question->node);
+    if (resolver_ask(&queue->resolver, &question->request, ROUTE_KEY_ADDRESS, address, NULL))
+        question_answered(&question->request);
+}
+
+static uint64_t queue_revision(void *context)
+{
+    const struct queue_process *queue = context;
+
+    return atomic_load(&queue->child->board->mirror_revision);
+}
+
+static bool queue_is_known(void *context, const char *backend)
+{
+    const struct queue_process *queue = context;
+
+    return config_find_backend(queue->child->config, backend) != NULL;
+}
+
+static bool queue_is_up(void *context, const char *backend)
+{
+    const struct queue_process *queue = context;
+    struct backends backends = { queue->child->config, queue->child->board };
+
+    return backends_is_up(&backends, backends_find(&backends, backend), PROTOCOL_LMTP);
+}
+
+static unsigned queue_free_slots(void *context)
+{
+    return workers_free_slots(&((struct queue_process *)context)->workers);
+}
+
+static bool queue_deliver(void *context, struct job *job)
+{
+    return workers_deliver(&((struct queue_process *)context)->workers, job);
+}
+
+static void queue_acknowledge(void *context, uint64_t worker, uint64_t attempt)
+{
+    workers_acknowledge(&((struct queue_process *)context)->workers, worker, attempt);
+}
+
+static const struct scheduler_ops queue_scheduler_ops = {
+    .now_ms = queue_now_ms,
+    .route = queue_route,
+    .confirm = queue_confirm,
+    .revision = queue_revision,
+    .is_known = queue_is_known,
+    .is_up = queue_is_up,
+    .free_slots = queue_free_slots,
+    .deliver = queue_deliver,
+    .acknowledge = queue_acknowledge,
+};
+
+/* --- running --------------------------------------------------------------------------- */
+
+static void queue_tick(uv_timer_t *timer)
+{
+    struct queue_process *queue = CONTAINER_OF(timer, struct queue_process, tick);
+    int64_t difference_ms = clock_wall_ms() - queue_now_ms(queue);
+
+    scheduler_suspend_expiry(queue->scheduler,
+                             difference_ms > CLOCK_JUMP_MS || difference_ms < -CLOCK_JUMP_MS);
+    scheduler_tick(queue->scheduler);
+}
+
+static void show_counts(struct committer *committer, const struct store_counts *counts)
+{
+    struct queue_process *queue = CONTAINER_OF(committer, struct queue_process, committer);
+    struct board_slot *slot = queue->child->slot;
+
+    atomic_store(&slot->counters[BOARD_QUEUE_MESSAGES], counts->messages);
+    atomic_store(&slot->counters[BOARD_QUEUE_RECIPIENTS], counts->recipients);
+}
+
+/* --- ending: what was handed over is committed and answered, then all is closed -------- */
+
+static void queue_committed_all(struct committer *committer)
+{
+    struct queue_process *queue = CONTAINER_OF(committer, struct queue_process, committer);
+
+    workers_stop(&queue->workers, NULL);
+}
+
+static void queue_stop(struct child *child)
+{
+    struct queue_process *queue = child->context;
+
+    if (queue->is_stopping)
+        return;
+    queue->is_stopping = true;
+    scheduler_stop(queue->scheduler);
+    workers_pause(&queue->workers);
+    control_client_stop(queue->control);
+    uv_close((uv_handle_t *)&queue->tick, NULL);
+    LIST_EACH (node, &queue->questions) {
+        struct question *question = LIST_ELEMENT(node, struct question, node);
+
+        resolver_cancel(&question->request);
+        list_remove(node);
+        free(question);
+    }
+    resolver_stop(&queue->resolver, NULL);
+    committer_stop(&queue->committer, queue_committed_all);
+}
+
+/* --- starting --------------------------------------------------------------------------- */
+
+static bool queue_open_store(struct queue_process *queue)
+{
+    const struct config *config = queue->child->config;
+    int64_t daemon_age_ms =
+        (int64_t)(clock_monotonic_ms() - atomic_load(&queue->child->board->started_ms));
+    char error[STORE_ERROR_SIZE];
+
+    queue->store = store_open(config->queue.directory, &store_system_real, error);
+    if (!queue->store) {
+        LOG_EVENT(LOG_LEVEL_ERROR, NULL, "queue_cannot_start", LOG_TEXT("reason", error));
+        return false;
+    }
+    if (!store_clean_files(queue->store, (clock_wall_ms() - daemon_age_ms) / 1000))
+        LOG_EVENT(LOG_LEVEL_WARNING, NULL, "queue_not_cleaned",
+                  LOG_TEXT("directory", config->queue.directory));
+    return true;
+}
+
+static void queue_start_scheduler(struct queue_process *queue)
+{
+    const struct config *config = queue->child->config;
+    struct scheduler_options options = {
+        .rules = { .hostname = config->cluster.hostname,
+                   .retry_min_ms = (int64_t)config->queue.retry_min_s * 1000,
+                   .retry_max_ms = (int64_t)config->queue.retry_max_s * 1000,
+                   .expiry_ms = (int64_t)config->queue.expiry_s * 1000 },
+        .has_relay_host = config->relay_host.address != NULL,
+        .ops = &queue_scheduler_ops,
+        .context = queue,
+    };
+
+    queue->scheduler = scheduler_new(&options, &queue->committer);
+}
+
+static void queue_start(struct queue_process *queue)
+{
+    struct child *child = queue->child;
+
+    resolver_start(&queue->resolver, &child->loop, child->config);
+    committer_start(&queue->committer, &child->loop, queue->store);
+    queue->committer.committed = show_counts;
+    show_counts(&queue->committer, &queue->committer.counts);
+    queue_start_scheduler(queue);
+    queue->workers = (struct workers){
+        .loop = &child->loop,
+        .committer = &queue->committer,
+        .scheduler = queue->scheduler,
+        .store = queue->store,
+        .hostname = child->config->cluster.hostname,
+        .now_ms = queue_now_ms,
+        .context = queue,
+    };
+    workers_start(&queue->workers, child->service_fd);
+    queue->commands = (struct commands){ &queue->committer, queue->scheduler, queue_now_ms, queue };
+    queue->control = control_client_start(child, queue_commands, &queue->commands);
+    uv_timer_init(&child->loop.uv, &queue->tick);
+    uv_timer_start(&queue->tick, queue_tick, TICK_MS, TICK_MS);
+}
+
+bool queue_run(struct child *child)
+{
+    struct queue_process queue = { .child = child,
+                                   .wall_start_ms = clock_wall_ms(),
+                                   .monotonic_start_ms = clock_monotonic_ms() };
+
+    list_init(&queue.questions);
+    if (!queue_open_store(&queue))
+        return false;
+    queue_start(&queue);
+    child->context = &queue;
+    child->stop = queue_stop;
+    child_run_loop(child);
+    scheduler_free(queue.scheduler);
+    store_close(queue.store);
+    return true;
+}
