@@ -136,7 +136,10 @@ static void wait_for_news(struct supervisor *supervisor)
     (void)!read(supervisor->ready_fd, &count, sizeof(count)); /* only a reason to look */
 }
 
-/* Once in a generation: all its processes run.  The old workers may drain now. */
+/*
+ * Once in a generation: all its workers run, the old ones may drain now.  The other roles do not
+ * count: workers serve without them, as well as they can.
+ */
 static void announce_if_ready(struct supervisor *supervisor, uint64_t now_ms)
 {
     if (supervisor->is_ready || supervisor->is_stopping || !supervisor_is_complete(supervisor))

@@ -389,7 +389,7 @@ bool supervisor_is_complete(const struct supervisor *supervisor)
     LIST_EACH (node, &supervisor->processes) {
         const struct process *process = LIST_ELEMENT(node, struct process, node);
 
-        if (process_is_old(supervisor, process))
+        if (!process->role->is_per_core || process_is_old(supervisor, process))
             continue;
         if (process->state.current != PROCESS_RUNNING || !atomic_load(&process->slot->is_ready))
             return false;

@@ -134,7 +134,7 @@ void supervisor_drain_old(struct supervisor *supervisor, uint64_t now_ms);
  * one that serves is told to end, too.
  */
 bool supervisor_make_room(struct supervisor *supervisor, uint64_t now_ms);
-/* True when every process of this generation is there and its loop runs. */
+/* True when every worker of this generation is there and its loop runs. */
 bool supervisor_is_complete(const struct supervisor *supervisor);
 
 /* supervisor_child.c: the rest of a forked child's life. */

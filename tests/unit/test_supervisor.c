@@ -127,6 +127,8 @@ static bool worker_run(struct child *child)
 {
     struct worker worker = { .child = child };
 
+    if (strcmp(child->config->cluster.hostname, "crash.example.org") == 0)
+        return false;
     child->context = &worker;
     child->drain = worker_drain;
     for (size_t i = 0; i < child->config->listener_count; i++)
@@ -362,6 +364,62 @@ static void test_a_wrong_configuration_changes_nothing(void **unused)
     daemon_stop();
 }
 
+static void test_workers_that_cannot_run_leave_the_old_ones_serving(void **unused)
+{
+    struct greeting old, new;
+
+    (void)unused;
+    daemon_configure(1, "a.example.org", "");
+    daemon_start(&toy_program);
+    old = greet(daemon_ports[0]);
+    daemon_configure(1, "crash.example.org", "");
+    kill(daemon_pid, SIGHUP);
+    DAEMON_AWAIT("event=child_died", "role=worker", "generation=2", "status=1");
+    DAEMON_AWAIT("event=child_died", "role=worker", "generation=2", "status=1");
+    new = greet(daemon_ports[0]);
+    assert_int_equal(new.generation, 1);
+    close(new.fd);
+    daemon_configure(1, "a.example.org", "");
+    kill(daemon_pid, SIGHUP);
+    DAEMON_AWAIT("event=ready generation=3");
+    DAEMON_AWAIT("worker-0 info event=draining");
+    command(old.fd, 'e');
+    new = greet(daemon_ports[0]);
+    assert_int_equal(new.generation, 3);
+    close(old.fd);
+    close(new.fd);
+    daemon_stop();
+}
+
+static void test_an_address_that_is_taken_refuses_the_reload(void **unused)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct greeting greeting;
+    int fd;
+
+    (void)unused;
+    daemon_configure(1, "a.example.org", "");
+    daemon_start(&toy_program);
+    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); /* after the fork: only we have it */
+    address.sin_port = htons(daemon_ports[1]);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    daemon_configure(2, "a.example.org", "workers = 2");
+    kill(daemon_pid, SIGHUP);
+    DAEMON_AWAIT("event=reload_refused generation=1", "listen \\\"l1\\\": cannot listen on");
+    greeting = greet(daemon_ports[0]);
+    assert_int_equal(greeting.generation, 1);
+    close(greeting.fd);
+    close(fd);
+    kill(daemon_pid, SIGHUP);
+    DAEMON_AWAIT("event=ready generation=2");
+    greeting = greet(daemon_ports[1]);
+    assert_int_equal(greeting.generation, 2);
+    close(greeting.fd);
+    daemon_stop();
+}
+
 static void test_a_second_reload_ends_the_oldest_generation(void **unused)
 {
     struct greeting oldest, newest;
@@ -556,6 +614,8 @@ int main(void)
         DAEMON_TEST(test_a_hung_worker_is_killed_and_replaced),
         DAEMON_TEST(test_a_reload_drops_no_session),
         DAEMON_TEST(test_a_wrong_configuration_changes_nothing),
+        DAEMON_TEST(test_workers_that_cannot_run_leave_the_old_ones_serving),
+        DAEMON_TEST(test_an_address_that_is_taken_refuses_the_reload),
         DAEMON_TEST(test_a_second_reload_ends_the_oldest_generation),
         DAEMON_TEST(test_sessions_that_outlive_the_drain_are_ended),
         DAEMON_TEST(test_listeners_come_and_go_with_a_reload),
