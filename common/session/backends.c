@@ -33,9 +33,21 @@ void backends_endpoint(const struct backends *backends, int index, enum protocol
 static struct board_health *backends_health(const struct backends *backends, int index,
                                             enum protocol protocol)
 {
-    if (index < 0 || index >= BOARD_BACKENDS)
+    if (index < 0 || index >= BOARD_BACKENDS || backends->is_detached)
         return NULL;
     return &backends->board->health[index][protocol];
+}
+
+void backends_reset(const struct backends *backends)
+{
+    for (int index = 0; index < BOARD_BACKENDS; index++)
+        for (int protocol = 0; protocol < PROTOCOL_COUNT; protocol++) {
+            struct board_health *health = &backends->board->health[index][protocol];
+
+            atomic_store(&health->state, BOARD_HEALTH_UNKNOWN);
+            atomic_store(&health->failures, 0);
+            atomic_store(&health->successes, 0);
+        }
 }
 
 bool backends_is_up(const struct backends *backends, int index, enum protocol protocol)

@@ -13,7 +13,11 @@
 struct backends {
     const struct config *config;
     struct board *board;
+    bool is_detached; /* this process drains: the board's rows follow a newer configuration */
 };
+
+/* Forgets what is on the board: every backend counts as reachable until it was probed. */
+void backends_reset(const struct backends *backends);
 
 /* The index of the backend called `name`, or -1. */
 int backends_find(const struct backends *backends, const char *name);

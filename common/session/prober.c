@@ -172,6 +172,7 @@ struct prober *prober_start(const struct session_service *service)
 
     prober->service = service;
     prober->open_handles = 1;
+    backends_reset(&service->backends);
     prober->probes = memory_new(backend_count * ARRAY_LENGTH(protocols) * sizeof(*prober->probes));
     for (size_t i = 0; i < ARRAY_LENGTH(protocols); i++)
         for (size_t backend = 0; backend < backend_count; backend++)

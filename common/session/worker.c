@@ -107,6 +107,7 @@ static void worker_child_drain(struct child *child)
     struct worker *worker = child->context;
 
     atomic_store(&child->slot->is_draining, 1);
+    worker->service.backends.is_detached = true;
     for (size_t i = 0; i < worker->listeners_open; i++)
         listener_drain(&worker->listeners[i]);
     worker_stop_listeners(worker);
