@@ -11,8 +11,12 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Several records for one read(2); the buffer is only there while input is. */
-enum { TLS_READ_BUFFER_SIZE = 65536 };
+/*
+ * One read(2) takes up to four full TLS 1.3 records (5 bytes of header, 16384 of content, 17 of
+ * type and tag), which is IO_SCRATCH_SIZE of content, behind OpenSSL's 3 bytes of alignment.  A few
+ * bytes less would cost another call for the tail.  The buffer is only there while input is.
+ */
+enum { TLS_READ_BUFFER_SIZE = 4 * (5 + 16384 + 17) + 3 };
 
 /* Describes the failure, drains OpenSSL's queue, frees `context`; the result is NULL. */
 static SSL_CTX *tls_fail(SSL_CTX *context, const char *what, char error[TLS_ERROR_SIZE])

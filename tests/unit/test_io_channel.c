@@ -211,19 +211,30 @@ static void messages_of_a_turn_are_bounded(void **state)
     io_run_until_set(&fixture->loop, &fixture->b.is_enough);
 }
 
+/* What b leaves unread resets the connection; a's end must not overtake b's answer. */
 static void a_peer_that_leaves_is_told_once_behind_its_last_message(void **state)
 {
     struct fixture *fixture = *state;
 
-    /* What b leaves unread resets the connection; a's end must not overtake b's answer. */
     assert_true(channel_send(&fixture->a.channel, SPAN_LITERAL("unread"), -1));
     assert_true(channel_send(&fixture->b.channel, SPAN_LITERAL("answer"), -1));
     channel_close(&fixture->b.channel);
-    assert_false(channel_send(&fixture->a.channel, SPAN_LITERAL("nobody"), -1));
     io_run_until_set(&fixture->loop, &fixture->a.has_ended);
     assert_string_equal(fixture->a.last, "answer");
     assert_false(channel_send(&fixture->a.channel, SPAN_LITERAL("nobody"), -1));
     io_run_turns(&fixture->loop, 3);
+}
+
+static void a_send_that_fails_does_not_hide_the_peers_last_message(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_true(channel_send(&fixture->b.channel, SPAN_LITERAL("answer"), -1));
+    channel_close(&fixture->b.channel);
+    assert_false(channel_send(&fixture->a.channel, SPAN_LITERAL("nobody"), -1));
+    assert_false(fixture->a.has_ended);
+    io_run_until_set(&fixture->loop, &fixture->a.has_ended);
+    assert_string_equal(fixture->a.last, "answer");
 }
 
 static void a_message_that_is_too_long_ends_the_channel(void **state)
@@ -370,6 +381,7 @@ int main(void)
         TEST(closing_drops_what_waits),
         TEST(messages_of_a_turn_are_bounded),
         TEST(a_peer_that_leaves_is_told_once_behind_its_last_message),
+        TEST(a_send_that_fails_does_not_hide_the_peers_last_message),
         TEST(a_message_that_is_too_long_ends_the_channel),
         TEST(several_descriptors_end_the_channel_and_none_leaks),
         TEST(more_descriptors_than_fit_end_the_channel_and_none_leaks),

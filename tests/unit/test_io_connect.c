@@ -232,17 +232,20 @@ static void pool_release(struct blocked_pool *pool, struct io_loop *loop)
     uv_sem_destroy(&pool->release);
 }
 
-static void the_deadline_covers_the_resolution(void **state)
+static void the_deadline_covers_the_resolution_and_takes_it_back(void **state)
 {
+    struct io_loop *loop = *state;
     struct blocked_pool pool;
     struct outcome outcome;
 
-    pool_block(&pool, *state);
-    outcome_start(&outcome, *state, "localhost:25", 20);
-    io_run_until_set(*state, &outcome.is_done);
+    pool_block(&pool, loop);
+    outcome_start(&outcome, loop, "localhost:25", 20);
+    io_run_until_set(loop, &outcome.is_done);
     assert_int_equal(outcome.fd, -1);
     assert_string_equal(outcome.error, "timed out");
-    pool_release(&pool, *state);
+    io_run_turns(loop, 2);
+    assert_int_equal(loop->uv.active_reqs.count, POOL_THREADS);
+    pool_release(&pool, loop);
 }
 
 /* The teardown's io_loop_fini finds what a cancelled connector leaves behind. */
@@ -415,7 +418,7 @@ int main(void)
         TEST(a_refused_connection_says_so),
         TEST(a_name_that_is_none_says_so),
         TEST(a_server_that_does_not_answer_times_out),
-        TEST(the_deadline_covers_the_resolution),
+        TEST(the_deadline_covers_the_resolution_and_takes_it_back),
         TEST(a_connector_can_be_cancelled_at_each_stage),
         TEST(a_listener_takes_many_connections_a_few_in_each_turn),
         TEST(a_listener_may_be_stopped_while_it_accepts),

@@ -220,21 +220,24 @@ static void a_lot_crosses_in_both_directions_through_small_sockets(void **state)
     free(down);
 }
 
-/* A record that is sealed but not sent counts as taken, whatever is written after it. */
+/* A record that is sealed but not sent counts as taken: what is tried next may be shorter. */
 static void short_writes_take_whole_records_whatever_follows(void **state)
 {
     struct fixture *fixture = *state;
     char *pattern = pattern_new(BIG, 3);
     size_t written = 0;
+    unsigned tries = 0;
 
     secure_both(fixture);
     while (written < BIG) {
-        ssize_t taken = transport_try_write(&fixture->client.transport,
-                                            span_of(pattern + written, BIG - written));
+        size_t rest = BIG - written;
+        size_t size = tries++ % 2 == 1 && rest > 10 ? 10 : rest;
+        ssize_t taken =
+            transport_try_write(&fixture->client.transport, span_of(pattern + written, size));
 
-        assert_true(taken >= 0);
+        assert_in_range(taken, 0, size);
         written += (size_t)taken;
-        uv_run(&fixture->loop.uv, UV_RUN_ONCE);
+        uv_run(&fixture->loop.uv, UV_RUN_NOWAIT);
     }
     assert_true(transport_send(&fixture->client.transport, SPAN_LITERAL("end")));
     run_until_received(fixture, &fixture->server, BIG + 3);
