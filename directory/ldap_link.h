@@ -23,6 +23,7 @@ enum ldap_code {
     LDAP_CODE_SUCCESS = 0,
     LDAP_CODE_SIZE_LIMIT = 4,
     LDAP_CODE_REFERRAL = 10,
+    LDAP_CODE_NO_PAGES = 12, /* and any other critical control that the server does not know */
     LDAP_CODE_NO_SUCH_ATTRIBUTE = 16,
     LDAP_CODE_NO_SUCH_OBJECT = 32,
     LDAP_CODE_INSUFFICIENT_ACCESS = 50,

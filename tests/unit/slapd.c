@@ -191,8 +191,8 @@ static FILE *open_editor(const struct slapd *slapd)
                  "ldapmodify -x -H %s -D " SLAPD_ROOT " -w " SLAPD_SECRET " >%s/edit.log 2>&1",
                  slapd->uri, slapd->folder);
     else
-        snprintf(command, sizeof(command), "%s/slapd -Tadd -q -w -f %s/slapd.conf", slapd->folder,
-                 slapd->folder);
+        snprintf(command, sizeof(command), "%s/slapd -Tadd -q -w -f %s/slapd.conf 2>%s/edit.log",
+                 slapd->folder, slapd->folder, slapd->folder);
     pipe = popen(command, "w");
     if (!pipe)
         die(command);

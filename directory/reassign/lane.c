@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A transaction is ended only after every answer to its operations: OpenLDAP runs the operations of
+ * one connection in parallel, and an end that overtakes some loses them while
+ * reporting success.
+ *
+ * A transaction that is not committed has been told to followers all the same (the
+ * provider notifies first).  So each of its entries is touched: by the same change on its own,
+ * or, where that is refused, by a change that changes nothing.
+ */
+#include "directory/reassign/lane.h"
+
+#include <stdio.h>
+
+enum {
+    LANE_WINDOW = 64, /* single changes in flight: servers bound what may wait (100 in OpenLDAP) */
+    LANE_TIMEOUT_MS = 60000,
+    LANE_COMMIT_MS = 300000
+};
+
+enum lane_state {
+    LANE_IDLE,
+    LANE_BEGINNING,
+    LANE_FILLING,
+    LANE_COMMITTING,
+    LANE_SINGLE,
+    LANE_ENDED
+};
+
+static const struct state_row lane_states[] = {
+    [LANE_IDLE] = { "idle",
+                    STATE_BIT(LANE_BEGINNING) | STATE_BIT(LANE_SINGLE) | STATE_BIT(LANE_ENDED) },
+    [LANE_BEGINNING] = { "beginning",
+                         STATE_BIT(LANE_FILLING) | STATE_BIT(LANE_SINGLE) | STATE_BIT(LANE_ENDED) },
+    [LANE_FILLING] = { "filling", STATE_BIT(LANE_COMMITTING) | STATE_BIT(LANE_ENDED) },
+    [LANE_COMMITTING] = { "committing",
+                          STATE_BIT(LANE_IDLE) | STATE_BIT(LANE_SINGLE) | STATE_BIT(LANE_ENDED) },
+    [LANE_SINGLE] = { "single", STATE_BIT(LANE_IDLE) | STATE_BIT(LANE_ENDED) },
+    [LANE_ENDED] = { "ended", 0 },
+};
+
+static void lane_take_batch(struct lane *lane);
+static void lane_fill_window(struct lane *lane);
+
+static void lane_end(struct lane *lane)
+{
+    state_move(&lane->state, LANE_ENDED);
+    lane->events->ended(lane->context, lane);
+}
+
+void lane_lose(struct lane *lane, const char *reason)
+{
+    if (lane->state.current == LANE_ENDED)
+        return;
+    lane->events->broken(lane->context, reason);
+    lane_end(lane);
+}
+
+/* An answer that never came ends the lane; that of a lost link is told by the link itself. */
+static bool lane_has_answer(struct lane *lane, const struct ldap_answer *answer)
+{
+    if (lane->state.current == LANE_ENDED || answer->code == LDAP_CODE_LOST)
+        return false;
+    if (answer->code != LDAP_CODE_TIMEOUT)
+        return true;
+    lane_lose(lane, "the server does not answer");
+    return false;
+}
+
+static bool lane_is_refusal(int code)
+{
+    return code == LDAP_CODE_REFERRAL || code == LDAP_CODE_INSUFFICIENT_ACCESS ||
+           code == LDAP_CODE_UNWILLING;
+}
+
+/* --- entry by entry ------------------------------------------------------------------- */
+
+static void lane_finish_single(struct lane *lane)
+{
+    lane->answered++;
+    if (lane->answered == lane->batch_count || (lane->is_refused && lane->answered == lane->sent)) {
+        state_move(&lane->state, LANE_IDLE);
+        lane_take_batch(lane);
+    } else {
+        lane_fill_window(lane);
+    }
+}
+
+static void lane_on_touched(void *context, const struct ldap_answer *answer)
+{
+    struct lane_single *single = context;
+
+    if (lane_has_answer(single->lane, answer)) /* its result does not matter: it was a service */
+        lane_finish_single(single->lane);
+}
+
+/* The entry is not as it was read.  In a repair followers are shown how it is. */
+static void lane_leave_alone(struct lane_single *single)
+{
+    struct lane *lane = single->lane;
+    struct plan_change touch;
+
+    if (!single->is_there) {
+        lane->events->skipped(lane->context, single->item, "the entry is gone");
+        lane_finish_single(lane);
+        return;
+    }
+    lane->events->skipped(lane->context, single->item, "somebody else has changed it meanwhile");
+    lane->events->contended(lane->context, single->item);
+    if (!lane->is_repair) {
+        lane_finish_single(lane);
+        return;
+    }
+    plan_write_touch(lane->names, single->item->dn, single->host[0] ? single->host : NULL, &touch);
+    touch.modify.timeout_ms = LANE_TIMEOUT_MS;
+    (void)ldap_link_modify(lane->link, &touch.modify, lane_on_touched, single);
+}
+
+static void lane_on_reread_entry(void *context, const struct ldap_entry *entry)
+{
+    struct lane_single *single = context;
+    const struct ldap_attribute *host = ldap_entry_find(entry, single->lane->names->host_attribute);
+
+    single->is_there = true;
+    if (!host || host->value_count != 1 ||
+        !span_copy_string(host->values[0], single->host, sizeof(single->host)))
+        single->host[0] = '\0';
+}
+
+static void lane_on_reread(void *context, const struct ldap_answer *answer)
+{
+    struct lane_single *single = context;
+
+    if (lane_has_answer(single->lane, answer))
+        lane_leave_alone(single);
+}
+
+/* The assertion failed: sees whether the entry is there at all, and how. */
+static void lane_reread(struct lane_single *single)
+{
+    static const struct ldap_search_events events = { .entry = lane_on_reread_entry,
+                                                      .done = lane_on_reread };
+    const char *attributes[] = { single->lane->names->host_attribute, NULL };
+    struct ldap_search search = { .base = single->item->dn,
+                                  .scope = LDAP_SCOPE_OF_BASE,
+                                  .filter = "(objectClass=*)",
+                                  .attributes = attributes,
+                                  .timeout_ms = LANE_TIMEOUT_MS };
+
+    single->is_there = false;
+    (void)ldap_link_search(single->lane->link, &search, &events, single);
+}
+
+static void lane_on_single(void *context, const struct ldap_answer *answer)
+{
+    struct lane_single *single = context;
+    struct lane *lane = single->lane;
+
+    if (!lane_has_answer(lane, answer))
+        return;
+    if (answer->code == LDAP_CODE_ASSERTION_FAILED || answer->code == LDAP_CODE_NO_SUCH_ATTRIBUTE) {
+        lane_reread(single);
+        return;
+    }
+    if (answer->code == LDAP_CODE_SUCCESS) {
+        lane->events->moved(lane->context, 1);
+    } else if (answer->code == LDAP_CODE_NO_SUCH_OBJECT) {
+        lane->events->skipped(lane->context, single->item, "the entry is gone");
+    } else if (lane_is_refusal(answer->code)) {
+        lane->is_refused = true;
+        lane->events->refused(lane->context, answer);
+    } else {
+        lane->events->failed(lane->context, single->item, answer->text);
+    }
+    lane_finish_single(lane);
+}
+
+static bool lane_send(struct lane *lane, struct plan_item *item, ldap_done *done, void *context)
+{
+    struct plan_change change;
+
+    plan_write_change(lane->plan, lane->names, item, &change);
+    change.modify.timeout_ms = LANE_TIMEOUT_MS;
+    change.modify.transaction = span_of(lane->transaction, lane->transaction_length);
+    if (!lane->has_assertions)
+        change.modify.assertion = NULL;
+    return ldap_link_modify(lane->link, &change.modify, done, context) != 0;
+}
+
+static void lane_fill_window(struct lane *lane)
+{
+    while (lane->sent < lane->batch_count && lane->sent - lane->answered < LANE_WINDOW &&
+           !lane->is_refused) {
+        struct lane_single *single = &lane->singles[lane->sent];
+
+        *single = (struct lane_single){ .lane = lane, .item = lane->batch[lane->sent] };
+        if (!lane_send(lane, single->item, lane_on_single, single))
+            return; /* the link's end follows */
+        lane->sent++;
+    }
+}
+
+/* Does the batch entry by entry. */
+static void lane_do_singly(struct lane *lane, bool is_repair)
+{
+    state_move(&lane->state, LANE_SINGLE);
+    lane->is_repair = is_repair;
+    lane->transaction_length = 0;
+    lane->sent = 0;
+    lane->answered = 0;
+    lane_fill_window(lane);
+}
+
+/* --- in a transaction ---------------------------------------------------------------------- */
+
+static void lane_on_committed(void *context, const struct ldap_answer *answer)
+{
+    struct lane *lane = context;
+
+    if (!lane_has_answer(lane, answer))
+        return;
+    if (answer->code != LDAP_CODE_SUCCESS || lane->is_spoilt) {
+        lane_do_singly(lane, true);
+        return;
+    }
+    lane->events->moved(lane->context, lane->batch_count);
+    state_move(&lane->state, LANE_IDLE);
+    lane_take_batch(lane);
+}
+
+static void lane_commit(struct lane *lane)
+{
+    state_move(&lane->state, LANE_COMMITTING);
+    (void)ldap_link_end_transaction(lane->link,
+                                    span_of(lane->transaction, lane->transaction_length),
+                                    !lane->is_spoilt, LANE_COMMIT_MS, lane_on_committed, lane);
+}
+
+static void lane_on_filled(void *context, const struct ldap_answer *answer)
+{
+    struct lane *lane = context;
+
+    if (!lane_has_answer(lane, answer))
+        return;
+    if (answer->code != LDAP_CODE_SUCCESS)
+        lane->is_spoilt = true;
+    lane->answered++;
+    if (lane->answered == lane->batch_count)
+        lane_commit(lane);
+}
+
+static void lane_fill(struct lane *lane)
+{
+    state_move(&lane->state, LANE_FILLING);
+    lane->sent = 0;
+    lane->answered = 0;
+    lane->is_spoilt = false;
+    while (lane->sent < lane->batch_count)
+        if (!lane_send(lane, lane->batch[lane->sent++], lane_on_filled, lane))
+            return; /* the link's end follows */
+}
+
+static void lane_on_begun(void *context, const struct ldap_answer *answer)
+{
+    struct lane *lane = context;
+
+    if (!lane_has_answer(lane, answer))
+        return;
+    if (answer->code != LDAP_CODE_SUCCESS || answer->value.length == 0 ||
+        answer->value.length > sizeof(lane->transaction)) {
+        lane->has_transactions = false;
+        lane_do_singly(lane, false);
+        return;
+    }
+    memcpy(lane->transaction, answer->value.data, answer->value.length);
+    lane->transaction_length = answer->value.length;
+    lane_fill(lane);
+}
+
+/* --- batches --------------------------------------------------------------------------------- */
+
+static void lane_take_batch(struct lane *lane)
+{
+    lane->batch_count = lane->events->take(lane->context, &lane->batch);
+    if (lane->batch_count == 0) {
+        lane_end(lane);
+        return;
+    }
+    if (!lane->has_transactions) {
+        lane_do_singly(lane, false);
+        return;
+    }
+    state_move(&lane->state, LANE_BEGINNING);
+    (void)ldap_link_begin_transaction(lane->link, LANE_TIMEOUT_MS, lane_on_begun, lane);
+}
+
+void lane_start(struct lane *lane, struct ldap_link *link)
+{
+    lane->link = link;
+    state_init(&lane->state, lane_states, LANE_IDLE);
+    lane_take_batch(lane);
+}

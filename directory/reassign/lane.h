@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One connection that changes entries, a batch at a time: in a transaction, and entry by
+ * entry where there is none, or when the server did not commit it.
+ */
+#ifndef MAILSTEAD_DIRECTORY_REASSIGN_LANE_H
+#define MAILSTEAD_DIRECTORY_REASSIGN_LANE_H
+
+#include "common/base/state.h"
+#include "directory/reassign/plan.h"
+#include "directory/route.h"
+
+enum { LANE_BATCH_MAX = 500, LANE_TRANSACTION_SIZE = 256 };
+
+struct lane;
+
+/* What a lane works for. */
+struct lane_events {
+    /* Up to LANE_BATCH_MAX items to change, or 0: no more, the lane ends. */
+    size_t (*take)(void *context, struct plan_item ***items);
+    void (*moved)(void *context, size_t count);
+    void (*skipped)(void *context, const struct plan_item *item, const char *why);
+    void (*failed)(void *context, const struct plan_item *item, const char *why);
+    /* Somebody else changes entries; the lane still completes its batch. */
+    void (*contended)(void *context, const struct plan_item *item);
+    /* The server does not let us write, or the lane cannot go on: nothing more is to be taken. */
+    void (*refused)(void *context, const struct ldap_answer *answer);
+    void (*broken)(void *context, const char *why);
+    /* Last call. */
+    void (*ended)(void *context, struct lane *lane);
+};
+
+/* One entry that is changed on its own. */
+struct lane_single {
+    struct lane *lane;
+    struct plan_item *item;
+    char host[ROUTE_HOST_SIZE]; /* as it is now, read again after a failed assertion */
+    bool is_there;
+};
+
+struct lane {
+    const struct reassign_plan *plan;
+    const struct directory_config *names;
+    const struct lane_events *events;
+    void *context;
+    struct ldap_link *link; /* the caller's; ready */
+    bool has_transactions, has_assertions;
+    struct state state;
+    struct plan_item **batch;
+    size_t batch_count;
+    size_t sent, answered;
+    bool is_spoilt; /* an operation of the transaction was refused: do not commit */
+    bool is_repair; /* followers may have been told of changes that never came to be */
+    bool is_refused;
+    char transaction[LANE_TRANSACTION_SIZE];
+    size_t transaction_length;
+    struct lane_single singles[LANE_BATCH_MAX];
+};
+
+/* Starts on a link that is ready, which stays the caller's. */
+void lane_start(struct lane *lane, struct ldap_link *link);
+
+/* The link is gone, for `reason`: ends the lane. */
+void lane_lose(struct lane *lane, const char *reason);
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Values are deleted by name, so that a server without RFC 4528 too refuses an entry whose
+ * hostServer is another by now.
+ */
+#include "directory/reassign/plan.h"
+
+#include <stdlib.h>
+
+#include "common/base/memory.h"
+#include "directory/route.h"
+
+static struct span plan_value(const struct ldap_attribute *attribute)
+{
+    return attribute && attribute->value_count > 0 ? attribute->values[0] : SPAN_EMPTY;
+}
+
+static size_t plan_count(const struct ldap_attribute *attribute)
+{
+    return attribute ? attribute->value_count : 0;
+}
+
+static bool plan_is_usable(struct span value)
+{
+    return value.length < ROUTE_HOST_SIZE && !span_has_line_break_or_nul(value);
+}
+
+/* Why the entry is to be left alone, or NULL. */
+static const char *plan_object(const struct reassign_plan *plan, const struct ldap_attribute *host,
+                               const struct ldap_attribute *old_host)
+{
+    if (plan_count(host) > 1)
+        return "its entry names several hosts";
+    if (plan_count(old_host) > 1)
+        return "its entry names several old hosts";
+    if (!plan_is_usable(plan_value(host)) || !plan_is_usable(plan_value(old_host)))
+        return "its host's name is none";
+    if (plan->kind == REASSIGN_MOVE && plan_count(host) == 0)
+        return "its entry names no host";
+    return NULL;
+}
+
+/* Copies `value` behind `*end` with a NUL and moves that on; NULL for the empty span. */
+static char *plan_copy(char **end, struct span value)
+{
+    char *copy = *end;
+
+    if (value.length == 0)
+        return NULL;
+    memcpy(copy, value.data, value.length);
+    *end += value.length + 1; /* the memory is zeroed */
+    return copy;
+}
+
+struct plan_item *plan_judge(const struct reassign_plan *plan, const struct directory_config *names,
+                             const struct ldap_entry *entry, const char **why)
+{
+    const struct ldap_attribute *host = ldap_entry_find(entry, names->host_attribute);
+    const struct ldap_attribute *old_host = ldap_entry_find(entry, names->old_host_attribute);
+    struct plan_item *item;
+    char *end;
+
+    *why = plan_object(plan, host, old_host);
+    if (*why)
+        return NULL;
+    item = memory_new(sizeof(*item) + strlen(entry->dn) + plan_value(host).length +
+                      plan_value(old_host).length + 3);
+    end = (char *)(item + 1);
+    item->dn = plan_copy(&end, span_from_string(entry->dn));
+    item->host = plan_copy(&end, plan_value(host));
+    item->old_host = plan_copy(&end, plan_value(old_host));
+    return item;
+}
+
+static void plan_append_equals(struct buffer *filter, const char *attribute, const char *value)
+{
+    buffer_append_format(filter, "(%s=", attribute);
+    ldap_escape(filter, span_from_string(value));
+    buffer_append_byte(filter, ')');
+}
+
+bool plan_write_filter(const struct reassign_plan *plan, const struct directory_config *names,
+                       char filter[PLAN_FILTER_SIZE])
+{
+    struct buffer buffer = buffer_over(filter, PLAN_FILTER_SIZE);
+
+    buffer_append_format(&buffer, "(&%s", names->filter);
+    plan_append_equals(
+        &buffer, plan->kind == REASSIGN_MOVE ? names->host_attribute : names->old_host_attribute,
+        plan->from);
+    buffer_append_string(&buffer, ")");
+    return buffer_append_byte(&buffer, '\0');
+}
+
+static void plan_assert(struct buffer *assertion, const char *attribute, const char *value)
+{
+    if (value)
+        plan_append_equals(assertion, attribute, value);
+    else
+        buffer_append_format(assertion, "(!(%s=*))", attribute);
+}
+
+static void plan_add(struct plan_change *change, enum ldap_change_kind kind, const char *attribute,
+                     const char *value)
+{
+    change->changes[change->modify.change_count++] = (struct ldap_change){ kind, attribute, value };
+}
+
+static bool plan_is_same(const char *a, const char *b)
+{
+    return a && b && span_equals_ignore_case(span_from_string(a), span_from_string(b));
+}
+
+/* What becomes of oldHostServer: kept, unless the account comes home to that server. */
+static void plan_add_old_host(const struct directory_config *names, const struct plan_item *item,
+                              const char *target, struct plan_change *change)
+{
+    if (!item->old_host)
+        plan_add(change, LDAP_CHANGE_ADD, names->old_host_attribute, item->host);
+    else if (plan_is_same(item->old_host, target))
+        plan_add(change, LDAP_CHANGE_DELETE, names->old_host_attribute, item->old_host);
+}
+
+void plan_write_change(const struct reassign_plan *plan, const struct directory_config *names,
+                       const struct plan_item *item, struct plan_change *change)
+{
+    const char *target = plan->kind == REASSIGN_MOVE ? plan->to : plan->from;
+    struct buffer assertion = buffer_over(change->assertion, sizeof(change->assertion));
+
+    change->modify = (struct ldap_modify){ .dn = item->dn,
+                                           .changes = change->changes,
+                                           .assertion = change->assertion };
+    if (!plan_is_same(item->host, target)) {
+        if (item->host)
+            plan_add(change, LDAP_CHANGE_DELETE, names->host_attribute, item->host);
+        plan_add(change, LDAP_CHANGE_ADD, names->host_attribute, target);
+    }
+    plan_add_old_host(names, item, target, change);
+    buffer_append_string(&assertion, "(&");
+    plan_assert(&assertion, names->host_attribute, item->host);
+    plan_assert(&assertion, names->old_host_attribute, item->old_host);
+    buffer_append_string(&assertion, ")");
+    if (!buffer_append_byte(&assertion, '\0'))
+        abort(); /* plan_judge bounds the names */
+}
+
+void plan_write_touch(const struct directory_config *names, const char *dn, const char *host,
+                      struct plan_change *change)
+{
+    struct buffer assertion = buffer_over(change->assertion, sizeof(change->assertion));
+
+    change->modify = (struct ldap_modify){ .dn = dn,
+                                           .changes = change->changes,
+                                           .assertion = change->assertion };
+    plan_add(change, LDAP_CHANGE_REPLACE, names->host_attribute, host);
+    plan_assert(&assertion, names->host_attribute, host);
+    if (!buffer_append_byte(&assertion, '\0'))
+        abort();
+}
