@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The real queue process, in a process of its own, and the workers' real client; the
+ * test is the worker.  The directory is a mirror without a directory process.
+ */
+#include "tests/unit/unit.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "common/io/channel.h"
+#include "directory/mirror_writer.h"
+#include "frontend/queue/process.h"
+#include "frontend/queue_client.h"
+#include "tests/unit/folder.h"
+
+enum { DELIVERIES_MAX = 2000, TIMEOUT_MS = 30000 };
+
+struct fixture {
+    char folder[FOLDER_SIZE], queue_folder[FOLDER_SIZE + 16];
+    struct config config;
+    struct backend_config backends[3];
+    char *domain;
+    struct board *board;
+    int listening;
+    pid_t process;
+    struct io_loop loop;
+    uv_timer_t watchdog;
+    struct queue_client *client;
+    bool has_stopped, holds_deliveries, has_timed_out;
+    size_t stored, refused;
+    struct queue_delivery *deliveries[DELIVERIES_MAX]; /* held */
+    size_t delivered;                                  /* deliveries that came */
+    size_t recipients;                                 /* of them all */
+    size_t held;
+    char last_body[64];
+    char last_recipient[64];
+    uint64_t last_body_length;
+    unsigned char seen[DELIVERIES_MAX];     /* by the number in the reverse path */
+    unsigned char accepted[DELIVERIES_MAX]; /* stored, by the same number */
+};
+
+/* --- the process ------------------------------------------------------------------------ */
+
+static void run_process(struct fixture *fixture)
+{
+    struct child child = { .config = &fixture->config,
+                           .board = fixture->board,
+                           .slot = &fixture->board->slots[0],
+                           .service_fd = fixture->listening,
+                           .control_fd = -1,
+                           .ready_fd = -1 };
+    bool is_good;
+
+    io_loop_init(&child.loop);
+    is_good = queue_run(&child);
+    io_loop_fini(&child.loop);
+    exit(is_good ? 0 : 1);
+}
+
+static void start_process(struct fixture *fixture)
+{
+    fixture->process = fork();
+    assert_true(fixture->process >= 0);
+    if (fixture->process == 0)
+        run_process(fixture);
+}
+
+static int end_process(struct fixture *fixture, int signal_number)
+{
+    int status;
+
+    if (fixture->process <= 0)
+        return -1;
+    kill(fixture->process, signal_number);
+    assert_int_equal(waitpid(fixture->process, &status, 0), fixture->process);
+    fixture->process = 0;
+    return status;
+}
+
+/* --- the worker -------------------------------------------------------------------------- */
+
+static void read_body(struct fixture *fixture, const struct queue_delivery *delivery)
+{
+    struct stat status;
+
+    memset(fixture->last_body, 0, sizeof(fixture->last_body));
+    if (delivery->fd >= 0) {
+        assert_int_equal(fstat(delivery->fd, &status), 0);
+        fixture->last_body_length = (uint64_t)status.st_size;
+        assert_true(pread(delivery->fd, fixture->last_body, sizeof(fixture->last_body) - 1, 0) > 0);
+        return;
+    }
+    fixture->last_body_length = delivery->body.length;
+    snprintf(fixture->last_body, sizeof(fixture->last_body), "%.*s",
+             (int)(delivery->body.length < 60 ? delivery->body.length : 60), delivery->body.data);
+}
+
+static void finish(struct queue_delivery *delivery)
+{
+    queue_delivery_set_all(delivery, QUEUE_DELIVERED, 0, SPAN_LITERAL("250 ok"));
+    queue_delivery_finish(delivery);
+}
+
+static void deliver(void *context, struct queue_delivery *delivery)
+{
+    struct fixture *fixture = context;
+    char number[8] = "";
+
+    assert_true(fixture->delivered < DELIVERIES_MAX);
+    read_body(fixture, delivery);
+    assert_true(fixture->last_body_length == delivery->size);
+    fixture->delivered++;
+    fixture->recipients += delivery->recipient_count;
+    snprintf(fixture->last_recipient, sizeof(fixture->last_recipient), "%.*s@%s",
+             SPAN_PRINTF(delivery->recipients[0].recipient), delivery->backend);
+    if (span_copy_string(delivery->session_id, number, sizeof(number)))
+        fixture->seen[atoi(number)]++;
+    if (fixture->holds_deliveries)
+        fixture->deliveries[fixture->held++] = delivery;
+    else
+        finish(delivery);
+}
+
+static void finish_held(struct fixture *fixture)
+{
+    for (size_t i = 0; i < fixture->held; i++)
+        finish(fixture->deliveries[i]);
+    fixture->held = 0;
+}
+
+static void client_stopped(void *context)
+{
+    ((struct fixture *)context)->has_stopped = true;
+}
+
+static const struct queue_client_events client_events = { deliver, client_stopped };
+
+struct sending {
+    struct fixture *fixture;
+    unsigned number;
+};
+
+static void store_done(void *context, bool stored, struct span message_id)
+{
+    struct sending *sending = context;
+    struct fixture *fixture = sending->fixture;
+
+    assert_true(stored == (message_id.length > 0));
+    fixture->stored += stored;
+    fixture->refused += !stored;
+    fixture->accepted[sending->number] = stored;
+    free(sending);
+}
+
+/* Stores message `number` for `count` recipients called `recipient`. */
+static void store(struct fixture *fixture, unsigned number, const char *recipient, size_t count,
+                  struct span body)
+{
+    struct sending *sending = memory_new(sizeof(*sending));
+    struct queue_recipient *recipients = memory_new(count * sizeof(*recipients));
+    char session_id[8];
+    struct queue_store message = { .session_id = SPAN_EMPTY,
+                                   .reverse_path = SPAN_LITERAL("sender@x"),
+                                   .recipients = recipients,
+                                   .recipient_count = count,
+                                   .body = body,
+                                   .fd = -1 };
+    static char text[QUEUE_TEXT_MAX];
+
+    memset(text, 'y', sizeof(text));
+    snprintf(session_id, sizeof(session_id), "%u", number);
+    message.session_id = span_from_string(session_id);
+    for (size_t i = 0; i < count; i++)
+        recipients[i] = (struct queue_recipient){ .address = span_from_string(recipient),
+                                                  .text = span_of(text, sizeof(text)) };
+    sending->fixture = fixture;
+    sending->number = number;
+    queue_client_store(fixture->client, &message, store_done, sending);
+    free(recipients);
+}
+
+/* --- time ---------------------------------------------------------------------------------- */
+
+static void bark(uv_timer_t *timer)
+{
+    CONTAINER_OF(timer, struct fixture, watchdog)->has_timed_out = true;
+}
+
+/* Runs the worker's loop until `condition`. */
+#define WAIT_FOR(fixture, condition)                                                               \
+    do {                                                                                           \
+        uv_timer_start(&(fixture)->watchdog, bark, TIMEOUT_MS, 0);                                 \
+        while (!(condition) && !(fixture)->has_timed_out)                                          \
+            uv_run(&(fixture)->loop.uv, UV_RUN_ONCE);                                              \
+        uv_timer_stop(&(fixture)->watchdog);                                                       \
+        assert_true(condition);                                                                    \
+    } while (0)
+
+static int64_t messages(struct fixture *fixture)
+{
+    return atomic_load(&fixture->board->slots[0].counters[BOARD_QUEUE_MESSAGES]);
+}
+
+static bool is_empty_folder(const struct fixture *fixture, const char *name)
+{
+    char path[128];
+    DIR *entries;
+    bool is_empty = true;
+
+    snprintf(path, sizeof(path), "%s/%s", fixture->queue_folder, name);
+    entries = opendir(path);
+    assert_non_null(entries);
+    for (struct dirent *entry; (entry = readdir(entries));)
+        is_empty &= entry->d_name[0] == '.';
+    closedir(entries);
+    return is_empty;
+}
+
+/* --- set up ----------------------------------------------------------------------------------- */
+
+static void changed(void *context, uint64_t revision, struct span account, struct span host)
+{
+    (void)context, (void)revision, (void)account, (void)host;
+}
+
+static void changed_many(void *context, uint64_t revision)
+{
+    (void)context, (void)revision;
+}
+
+static void fill_mirror(const char *folder)
+{
+    static const struct mirror_writer_events events = { changed, changed_many };
+    static const char *const accounts[][2] = { { "a@x", "sv1" },
+                                               { "b@x", "sv2" },
+                                               { "sender@x", "sv3" } };
+    struct mirror_writer *writer = mirror_writer_open(folder, "test", &events, NULL);
+
+    assert_non_null(writer);
+    mirror_writer_begin_refresh(writer);
+    for (size_t i = 0; i < ARRAY_LENGTH(accounts); i++) {
+        unsigned char uuid[MIRROR_UUID_SIZE] = { (unsigned char)(i + 1) };
+        struct mirror_key key = { span_from_string(accounts[i][0]), MIRROR_KIND_ADDRESS };
+        struct mirror_account account = {
+            .uuid = uuid, .keys = &key, .key_count = 1, .host = span_from_string(accounts[i][1])
+        };
+
+        mirror_writer_put(writer, &account);
+    }
+    mirror_writer_end_refresh(writer);
+    assert_true(mirror_writer_commit(writer, NULL));
+    mirror_writer_close(writer);
+}
+
+static void fill_config(struct fixture *fixture)
+{
+    static char names[3][4] = { "sv1", "sv2", "sv3" }, domain[] = "x", address[] = "127.0.0.1";
+    static char hostname[] = "mx.example.org", delimiter[] = "+";
+    struct config *config = &fixture->config;
+
+    fixture->domain = domain;
+    config->cluster.hostname = hostname;
+    config->cluster.domains = (struct string_list){ &fixture->domain, 1 };
+    config->cluster.backends = fixture->backends;
+    config->cluster.backend_count = 3;
+    for (int i = 0; i < 3; i++)
+        fixture->backends[i] = (struct backend_config){ .name = names[i], .address = address };
+    config->directory.recipient_delimiter = delimiter;
+    config->queue = (struct queue_config){ .directory = fixture->queue_folder,
+                                           .retry_min_s = 1,
+                                           .retry_max_s = 2,
+                                           .expiry_s = 1000,
+                                           .inline_max_bytes = 32768 };
+    config->state_directory = fixture->folder;
+    config->run_directory = fixture->folder;
+}
+
+static int setup(void **state)
+{
+    struct fixture *fixture = memory_new(sizeof(*fixture));
+    char path[128];
+
+    folder_make(fixture->folder);
+    snprintf(fixture->queue_folder, sizeof(fixture->queue_folder), "%s/queue", fixture->folder);
+    snprintf(path, sizeof(path), "%s/queue.sock", fixture->folder);
+    fill_config(fixture);
+    fill_mirror(fixture->folder);
+    fixture->board = board_new();
+    fixture->listening = channel_listen(path, 0600);
+    assert_true(fixture->listening >= 0);
+    start_process(fixture);
+    io_loop_init(&fixture->loop);
+    uv_timer_init(&fixture->loop.uv, &fixture->watchdog);
+    fixture->client =
+        queue_client_start(&fixture->loop, &fixture->config, 10, &client_events, fixture);
+    WAIT_FOR(fixture, queue_client_is_connected(fixture->client));
+    *state = fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+
+    end_process(fixture, SIGKILL);
+    if (!fixture->has_stopped)
+        queue_client_stop(fixture->client);
+    WAIT_FOR(fixture, fixture->has_stopped);
+    uv_close((uv_handle_t *)&fixture->watchdog, NULL);
+    io_loop_run(&fixture->loop);
+    io_loop_fini(&fixture->loop);
+    close(fixture->listening);
+    folder_remove(fixture->folder);
+    free(fixture);
+    return 0;
+}
+
+/* --- tests --------------------------------------------------------------------------------------
+ */
+
+static void test_a_stored_message_is_delivered_and_gone(void **state)
+{
+    struct fixture *fixture = *state;
+
+    store(fixture, 1, "a@x", 1, SPAN_LITERAL("Subject: x\r\n\r\nbody\r\n"));
+    WAIT_FOR(fixture, fixture->stored == 1);
+    WAIT_FOR(fixture, fixture->delivered == 1 && queue_client_unfinished(fixture->client) == 0);
+    assert_int_equal(messages(fixture), 0);
+    assert_string_equal(fixture->last_recipient, "a@x@sv1");
+    assert_string_equal(fixture->last_body, "Subject: x\r\n\r\nbody\r\n");
+}
+
+static void test_a_large_body_travels_as_a_file(void **state)
+{
+    struct fixture *fixture = *state;
+    char *body = memory_new(200000);
+
+    memset(body, 'z', 200000);
+    fixture->holds_deliveries = true;
+    store(fixture, 1, "a@x", 1, span_of(body, 200000));
+    WAIT_FOR(fixture, fixture->delivered == 1);
+    assert_int_equal(fixture->last_body_length, 200000);
+    assert_int_equal(fixture->last_body[10], 'z');
+    assert_false(is_empty_folder(fixture, "bodies"));
+    finish_held(fixture);
+    WAIT_FOR(fixture, queue_client_unfinished(fixture->client) == 0);
+    assert_true(is_empty_folder(fixture, "bodies"));
+    assert_true(is_empty_folder(fixture, "incoming"));
+    free(body);
+}
+
+static void test_a_file_of_the_worker_is_taken_over(void **state)
+{
+    struct fixture *fixture = *state;
+    struct sending *sending = memory_new(sizeof(*sending));
+    struct queue_recipient recipient = { .address = SPAN_LITERAL("b@x") };
+    char name[QUEUE_FILE_NAME_SIZE];
+    int fd = queue_incoming_create(&fixture->config, name);
+    struct queue_store message = { .session_id = SPAN_LITERAL("1"),
+                                   .reverse_path = SPAN_LITERAL("sender@x"),
+                                   .recipients = &recipient,
+                                   .recipient_count = 1,
+                                   .fd = fd,
+                                   .file_name = name };
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "small", 5), 5);
+    *sending = (struct sending){ fixture, 1 };
+    queue_client_store(fixture->client, &message, store_done, sending);
+    WAIT_FOR(fixture, fixture->delivered == 1 && queue_client_unfinished(fixture->client) == 0);
+    assert_string_equal(fixture->last_body, "small");
+    assert_true(is_empty_folder(fixture, "bodies"));
+    fd = queue_incoming_create(&fixture->config, name);
+    queue_incoming_discard(&fixture->config, name, fd);
+    assert_true(is_empty_folder(fixture, "incoming"));
+}
+
+static void test_many_recipients_come_in_several_messages_and_deliveries(void **state)
+{
+    struct fixture *fixture = *state;
+    char *body = memory_new(30000);
+
+    memset(body, 'z', 30000);
+    store(fixture, 1, "a@x", 1000, span_of(body, 30000));
+    WAIT_FOR(fixture, fixture->recipients == 1000);
+    WAIT_FOR(fixture, queue_client_unfinished(fixture->client) == 0);
+    assert_int_equal(fixture->delivered, 1000 / QUEUE_DELIVERY_RECIPIENTS_MAX);
+    assert_int_equal(fixture->stored, 1);
+    assert_int_equal(messages(fixture), 0);
+    free(body);
+}
+
+static void test_a_killed_queue_process_delivers_nothing_twice(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->holds_deliveries = true;
+    for (unsigned i = 1; i <= 3; i++)
+        store(fixture, i, "a@x", 1, SPAN_LITERAL("body"));
+    WAIT_FOR(fixture, fixture->held == 3);
+    end_process(fixture, SIGKILL);
+    WAIT_FOR(fixture, !queue_client_is_connected(fixture->client));
+    finish(fixture->deliveries[0]); /* its result is sent later; the other two are claimed */
+    start_process(fixture);
+    WAIT_FOR(fixture, queue_client_unfinished(fixture->client) == 2);
+    fixture->holds_deliveries = false;
+    store(fixture, 4, "b@x", 1, SPAN_LITERAL("body")); /* delivered when the waiting is over */
+    WAIT_FOR(fixture, fixture->delivered == 4);
+    finish(fixture->deliveries[1]);
+    finish(fixture->deliveries[2]);
+    WAIT_FOR(fixture, queue_client_unfinished(fixture->client) == 0);
+    assert_int_equal(messages(fixture), 0);
+    assert_int_equal(fixture->delivered, 4);
+}
+
+static void test_what_was_acknowledged_survives_kills_at_random(void **state)
+{
+    struct fixture *fixture = *state;
+    unsigned number = 0, lost = 0;
+
+    log_set_level(LOG_LEVEL_ERROR);
+    for (int round = 0; round < 8; round++) {
+        size_t answers = fixture->stored + fixture->refused;
+        unsigned until = 10 + (unsigned)round * 7;
+
+        for (int i = 0; i < 100; i++)
+            store(fixture, ++number, i % 2 ? "a@x" : "b@x", 1, SPAN_LITERAL("body"));
+        WAIT_FOR(fixture, fixture->stored + fixture->refused >= answers + until);
+        end_process(fixture, SIGKILL);
+        WAIT_FOR(fixture, !queue_client_is_connected(fixture->client));
+        assert_int_equal(fixture->stored + fixture->refused, answers + 100);
+        start_process(fixture);
+        WAIT_FOR(fixture, queue_client_is_connected(fixture->client));
+    }
+    store(fixture, ++number, "a@x", 1, SPAN_LITERAL("the last"));
+    WAIT_FOR(fixture, fixture->seen[number] > 0);
+    WAIT_FOR(fixture, messages(fixture) == 0 && queue_client_unfinished(fixture->client) == 0);
+    log_set_level(LOG_LEVEL_WARNING);
+    for (unsigned i = 1; i <= number; i++) {
+        lost += fixture->accepted[i] && fixture->seen[i] == 0;
+        assert_true(fixture->seen[i] <= 1); /* the worker answered every delivery */
+    }
+    assert_int_equal(lost, 0);
+    assert_true(fixture->stored > 80);
+}
+
+static void test_it_ends_cleanly_and_then_nothing_is_stored(void **state)
+{
+    struct fixture *fixture = *state;
+    int status;
+
+    store(fixture, 1, "a@x", 1, SPAN_LITERAL("body"));
+    WAIT_FOR(fixture, fixture->stored == 1 && queue_client_unfinished(fixture->client) == 0);
+    status = end_process(fixture, SIGTERM);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    WAIT_FOR(fixture, !queue_client_is_connected(fixture->client));
+    store(fixture, 2, "a@x", 1, SPAN_LITERAL("body"));
+    assert_int_equal(fixture->refused, 0); /* never from inside the call */
+    WAIT_FOR(fixture, fixture->refused == 1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_stored_message_is_delivered_and_gone),
+        TEST(test_a_large_body_travels_as_a_file),
+        TEST(test_a_file_of_the_worker_is_taken_over),
+        TEST(test_many_recipients_come_in_several_messages_and_deliveries),
+        TEST(test_a_killed_queue_process_delivers_nothing_twice),
+        TEST(test_what_was_acknowledged_survives_kills_at_random),
+        TEST(test_it_ends_cleanly_and_then_nothing_is_stored),
+    };
+
+    log_set_level(LOG_LEVEL_WARNING);
+    return cmocka_run_group_tests_name("queue process", tests, NULL, NULL);
+}
