@@ -48,8 +48,9 @@ const struct command commands[] = {
       .words_max = 1,
       .options = OPTION_BACKEND | OPTION_ALL,
       .summary = "try now what waits: one message, one backend's, or everything",
-      .help = "Makes recipients due now.  One whose outcome is unknown keeps its delay, so that\n"
-              "nothing is delivered twice.\n",
+      .help =
+          "Makes recipients due now, also those whose last attempt was not answered; these may\n"
+          "get their message twice.\n",
       .run = queue_flush_run },
     { .name = "reassign",
       .words = "",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The daemon looks up as a session does and answers with one object; here it becomes words.
+ * The daemon looks up as a session does and answers with a line for each step and one for the
+ * outcome; here they become one object, or words.
  * A lookup that is answered is a success, whatever the answer.
  */
 #include "admin/lookup.h"
@@ -36,6 +37,17 @@ static const struct meaning *find_meaning(const char *outcome)
         if (strcmp(meanings[i].outcome, outcome) == 0)
             return &meanings[i];
     return NULL;
+}
+
+/* What the asker is told: that something is unknown only after the directory agreed. */
+static const char *told_text(const json_t *answer, bool is_login)
+{
+    const char *outcome = json_text(answer, "outcome"), *confirmed = json_text(answer, "confirmed");
+    const struct meaning *meaning = find_meaning(outcome);
+
+    if (confirmed && strcmp(confirmed, "absent") != 0)
+        meaning = find_meaning("unavailable");
+    return !meaning ? NULL : is_login ? meaning->login : meaning->mail;
 }
 
 static bool is_set(const char *text)
@@ -89,6 +101,35 @@ static const char *rule_text(const char *rule)
     return rule;
 }
 
+static const char *found_text(const char *found)
+{
+    static const struct {
+        const char *found, *text;
+    } texts[] = { { "none", "no account" },
+                  { "one", "one account" },
+                  { "several", "several accounts" },
+                  { "failed", "the mirror cannot be read" } };
+
+    for (size_t i = 0; found && i < ARRAY_LENGTH(texts); i++)
+        if (strcmp(texts[i].found, found) == 0)
+            return texts[i].text;
+    return found;
+}
+
+static const char *confirmed_text(const char *confirmed)
+{
+    static const struct {
+        const char *confirmed, *text;
+    } texts[] = { { "absent", "the directory has no such account either" },
+                  { "present", "the directory has it, but the mirror does not yet" },
+                  { "unsure", "could not be made; so nobody is told that it is unknown" } };
+
+    for (size_t i = 0; confirmed && i < ARRAY_LENGTH(texts); i++)
+        if (strcmp(texts[i].confirmed, confirmed) == 0)
+            return texts[i].text;
+    return confirmed;
+}
+
 static void add_steps(struct table *table, const json_t *answer)
 {
     json_t *step;
@@ -98,7 +139,7 @@ static void add_steps(struct table *table, const json_t *answer)
     {
         table_add(table, i == 0 ? "looked up" : " ");
         table_add_format(table, "%s (%s): %s", json_text(step, "key"),
-                         rule_text(json_text(step, "rule")), json_text(step, "found"));
+                         rule_text(json_text(step, "rule")), found_text(json_text(step, "found")));
     }
 }
 
@@ -112,7 +153,6 @@ static void add_line(struct table *table, const char *label, const char *text)
 
 static void print_why(const json_t *answer, bool is_login, FILE *stream)
 {
-    const struct meaning *meaning = find_meaning(json_text(answer, "outcome"));
     struct table table;
 
     table_init(&table, 2, 0);
@@ -120,15 +160,14 @@ static void print_why(const json_t *answer, bool is_login, FILE *stream)
     add_steps(&table, answer);
     add_line(&table, "matched", json_text(answer, "key"));
     add_line(&table, "rule", rule_text(json_text(answer, "rule")));
-    add_line(&table, "live search", json_text(answer, "confirmed"));
+    add_line(&table, "live search", confirmed_text(json_text(answer, "confirmed")));
     add_line(&table, "account", json_text(answer, "account"));
     add_line(&table, "backend", json_text(answer, "host"));
     add_line(&table, "moved from", json_text(answer, "old_host"));
     add_line(&table, is_login ? "logs in as" : "delivered to",
              is_login ? json_text(answer, "account") : json_text(answer, "recipient"));
-    if (meaning)
-        add_line(&table, is_login ? "the client is" : "the sender is told",
-                 is_login ? meaning->login : meaning->mail);
+    add_line(&table, is_login ? "the client is" : "the sender is told",
+             told_text(answer, is_login));
     table_print(&table, stream, 2);
     table_fini(&table);
 }
@@ -139,6 +178,27 @@ void lookup_print(const json_t *answer, const char *address, bool is_login, bool
     print_summary(answer, address, stream);
     if (wants_why)
         print_why(answer, is_login, stream);
+}
+
+/* The outcome with the steps before it in a list; NULL when there is none. */
+static json_t *join_lines(const json_t *lines)
+{
+    json_t *steps = json_array(), *answer = NULL, *line;
+    size_t i;
+
+    json_array_foreach(lines, i, line)
+    {
+        if (json_text(line, "outcome"))
+            answer = line;
+        else
+            json_array_append_new(
+                steps, json_pack("{s:s*,s:s*,s:s*}", "key", json_text(line, "step"), "rule",
+                                 json_text(line, "rule"), "found", json_text(line, "found")));
+    }
+    if (answer)
+        json_object_set(answer, "steps", steps);
+    json_decref(steps);
+    return answer;
 }
 
 enum command_status lookup_run(const struct arguments *arguments)
@@ -153,13 +213,15 @@ enum command_status lookup_run(const struct arguments *arguments)
         return COMMAND_USAGE;
     }
     lines = daemon_answer(arguments, request);
-    answer = json_array_get(lines, 0);
-    if (!answer)
+    if (!lines)
         return COMMAND_FAILED;
-    if (arguments->is_json)
+    answer = join_lines(lines);
+    if (!answer)
+        fprintf(stderr, "mailstead: the daemon's answer is empty\n");
+    else if (arguments->is_json)
         print_json_line(answer);
     else
         lookup_print(answer, address, arguments->is_login, arguments->wants_why, stdout);
     json_decref(lines);
-    return COMMAND_OK;
+    return answer ? COMMAND_OK : COMMAND_FAILED;
 }

@@ -44,6 +44,15 @@ static const char *next_text(const json_t *recipient, char text[OUTPUT_TEXT_SIZE
 
 /* --- list --------------------------------------------------------------------------- */
 
+/* The row that stands for recipients that the daemon leaves out. */
+static void add_cut(struct table *table)
+{
+    static const char *const cells[] = { " ", " ", " ", " ", "(and more)", " ", " " };
+
+    for (size_t i = 0; i < 7; i++)
+        table_add(table, cells[i]);
+}
+
 static void add_message(struct table *table, const json_t *message)
 {
     char size[OUTPUT_TEXT_SIZE], age[OUTPUT_TEXT_SIZE], next[OUTPUT_TEXT_SIZE];
@@ -65,6 +74,8 @@ static void add_message(struct table *table, const json_t *message)
         table_add(table, destination_text(recipient));
         table_add(table, next_text(recipient, next));
     }
+    if (json_flag(message, "is_cut") == 1)
+        add_cut(table);
 }
 
 static void print_list(const json_t *messages, unsigned limit)
@@ -148,6 +159,12 @@ static void print_recipient(const json_t *recipient)
         print_line("  reply", reply);
 }
 
+static void print_cut(const json_t *message)
+{
+    if (json_flag(message, "is_cut") == 1)
+        printf("\n(there are more recipients than are shown)\n");
+}
+
 enum command_status queue_show_run(const struct arguments *arguments)
 {
     json_t *request = json_pack("{s:s,s:s}", "command", "queue-show", "id", arguments->words[0]);
@@ -169,6 +186,7 @@ enum command_status queue_show_run(const struct arguments *arguments)
         print_message(message);
         json_array_foreach(json_object_get(message, "recipients"), i, recipient)
             print_recipient(recipient);
+        print_cut(message);
     }
     json_decref(lines);
     return COMMAND_OK;

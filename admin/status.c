@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two questions to the daemon, "status" and "health", made one document. */
+/* What several processes of the daemon answer, made one document. */
 #include "admin/status.h"
 
 #include <string.h>
@@ -7,15 +7,37 @@
 #include "admin/daemon.h"
 #include "admin/output.h"
 
-static json_t *ask(const struct config *config, char error[CONFIG_ERROR_SIZE])
+/* One question; its lines, or NULL and `error`. */
+static json_t *ask(const struct config *config, const char *command, char error[CONFIG_ERROR_SIZE])
 {
-    json_t *lines = daemon_ask(config, json_pack("{s:s}", "command", "status"), error);
-    json_t *health =
-        lines ? daemon_ask(config, json_pack("{s:s}", "command", "health"), error) : NULL;
+    return daemon_ask(config, json_pack("{s:s}", "command", command), error);
+}
+
+/*
+ * Adds what a process answers for itself.  It may just be starting, and a backend node has no
+ * queue: that is no failure of ours.
+ */
+static void add_answer(const struct config *config, json_t *status, const char *key,
+                       const char *command)
+{
+    char error[CONFIG_ERROR_SIZE];
+    json_t *lines = ask(config, command, error);
+
+    if (lines && json_array_size(lines) > 0)
+        json_object_set(status, key, json_array_get(lines, 0));
+    json_decref(lines);
+}
+
+static json_t *ask_all(const struct config *config, char error[CONFIG_ERROR_SIZE])
+{
+    json_t *lines = ask(config, "status", error);
+    json_t *health = lines ? ask(config, "health", error) : NULL;
     json_t *status = health ? json_incref(json_array_get(lines, 0)) : NULL;
 
     if (status) {
         json_object_set(status, "backends", health);
+        add_answer(config, status, "directory", "directory-status");
+        add_answer(config, status, "queue", "queue-stat");
         json_object_set_new(status, "problems", status_problems(status));
     } else if (health) {
         snprintf(error, CONFIG_ERROR_SIZE, "the daemon's answer is empty");
@@ -62,7 +84,7 @@ enum command_status status_run(const struct arguments *arguments)
 
     if (!config)
         return COMMAND_FAILED;
-    status = ask(config, error);
+    status = ask_all(config, error);
     config_free(config);
     if (!status) {
         fprintf(stderr, "mailstead: %s\n", error);

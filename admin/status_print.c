@@ -71,13 +71,24 @@ static void add_counters(struct table *table, const json_t *status)
                      counter(status, "recipients_deferred"), counter(status, "recipients_failed"));
 }
 
+static void add_directory(struct table *table, const json_t *status)
+{
+    const json_t *directory = json_object_get(status, "directory");
+    const char *uri = json_text(directory, "uri"), *trouble = json_text(directory, "trouble");
+
+    table_add(table, "directory");
+    if (json_flag(json_object_get(status, "mirror"), "is_connected") == 1)
+        table_add_format(table, "connected%s%s", uri ? " to " : "", uri ? uri : "");
+    else
+        table_add_format(table, "not connected%s%s", trouble && *trouble ? ": " : "",
+                         trouble ? trouble : "");
+}
+
 static void add_mirror(struct table *table, const json_t *status)
 {
     const json_t *mirror = json_object_get(status, "mirror");
     char accounts[OUTPUT_TEXT_SIZE];
 
-    table_add(table, "directory");
-    table_add(table, json_flag(mirror, "is_connected") == 1 ? "connected" : "not connected");
     table_add(table, "mirror");
     table_add_format(table, "%s, revision %" PRId64 ", %s",
                      format_count(json_number(mirror, "entries", 0), "account", accounts),
@@ -166,6 +177,7 @@ void status_print(const json_t *status, FILE *stream)
     table_init(&table, 2, 0);
     add_processes(&table, status);
     add_counters(&table, status);
+    add_directory(&table, status);
     add_mirror(&table, status);
     add_queue(&table, status);
     table_print(&table, stream, 2);

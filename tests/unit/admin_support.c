@@ -199,8 +199,8 @@ static void release_output(FILE *stream, int fd, int saved, FILE *caught, char *
 
 struct admin_result admin_run(const char *words)
 {
-    static char out[OUTPUT_MAX], err[OUTPUT_MAX];
-    char *copy = memory_copy_string(words), *argv[WORDS_MAX] = { "mailstead", "-c", config_file };
+    static char out[OUTPUT_MAX], err[OUTPUT_MAX], program[] = "mailstead", option[] = "-c";
+    char *copy = memory_copy_string(words), *argv[WORDS_MAX] = { program, option, config_file };
     int argc = 3, saved_out, saved_err;
     FILE *caught_out, *caught_err;
     struct admin_result result = { .out = out, .err = err };

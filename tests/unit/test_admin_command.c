@@ -123,11 +123,11 @@ static void options_may_stand_before_and_after_words(void **state)
     (void)state;
     admin_daemon_answers("lookup", "{\"outcome\":\"unknown\"}", NULL);
     assert_string_equal(admin_run("lookup x@example.org --json").out,
-                        "{\"outcome\":\"unknown\"}\n");
+                        "{\"outcome\":\"unknown\",\"steps\":[]}\n");
     assert_string_equal(admin_run("lookup --json x@example.org").out,
-                        "{\"outcome\":\"unknown\"}\n");
+                        "{\"outcome\":\"unknown\",\"steps\":[]}\n");
     assert_string_equal(admin_run("--json lookup x@example.org").out,
-                        "{\"outcome\":\"unknown\"}\n");
+                        "{\"outcome\":\"unknown\",\"steps\":[]}\n");
 }
 
 /* --- status ------------------------------------------------------------------------- */
@@ -192,6 +192,8 @@ static void status_tells_what_is_wrong_and_check_fails_then(void **state)
                          "\"is_synchronised\":false,\"is_connected\":false}}",
                          NULL);
     admin_daemon_answers("health", bad_health, NULL);
+    admin_daemon_answers("directory-status", "{\"uri\":\"ldap://h\",\"trouble\":\"no route\"}",
+                         NULL);
     result = admin_run("status --check");
     assert_int_equal(result.status, COMMAND_FAILED);
     assert_contains(result.out, "queue 0 (process 44) hangs");
@@ -202,6 +204,7 @@ static void status_tells_what_is_wrong_and_check_fails_then(void **state)
     result = admin_run("status");
     assert_int_equal(result.status, COMMAND_OK);
     assert_contains(result.out, "Needs attention:");
+    assert_contains(result.out, "not connected: no route");
 }
 
 static void status_as_json_is_one_document_with_health_and_problems(void **state)
@@ -250,19 +253,19 @@ static void lookup_names_account_and_backend(void **state)
 
     (void)state;
     admin_daemon_answers("lookup",
+                         "{\"step\":\"a+x@example.org\",\"rule\":\"exact\",\"found\":\"none\"}\n"
+                         "{\"step\":\"a@example.org\",\"rule\":\"detail\",\"found\":\"one\"}\n"
                          "{\"outcome\":\"found\",\"rule\":\"detail\",\"key\":\"a@example.org\","
                          "\"account\":\"a@example.org\",\"recipient\":\"a+x@example.org\","
-                         "\"host\":\"sv2\",\"old_host\":\"sv1\",\"steps\":["
-                         "{\"rule\":\"exact\",\"key\":\"a+x@example.org\",\"found\":\"none\"},"
-                         "{\"rule\":\"detail\",\"key\":\"a@example.org\",\"found\":\"one\"}]}",
+                         "\"host\":\"sv2\",\"old_host\":\"sv1\"}",
                          NULL);
     result = admin_run("lookup a+x@example.org");
     assert_int_equal(result.status, COMMAND_OK);
     assert_string_equal(result.out,
                         "a+x@example.org: account a@example.org on backend sv2, moved from sv1\n");
     result = admin_run("lookup a+x@example.org --why");
-    assert_contains(result.out, "a+x@example.org (as it is): none");
-    assert_contains(result.out, "a@example.org (without its detail): one");
+    assert_contains(result.out, "a+x@example.org (as it is): no account");
+    assert_contains(result.out, "a@example.org (without its detail): one account");
     assert_contains(result.out, "delivered to        a+x@example.org");
     assert_string_equal(admin_daemon_was_asked("lookup"),
                         "{\"address\":\"a+x@example.org\",\"command\":\"lookup\",\"login\":false}");
@@ -275,6 +278,14 @@ static void lookup_tells_what_is_not_there(void **state)
     assert_string_equal(admin_run("lookup a@example.org --login").out,
                         "a@example.org: its entry in the directory is wrong: no host\n");
     assert_contains(admin_daemon_was_asked("lookup"), "\"login\":true");
+}
+
+static void an_unknown_address_is_temporary_until_the_directory_agrees(void **state)
+{
+    (void)state;
+    admin_daemon_answers("lookup", "{\"outcome\":\"unknown\",\"confirmed\":\"unsure\"}", NULL);
+    assert_contains(admin_run("lookup a@example.org --why").out, "451: try again later");
+    assert_lacks(admin_run("lookup a@example.org --why").out, "550");
 }
 
 static void control_characters_of_an_answer_never_reach_the_terminal(void **state)
@@ -643,6 +654,7 @@ int main(void)
         TEST(a_wrong_configuration_is_told_with_its_line),
         TEST(lookup_names_account_and_backend),
         TEST(lookup_tells_what_is_not_there),
+        TEST(an_unknown_address_is_temporary_until_the_directory_agrees),
         TEST(control_characters_of_an_answer_never_reach_the_terminal),
         TEST(queue_list_shows_a_line_for_each_recipient),
         TEST(queue_list_as_json_is_a_line_for_each_message),
