@@ -25,7 +25,7 @@
 
 enum reassign_kind { REASSIGN_MOVE, REASSIGN_RESTORE };
 
-/* How a run ended; also the command's exit status. */
+/* How a run ended; the command's exit status for each is in mailstead(1). */
 enum reassign_end {
     REASSIGN_DONE = 0,        /* every entry is as asked, or there was none */
     REASSIGN_FAILED = 1,      /* cannot connect, bind, search, or write: `error` says why */
