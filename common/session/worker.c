@@ -90,6 +90,7 @@ static void worker_emptied(struct session_service *service)
         worker->stops_pending++;
         worker->options.release(worker, worker->options.context);
     }
+    worker_part_stopped(worker); /* the sessions, which worker_start counted */
 }
 
 static void worker_stop(struct worker *worker, const char *reason)
@@ -172,7 +173,7 @@ bool worker_start(struct worker *worker, struct child *child, const struct worke
 {
     const struct config *config = child->config;
 
-    *worker = (struct worker){ .child = child, .options = *options };
+    *worker = (struct worker){ .child = child, .options = *options, .stops_pending = 1 };
     worker_init_service(worker);
     if (!worker_load_tls(worker))
         return false;

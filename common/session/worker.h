@@ -35,7 +35,7 @@ struct worker {
     struct prober *prober;
     struct listener *listeners;
     size_t listeners_open;
-    unsigned stops_pending;
+    unsigned stops_pending; /* parts that have not stopped yet; all sessions together are one */
     bool is_stopping, is_drained;
 };
 

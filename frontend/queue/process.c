@@ -107,7 +107,7 @@ static bool queue_is_known(void *context, const char *backend)
 static bool queue_is_up(void *context, const char *backend)
 {
     const struct queue_process *queue = context;
-    struct backends backends = { queue->child->config, queue->child->board };
+    struct backends backends = { .config = queue->child->config, .board = queue->child->board };
 
     return backends_is_up(&backends, backends_find(&backends, backend), PROTOCOL_LMTP);
 }
