@@ -106,13 +106,27 @@ static bool store_report(struct store *store, const struct store_message *failed
     return store_add(store, &message, &recipient, 1, is_answered, &id);
 }
 
+static void copy_id(const struct store_message *message, char id[64])
+{
+    if (!span_copy_string(message->session_id, id, 64))
+        id[0] = '\0';
+}
+
+static void log_reported(const struct store_message *message, size_t count)
+{
+    char id[64];
+
+    copy_id(message, id);
+    LOG_EVENT(LOG_LEVEL_INFO, id, "queue_failure_reported", LOG_SPAN("to", message->reverse_path),
+              LOG_INTEGER("recipients", count));
+}
+
 static void log_dropped(const struct store_message *message,
                         const struct bounce_recipient *recipients, size_t count)
 {
-    char id[64] = "";
+    char id[64];
 
-    if (!span_copy_string(message->session_id, id, sizeof(id)))
-        id[0] = '\0';
+    copy_id(message, id);
     for (size_t i = 0; i < count; i++)
         LOG_EVENT(LOG_LEVEL_WARNING, id, "queue_failure_not_reported",
                   LOG_TEXT("recipient", recipients[i].address),
@@ -127,10 +141,12 @@ bool bounce_add(struct store *store, const char *hostname, const struct store_me
     bool is_good = true;
 
     if (message->reverse_path.length > 0 &&
-        compose(hostname, message, recipients, count, now_ms, &report))
+        compose(hostname, message, recipients, count, now_ms, &report)) {
         is_good = store_report(store, message, bytes_span(&report), is_answered, now_ms);
-    else
+        log_reported(message, count);
+    } else {
         log_dropped(message, recipients, count);
+    }
     bytes_release(&report);
     return is_good;
 }
