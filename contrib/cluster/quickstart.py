@@ -192,9 +192,9 @@ class Demonstration:
         victim = self.people[0]
         title("The administrator gives sv1's accounts to sv2, which reads sv1's storage")
         before = time.monotonic()
-        printed = self.fe1.admin().text("reassign", "--from", "sv1", "--to", "sv2", "--yes")
+        printed = self.fe1.admin().text("reassign", "--from", "sv1", "--to", "sv2")
         seconds = time.monotonic() - before
-        say(indent(f"$ mailstead reassign --from sv1 --to sv2 --yes\n{printed}"))
+        say(indent(f"$ mailstead reassign --from sv1 --to sv2\n{printed}"))
         expect(self.cluster.slapd.hosts(victim.address) == ("sv2", "sv1"),
                f"the directory does not say that {victim.address} is on sv2 with its mail on sv1's storage")
         before = time.monotonic()
