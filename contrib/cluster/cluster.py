@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole cluster: slapd, backends (each a Dovecot and a mailstead-backend), frontends."""
+"""The whole cluster: slapd and its replica, backends (each a Dovecot and a mailstead-backend), frontends."""
 from pathlib import Path
 
 from .accounts import DOMAIN, make_accounts
@@ -19,7 +19,7 @@ class Backend:
 
     def __init__(self, name, cluster, address):
         self.name, self.address = name, address
-        self.dovecot = Dovecot(name, cluster.folder, address, cluster.slapd, cluster.certificates)
+        self.dovecot = Dovecot(name, cluster.folder, address, cluster.replica, cluster.certificates)
         self.daemon = BackendDaemon(name, cluster, address)
 
     def create(self):
@@ -69,6 +69,8 @@ class Cluster:
         self.certificates = Certificates(self.folder)
         self.slapd = Slapd(self.folder, network.address(1), self.certificates,
                            SOURCE / "contrib" / "mailstead.schema")
+        self.replica = Slapd(self.folder, network.address(2), self.certificates, self.slapd.schema,
+                             "slapd-replica", self.slapd)
         self.backends = {name: Backend(name, self, network.address(10 + number))
                          for number, name in enumerate(backends, 1)}
         self.frontends = {name: FrontendDaemon(name, self, network.address(20 + number))
@@ -92,17 +94,18 @@ class Cluster:
     def create(self):
         """Makes all files; the folder must have none of them yet."""
         self.certificates.create({
-            "ldap": [f"ldap.{DOMAIN}", self.slapd.address],
+            "ldap": [f"ldap.{DOMAIN}", self.slapd.address, self.replica.address],
             **{name: [f"{name}.{DOMAIN}", backend.address] for name, backend in self.backends.items()},
             **{name: [f"mail.{DOMAIN}", f"{name}.{DOMAIN}", frontend.address]
                for name, frontend in self.frontends.items()}})
         self.slapd.create(self.accounts)
+        self.replica.create()
         for member in [*self.backends.values(), *self.frontends.values()]:
             member.create()
 
     def start(self):
         """Starts everything and waits until it serves."""
-        self.slapd.start()
+        self.start_directory()
         for member in [*self.backends.values(), *self.frontends.values()]:
             member.launch()
         for backend in self.backends.values():
@@ -110,9 +113,14 @@ class Cluster:
         for frontend in self.frontends.values():
             frontend.process.wait_ready()
 
+    def start_directory(self):
+        self.slapd.start()
+        self.replica.start()
+        self.replica.wait_for_provider()
+
     def processes(self):
         """All of them, in the order in which they are started."""
-        return ([self.slapd.process]
+        return ([self.slapd.process, self.replica.process]
                 + [process for backend in self.backends.values() for process in backend.processes()]
                 + [frontend.process for frontend in self.frontends.values()])
 
@@ -121,5 +129,6 @@ class Cluster:
         stores = [backend.dovecot.process for backend in self.backends.values()]
         gates = [backend.daemon.process for backend in self.backends.values()]
         frontends = [frontend.process for frontend in self.frontends.values()]
-        return [name for group in (frontends, gates, [*stores, self.slapd.process])
+        directory = [self.replica.process, self.slapd.process]
+        return [name for group in (frontends, gates, [*stores, *directory])
                 for name in stop_all(group)]

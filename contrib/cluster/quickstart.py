@@ -91,7 +91,7 @@ def run(folder, has_demonstration):
     title("The cluster")
     say("making certificates, and an LDAP server with 1,000 accounts: user1 to user1000")
     cluster.create()
-    say("starting slapd, three backends (Dovecot and mailstead-backend each) and two frontends")
+    say("starting slapd (and a replica, which the mail stores ask), three backends (Dovecot and mailstead-backend each) and two frontends")
     cluster.start()
     for account in cluster.accounts[:3]:
         for frontend in cluster.frontends.values():

@@ -3,7 +3,9 @@
 
 Identities (all under dc=example,dc=org): cn=mailstead follows and may read no password,
 cn=mailstead-admin writes hostServer and oldHostServer and nothing else, cn=dovecot reads the
-password hashes, cn=root is the administrator of the tests.
+password hashes, cn=replica reads everything, cn=root is the administrator of the tests.
+
+The mail stores ask a replica, so that the server that Mailstead follows can be stopped alone.
 """
 import os
 import shutil
@@ -12,11 +14,11 @@ from pathlib import Path
 
 from .accounts import PEOPLE, SUFFIX, account_ldif, hash_password
 from .network import Network, can_connect
-from .process import Process, TroubleError, run
+from .process import Process, TroubleError, run, wait_until
 
 MODULES = "/usr/lib/ldap"
 SCHEMAS = "/etc/ldap/schema"
-ROLES = ("root", "mailstead", "mailstead-admin", "dovecot")
+ROLES = ("root", "mailstead", "mailstead-admin", "dovecot", "replica")
 
 CONFIGURATION = """\
 include {schemas}/core.schema
@@ -43,40 +45,60 @@ index objectClass,entryUUID,entryCSN eq
 index uid,mail,hostServer,oldHostServer eq
 access to attrs=userPassword
   by dn.exact="cn=dovecot,{suffix}" read
+  by dn.exact="cn=replica,{suffix}" read
   by anonymous auth
   by * none
 access to attrs=hostServer,oldHostServer
   by dn.exact="cn=mailstead-admin,{suffix}" write
   by dn.exact="cn=mailstead,{suffix}" read
   by dn.exact="cn=dovecot,{suffix}" read
+  by dn.exact="cn=replica,{suffix}" read
   by * none
 access to *
+  by dn.exact="cn=replica,{suffix}" read
   by dn.exact="cn=mailstead-admin,{suffix}" read
   by dn.exact="cn=mailstead,{suffix}" read
   by dn.exact="cn=dovecot,{suffix}" read
   by * none
+"""
+
+PROVIDER = """\
 overlay syncprov
 syncprov-checkpoint 1000 10
 syncprov-sessionlog 10000
 """
 
+REPLICA = """\
+syncrepl rid=1
+  provider={uri}
+  bindmethod=simple
+  binddn="{dn}"
+  credentials={password}
+  searchbase="{suffix}"
+  type=refreshAndPersist
+  retry="1 +"
+"""
+
 
 class Slapd:
-    """One server in `folder`/slapd on `address`; `tls` gives its certificate, called "ldap"."""
+    """One server, called `name`, on `address`; `tls` gives its certificate, called "ldap".
 
-    def __init__(self, folder, address, tls, schema, port=Network.LDAP):
-        self.folder = Path(folder) / "slapd"
-        self.address, self.port = address, port
+    With `provider`, another Slapd, it is a replica of that one.
+    """
+
+    def __init__(self, folder, address, tls, schema, name="slapd", provider=None):
+        self.folder = Path(folder) / name
+        self.address, self.port = address, Network.LDAP
         self.tls = tls
         self.schema = Path(schema)
-        self.uri = f"ldap://{address}:{port}"
+        self.provider = provider
+        self.uri = f"ldap://{address}:{self.port}"
         # A copy of the program: the profile that some systems bind to its usual path lets
         # it read nothing outside its usual folders.
         self.program = self.folder / "bin" / "slapd"
         self.configuration = self.folder / "slapd.conf"
         self.process = Process(
-            "slapd", folder,
-            [self.program, "-d", "0", "-f", self.configuration, "-h", self.uri],
+            name, folder, [self.program, "-d", "0", "-f", self.configuration, "-h", self.uri],
             is_ready=lambda: can_connect(self.address, self.port))
 
     # -- identities ----------------------------------------------------------
@@ -86,25 +108,34 @@ class Slapd:
 
     def secret_file(self, role):
         """The file with the role's password, without a line break, as ldap-utils want it."""
-        return self.folder / f"{role}.secret"
+        return (self.provider or self).folder / f"{role}.secret"
 
     # -- life ----------------------------------------------------------------
-    def create(self, accounts):
-        """Writes the configuration and loads the accounts; the server must not run."""
+    def create(self, accounts=()):
+        """Writes the configuration and loads the accounts; the server must not run.  A replica gets them later."""
         (self.folder / "data").mkdir(parents=True)
         (self.folder / "bin").mkdir()
         shutil.copy("/usr/sbin/slapd", self.program)
-        for role in ROLES:
-            file = self.secret_file(role)
-            file.write_text(os.urandom(12).hex())
-            file.chmod(0o600)
+        if not self.provider:
+            for role in ROLES:
+                file = self.secret_file(role)
+                file.write_text(os.urandom(12).hex())
+                file.chmod(0o600)
         self.configuration.write_text(CONFIGURATION.format(
             schemas=SCHEMAS, modules=MODULES, mailstead_schema=self.schema, folder=self.folder,
             suffix=SUFFIX, tls=self.tls, certificate=self.tls.certificate("ldap"),
-            key=self.tls.key("ldap"), root_hash=hash_password(self.secret_file("root").read_text())))
+            key=self.tls.key("ldap"), root_hash=hash_password(self.secret_file("root").read_text()))
+            + self.replication())
         self.configuration.chmod(0o600)
-        run([self.program, "-Tadd", "-q", "-f", self.configuration], "loading the accounts",
-            input=self.base_ldif() + "".join(account_ldif(account) for account in accounts))
+        if not self.provider:
+            run([self.program, "-Tadd", "-q", "-f", self.configuration], "loading the accounts",
+                input=self.base_ldif() + "".join(account_ldif(account) for account in accounts))
+
+    def replication(self):
+        if not self.provider:
+            return PROVIDER
+        return REPLICA.format(uri=self.provider.uri, dn=self.dn("replica"), suffix=SUFFIX,
+                              password=self.secret_file("replica").read_text())
 
     def base_ldif(self):
         entries = [f"dn: {SUFFIX}\nobjectClass: dcObject\nobjectClass: organization\n"
@@ -121,6 +152,18 @@ class Slapd:
 
     def stop(self):
         self.process.stop()
+
+    def wait_for_provider(self):
+        """For a replica: waits until it has whatever its provider has now."""
+        mark = os.urandom(8).hex()
+        self.provider.modify(f"dn: {PEOPLE}\nchangetype: modify\nreplace: description\ndescription: {mark}\n")
+        wait_until(lambda: self.has_mark(mark), f"{self.process.name} follows {self.provider.process.name}", 30, 0.05)
+
+    def has_mark(self, mark):
+        try:
+            return bool(self.search(f"(description={mark})", ("ou",), "dovecot"))
+        except TroubleError:
+            return False  # it has no identities yet
 
     # -- requests ------------------------------------------------------------
     def tool(self, program, arguments, role="root", ldif=None):

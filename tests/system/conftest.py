@@ -173,12 +173,12 @@ def no_slapd(cluster):
 
 
 def wait_for_slapd(cluster):
-    """Waits until frontends, backends and stores have found slapd again."""
-    for frontend in cluster.frontends.values():
-        wait_until(lambda f=frontend: clients.smtp_answer(f, "never-seen@example.org").startswith(b"550 5.1.1 "),
-                   f"{frontend.name} has found slapd again", 30, 0.1)
-    for host in cluster.backends:
-        wait_for_health(cluster, host)
+    """Waits until everyone who follows slapd has found it again."""
+    cluster.replica.wait_for_provider()
+    daemons = [*cluster.frontends.values(), *(backend.daemon for backend in cluster.backends.values())]
+    for daemon in daemons:
+        wait_until(lambda d=daemon: d.admin().json("status")[0]["mirror"]["is_connected"],
+                   f"{daemon.name} has found slapd again", 30, 0.1)
 
 
 def wait_for_health(cluster, host):

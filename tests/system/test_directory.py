@@ -16,24 +16,15 @@ def test_without_slapd_mail_goes_on_and_unknown_addresses_are_refused_temporaril
     assert clients.smtp_answer(frontend, f"{account.uid}+detail@example.org").startswith(b"250 ")
 
 
-def test_without_slapd_the_frontend_routes_logins_and_queues_mail(cluster, frontend, fresh, arrives):
-    """Dovecot itself asks slapd for each password, so the login is verified by its refusal there."""
-    account = fresh("sv2")
-    session = clients.imap_login(frontend, account)
-    cluster.slapd.stop()
-    try:
-        assert session.noop()[0] == "OK"
-        with Raw(frontend.address, Network.IMAP) as raw:
-            raw.line()
-            unknown = raw.ask(b"a LOGIN never-seen@example.org secret")
-        assert unknown.startswith(b"a NO [UNAVAILABLE]")
+def test_without_slapd_logins_and_mail_go_on(frontend, fresh, arrives, no_slapd):
+    for host in ("sv1", "sv2", "sv3"):
+        account = fresh(host)
         message = clients.make_message("while slapd was away", [account.address])
         assert clients.send(frontend, [account.address], message) == {}
-    finally:
-        cluster.slapd.start()
-        wait_for_slapd(cluster)
-    arrives(account, "while slapd was away", frontend)
-    session.logout()
+        arrives(account, "while slapd was away", frontend)
+    with Raw(frontend.address, Network.IMAP) as raw:
+        raw.line()
+        assert raw.ask(b"a LOGIN never-seen@example.org secret").startswith(b"a NO [UNAVAILABLE]")
 
 
 def test_a_frontend_that_starts_without_slapd_serves_from_its_mirror(cluster, fe2, fresh):
@@ -42,12 +33,12 @@ def test_a_frontend_that_starts_without_slapd_serves_from_its_mirror(cluster, fe
     cluster.slapd.stop()
     try:
         fe2.start()
+        assert fe2.serves(account)
         assert clients.smtp_answer(fe2, account.address).startswith(b"250 ")
         assert clients.smtp_answer(fe2, "never-seen@example.org").startswith(b"451 4.3.0 ")
     finally:
         cluster.slapd.start()
         wait_for_slapd(cluster)
-    assert fe2.serves(account)
 
 
 def test_after_slapd_came_back_unknown_is_unknown_again_and_changes_are_followed(cluster, frontend, fresh):
