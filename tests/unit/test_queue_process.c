@@ -8,12 +8,16 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/base/log.h"
 #include "common/io/channel.h"
+#include "common/service/control.h"
+#include "common/service/supervisor.h"
 #include "directory/mirror_writer.h"
 #include "frontend/queue/process.h"
 #include "frontend/queue_client.h"
@@ -28,7 +32,7 @@ struct fixture {
     char *domain;
     struct board *board;
     int listening;
-    pid_t process;
+    pid_t process, control;
     struct io_loop loop;
     uv_timer_t watchdog;
     struct queue_client *client;
@@ -47,9 +51,26 @@ struct fixture {
 
 /* --- the process ------------------------------------------------------------------------ */
 
+static const struct supervisor_role roles[] = { { .name = "queue" }, { .name = "control" } };
+static const struct supervisor_program program = { .name = "test",
+                                                   .roles = roles,
+                                                   .role_count = 2 };
+
+static int listen_stream(const char *path)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(fd, 16), 0);
+    return fd;
+}
+
 static void run_process(struct fixture *fixture)
 {
-    struct child child = { .config = &fixture->config,
+    struct child child = { .program = &program,
+                           .config = &fixture->config,
                            .board = fixture->board,
                            .slot = &fixture->board->slots[0],
                            .service_fd = fixture->listening,
@@ -69,6 +90,32 @@ static void start_process(struct fixture *fixture)
     assert_true(fixture->process >= 0);
     if (fixture->process == 0)
         run_process(fixture);
+}
+
+/* The control child, whose hub the queue process finds by itself. */
+static void start_control(struct fixture *fixture)
+{
+    char hub[100], control[100];
+    struct child child = { .program = &program,
+                           .config = &fixture->config,
+                           .board = fixture->board,
+                           .slot = &fixture->board->slots[1],
+                           .ready_fd = -1 };
+
+    child_run_path(&fixture->config, "hub.sock", hub, sizeof(hub));
+    child_run_path(&fixture->config, "control.sock", control, sizeof(control));
+    child.service_fd = channel_listen(hub, 0600);
+    child.control_fd = listen_stream(control);
+    fixture->control = fork();
+    assert_true(fixture->control >= 0);
+    if (fixture->control == 0) {
+        io_loop_init(&child.loop);
+        control_run(&child);
+        io_loop_fini(&child.loop);
+        exit(0);
+    }
+    close(child.service_fd);
+    close(child.control_fd);
 }
 
 static int end_process(struct fixture *fixture, int signal_number)
@@ -309,6 +356,10 @@ static int teardown(void **state)
     struct fixture *fixture = *state;
 
     end_process(fixture, SIGKILL);
+    if (fixture->control > 0) {
+        kill(fixture->control, SIGKILL);
+        waitpid(fixture->control, NULL, 0);
+    }
     if (!fixture->has_stopped)
         queue_client_stop(fixture->client);
     WAIT_FOR(fixture, fixture->has_stopped);
@@ -466,6 +517,107 @@ static void test_it_ends_cleanly_and_then_nothing_is_stored(void **state)
     WAIT_FOR(fixture, fixture->refused == 1);
 }
 
+/* --- commands ------------------------------------------------------------------------------------
+ */
+
+static void collect(json_t *object, void *context)
+{
+    json_array_append(context, object);
+}
+
+/* The lines of the answer to a command, or NULL; the first questions find nobody there yet. */
+static json_t *ask(struct fixture *fixture, json_t *request)
+{
+    char path[128], error[CONFIG_ERROR_SIZE] = "";
+    json_t *lines = json_array();
+    bool is_answered;
+
+    child_run_path(&fixture->config, "control.sock", path, sizeof(path));
+    is_answered = control_ask(path, request, 10000, collect, lines, error, sizeof(error));
+    json_decref(request);
+    if (is_answered)
+        return lines;
+    json_decref(lines);
+    return NULL;
+}
+
+static json_t *ask_until_answered(struct fixture *fixture, const char *command)
+{
+    json_t *lines = NULL;
+
+    WAIT_FOR(fixture, (lines = ask(fixture, json_pack("{s:s}", "command", command))) != NULL);
+    return lines;
+}
+
+static json_int_t number_in(const json_t *lines, size_t line, const char *key)
+{
+    return json_integer_value(json_object_get(json_array_get(lines, line), key));
+}
+
+static const char *text_in(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+
+    return text ? text : "";
+}
+
+static void test_commands_list_show_flush_and_count(void **state)
+{
+    struct fixture *fixture = *state;
+    json_t *lines, *line, *recipient;
+    char id[QUEUE_ID_SIZE];
+
+    start_control(fixture);
+    fixture->holds_deliveries = true;
+    for (unsigned i = 1; i <= 3; i++)
+        store(fixture, i, i == 2 ? "b@x" : "a@x", 2, SPAN_LITERAL("body"));
+    WAIT_FOR(fixture, fixture->held == 3);
+
+    lines = ask_until_answered(fixture, "queue-stat");
+    assert_int_equal(number_in(lines, 0, "messages"), 3);
+    assert_int_equal(number_in(lines, 0, "recipients"), 6);
+    json_decref(lines);
+
+    lines = ask(fixture, json_pack("{s:s,s:s}", "command", "queue-list", "backend", "sv2"));
+    assert_int_equal(json_array_size(lines), 1);
+    line = json_array_get(lines, 0);
+    assert_string_equal(text_in(line, "session_id"), "2");
+    assert_string_equal(text_in(line, "reverse_path"), "sender@x");
+    assert_int_equal(json_array_size(json_object_get(line, "recipients")), 2);
+    recipient = json_array_get(json_object_get(line, "recipients"), 1);
+    assert_string_equal(text_in(recipient, "address"), "b@x");
+    assert_string_equal(text_in(recipient, "backend"), "sv2");
+    assert_string_equal(text_in(recipient, "state"), "pending");
+    snprintf(id, sizeof(id), "%s", text_in(line, "id"));
+    json_decref(lines);
+
+    lines = ask(fixture, json_pack("{s:s,s:i}", "command", "queue-list", "limit", 2));
+    assert_int_equal(json_array_size(lines), 2);
+    json_decref(lines);
+    lines = ask(fixture, json_pack("{s:s,s:s}", "command", "queue-show", "id", id));
+    assert_int_equal(json_array_size(lines), 1);
+    json_decref(lines);
+    assert_null(ask(fixture, json_pack("{s:s,s:s}", "command", "queue-show", "id", "17")));
+
+    /* What waits after a refusal is due at once. */
+    for (size_t i = 0; i < 3; i++) {
+        queue_delivery_set_all(fixture->deliveries[i], QUEUE_UNKNOWN, 0, SPAN_LITERAL("lost"));
+        queue_delivery_finish(fixture->deliveries[i]);
+    }
+    fixture->held = 0;
+    WAIT_FOR(fixture, queue_client_unfinished(fixture->client) == 0);
+    lines = ask(fixture, json_pack("{s:s,s:s}", "command", "queue-flush", "id", id));
+    assert_int_equal(number_in(lines, 0, "flushed"), 2);
+    json_decref(lines);
+    WAIT_FOR(fixture, fixture->delivered == 4);
+    lines = ask(fixture, json_pack("{s:s}", "command", "queue-flush"));
+    assert_int_equal(number_in(lines, 0, "flushed"), 4);
+    json_decref(lines);
+    WAIT_FOR(fixture, fixture->delivered == 6);
+    finish_held(fixture);
+    WAIT_FOR(fixture, messages(fixture) == 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -477,6 +629,7 @@ int main(void)
         TEST(test_many_recipients_come_in_several_messages_and_deliveries),
         TEST(test_a_killed_queue_process_delivers_nothing_twice),
         TEST(test_what_was_acknowledged_survives_kills_at_random),
+        TEST(test_commands_list_show_flush_and_count),
         TEST(test_it_ends_cleanly_and_then_nothing_is_stored),
     };
 
