@@ -57,6 +57,8 @@ void destination_wake(struct destination *destination, int64_t at_ms);
 /* True when attempts may be made now. */
 bool destination_may_run(const struct scheduler *scheduler, const struct destination *destination);
 
+/* --- attempts (scheduler_attempt.c) --------------------------------------------- */
+
 /* Where a recipient is to go; `reason` for one that can go nowhere now (the result is unresolved).
  */
 struct destination *scheduler_choose(struct scheduler *scheduler, const struct route *route,

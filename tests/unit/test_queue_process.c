@@ -545,7 +545,8 @@ static json_t *ask_until_answered(struct fixture *fixture, const char *command)
 {
     json_t *lines = NULL;
 
-    WAIT_FOR(fixture, (lines = ask(fixture, json_pack("{s:s}", "command", command))) != NULL);
+    WAIT_FOR(fixture,
+             lines || (lines = ask(fixture, json_pack("{s:s}", "command", command))) != NULL);
     return lines;
 }
 
