@@ -107,7 +107,7 @@ static void print_joined(const char *label, json_t *names)
     size_t i;
     json_t *name;
 
-    printf("  %-10s", label);
+    printf("  %-11s", label);
     json_array_foreach(names, i, name) printf("%s%s", i ? ", " : "", json_string_value(name));
     printf("%s\n", json_array_size(names) ? "" : "none");
 }

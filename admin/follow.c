@@ -13,6 +13,7 @@
 enum { FOLLOW_INTERVAL_MS = 50, FOLLOW_RESTS = 4 };
 
 struct mirror_state {
+    char program[32];
     int64_t revision;
     bool is_connected;
 };
@@ -21,8 +22,10 @@ static bool ask_mirror(const struct config *config, struct mirror_state *state)
 {
     char error[CONFIG_ERROR_SIZE];
     json_t *lines = daemon_ask(config, json_pack("{s:s}", "command", "status"), error);
-    const json_t *mirror = json_object_get(json_array_get(lines, 0), "mirror");
+    const json_t *status = json_array_get(lines, 0), *mirror = json_object_get(status, "mirror");
+    const char *program = json_text(status, "program");
 
+    snprintf(state->program, sizeof(state->program), "%s", program ? program : "the daemon");
     state->revision = json_number(mirror, "revision", 0);
     state->is_connected = json_flag(mirror, "is_connected") == 1;
     json_decref(lines);
@@ -74,21 +77,18 @@ static void report_json(bool is_followed, const struct mirror_state *state)
 
 static void report(bool is_followed, const struct mirror_state *state)
 {
+    printf("%s of this machine has ", state->program);
     if (is_followed)
-        printf("the frontend or backend of this machine has followed: its mirror is at revision "
-               "%" PRId64 "\n",
-               state->revision);
+        printf("followed: its mirror is at revision %" PRId64 "\n", state->revision);
     else if (!state->is_connected)
-        printf("the frontend or backend of this machine has not followed: it has no connection to "
-               "the directory\n");
+        printf("not followed: it has no connection to the directory\n");
     else
-        printf("the frontend or backend of this machine has not followed yet; see mailstead "
-               "status\n");
+        printf("not followed yet; see mailstead status\n");
 }
 
 void follow_report(const struct follow *follow, bool is_json)
 {
-    struct mirror_state state = { .revision = follow->revision };
+    struct mirror_state state = { .program = "the daemon", .revision = follow->revision };
     bool is_followed = follow->is_reachable && wait_until_followed(follow, &state);
 
     if (is_json)

@@ -39,14 +39,20 @@ static const struct meaning *find_meaning(const char *outcome)
     return NULL;
 }
 
+/* The mirror does not have it, and the directory did not agree that it does not exist. */
+static bool is_unconfirmed(const json_t *answer)
+{
+    const char *confirmed = json_text(answer, "confirmed");
+
+    return confirmed && strcmp(confirmed, "absent") != 0;
+}
+
 /* What the asker is told: that something is unknown only after the directory agreed. */
 static const char *told_text(const json_t *answer, bool is_login)
 {
-    const char *outcome = json_text(answer, "outcome"), *confirmed = json_text(answer, "confirmed");
-    const struct meaning *meaning = find_meaning(outcome);
+    const struct meaning *meaning =
+        find_meaning(is_unconfirmed(answer) ? "unavailable" : json_text(answer, "outcome"));
 
-    if (confirmed && strcmp(confirmed, "absent") != 0)
-        meaning = find_meaning("unavailable");
     return !meaning ? NULL : is_login ? meaning->login : meaning->mail;
 }
 
@@ -78,6 +84,8 @@ static void print_summary(const json_t *answer, const char *address, FILE *strea
     fputs(": ", stream);
     if (outcome && strcmp(outcome, "found") == 0)
         print_found(answer, stream);
+    else if (is_unconfirmed(answer))
+        fputs("unknown to the mirror, but perhaps not to the directory", stream);
     else
         print_harmless(stream, meaning ? meaning->text : outcome ? outcome : "?");
     if (is_set(json_text(answer, "reason"))) {
@@ -158,8 +166,6 @@ static void print_why(const json_t *answer, bool is_login, FILE *stream)
     table_init(&table, 2, 0);
     add_line(&table, "asked as", is_login ? "login name" : "mail address");
     add_steps(&table, answer);
-    add_line(&table, "matched", json_text(answer, "key"));
-    add_line(&table, "rule", rule_text(json_text(answer, "rule")));
     add_line(&table, "live search", confirmed_text(json_text(answer, "confirmed")));
     add_line(&table, "account", json_text(answer, "account"));
     add_line(&table, "backend", json_text(answer, "host"));

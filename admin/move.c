@@ -274,7 +274,7 @@ static void print_result(const struct move *move)
     } else if (result->end == REASSIGN_DONE && result->progress.found == 0) {
         printf("nothing to do: no account %s %s\n",
                move->plan.kind == REASSIGN_MOVE ? "is on" : "was reassigned from", move->plan.from);
-    } else if (result->end != REASSIGN_REFUSED || result->progress.moved > 0) {
+    } else if (result->end == REASSIGN_DONE || result->progress.found > 0) {
         print_counts(move);
     }
     fflush(stdout);

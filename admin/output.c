@@ -105,8 +105,8 @@ const char *format_duration(int64_t ms, char text[OUTPUT_TEXT_SIZE])
 {
     int64_t seconds = ms < 0 ? 0 : ms / 1000;
 
-    if (seconds < 10)
-        snprintf(text, OUTPUT_TEXT_SIZE, "%.1f s", ms < 0 ? 0.0 : (double)ms / 1000);
+    if (seconds < 10 && ms > 0 && ms % 1000 != 0)
+        snprintf(text, OUTPUT_TEXT_SIZE, "%.1f s", (double)ms / 1000);
     else if (seconds < 120)
         snprintf(text, OUTPUT_TEXT_SIZE, "%d s", (int)seconds);
     else if (seconds < 7200)

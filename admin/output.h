@@ -32,7 +32,7 @@ void table_add_format(struct table *table, const char *format, ...)
 /* Writes the rows, each behind `indent` spaces; columns are two spaces apart. */
 void table_print(const struct table *table, FILE *stream, int indent);
 
-/* "0.4 s", "12 s", "5 min", "3 h 20 min", "2 d 4 h"; `ms` below 0 counts as 0. */
+/* "0.4 s", "3 s", "119 s", "5 min", "3 h 20 min", "2 d 4 h"; `ms` below 0 counts as 0. */
 const char *format_duration(int64_t ms, char text[OUTPUT_TEXT_SIZE]);
 
 /* "812 B", "52 kB", "3.4 MB" */

@@ -25,7 +25,7 @@ static const char *sender_text(const json_t *message)
     return sender && *sender ? sender : "<>";
 }
 
-/* "in 12 s", "due", or what keeps it from being tried. */
+/* "in 12 s", "now", or what keeps it from being tried. */
 static const char *next_text(const json_t *recipient, char text[OUTPUT_TEXT_SIZE])
 {
     const char *state = json_text(recipient, "state");
@@ -37,7 +37,7 @@ static const char *next_text(const json_t *recipient, char text[OUTPUT_TEXT_SIZE
     if (state && strcmp(state, "set-aside") == 0)
         return "set aside";
     if (wait_ms <= 0)
-        return "due";
+        return "now";
     snprintf(text, OUTPUT_TEXT_SIZE, "in %s", format_duration(wait_ms, duration));
     return text;
 }
@@ -213,7 +213,8 @@ enum command_status queue_flush_run(const struct arguments *arguments)
     if (arguments->is_json)
         print_json_line(answer);
     else
-        printf("%s due now\n", format_count(json_number(answer, "flushed", 0), "recipient", count));
+        printf("%s made due\n",
+               format_count(json_number(answer, "flushed", 0), "recipient", count));
     json_decref(lines);
     return COMMAND_OK;
 }

@@ -29,4 +29,19 @@ if [ -x "$build/mailstead" ]; then
             { echo "mailstead.1 does not tell of $option"; failed=1; }
     done
 fi
+
+# The two complete examples in mailstead.conf(5) are right, but for the files that are not here.
+if [ -x "$build/mailstead" ]; then
+    work=$(mktemp -d) || exit 1
+    trap 'rm -rf "$work"' EXIT
+    awk -v work="$work" '/^\.Bd -literal/ { n++; on = 1; next } /^\.Ed/ { on = 0 }
+        on { print > (work "/" n ".conf") }' "$source/doc/mailstead.conf.5.tail"
+    sed '/^listen/,$d' "$work/1.conf" >"$work/node.conf" && cat "$work/2.conf" >>"$work/node.conf"
+    for example in 1 node; do
+        "$build/mailstead" -c "$work/$example.conf" check --json >"$work/said"
+        grep -q '"listeners"\|/etc/mailstead' "$work/said" ||
+            { cat "$work/said"; failed=1; }
+        grep '"text"' "$work/said" | grep -v '/etc/mailstead/' && failed=1
+    done
+fi
 exit $failed

@@ -55,7 +55,8 @@ bool transcript_copy_word(struct span word, char *target, size_t capacity);
 
 /*
  * Replays every .txt file of the adapter's folder, under the source folder that
- * the environment's top_srcdir names.  The count of failures; each is on standard error.  No file
+ * the environment's top_srcdir names, or only those whose path contains the environment's
+ * TRANSCRIPT.  The count of failures; each is on standard error.  No file
  * at all is one failure.
  */
 int transcript_run_folder(const struct transcript_adapter *adapter);

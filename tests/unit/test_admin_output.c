@@ -70,9 +70,16 @@ static void durations_are_in_plain_words(void **state)
     static const struct {
         int64_t ms;
         const char *text;
-    } cases[] = { { -5, "0.0 s" },         { 0, "0.0 s" },           { 1490, "1.5 s" },
-                  { 59999, "59 s" },       { 119999, "119 s" },      { 120000, "2 min" },
-                  { 7199999, "119 min" },  { 7200000, "2 h 0 min" }, { 172799999, "47 h 59 min" },
+    } cases[] = { { -5, "0 s" },
+                  { 0, "0 s" },
+                  { 3000, "3 s" },
+                  { 1490, "1.5 s" },
+                  { 59999, "59 s" },
+                  { 119999, "119 s" },
+                  { 120000, "2 min" },
+                  { 7199999, "119 min" },
+                  { 7200000, "2 h 0 min" },
+                  { 172799999, "47 h 59 min" },
                   { 180000000, "2 d 2 h" } };
     char text[OUTPUT_TEXT_SIZE];
 
