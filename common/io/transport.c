@@ -372,8 +372,7 @@ bool transport_start_tls_client(struct transport *transport, SSL_CTX *context,
         !transport_tls_start_client(transport, context, verify_name))
         return false;
     transport_enter_handshake(transport);
-    /* Not here: a fast peer can end the handshake within the first step, and SECURED is an event.
-     */
+    /* Not here: a fast peer can end the handshake within its first step, which is an event. */
     transport->is_handshake_due = true;
     transport_settle(transport);
     return true;

@@ -25,8 +25,10 @@ enum transport_readiness {
 };
 
 struct transport_events {
-    /* `readiness` is a set of transport_readiness.  A failed handshake shows as READABLE and a read
-     * error. */
+    /*
+     * `readiness` is a set of transport_readiness.  A failed handshake shows as READABLE and a
+     * read error.
+     */
     void (*ready)(struct transport *transport, unsigned readiness);
     /* Last call: the descriptor is closed, the struct may be freed. */
     void (*closed)(struct transport *transport);

@@ -290,6 +290,20 @@ static void plain_text_behind_starttls_fails_the_handshake_and_is_not_seen(void 
     assert_false(transport_send(&fixture->server.transport, SPAN_LITERAL("x")));
 }
 
+/* The first step already meets the garbage; the failure is an event all the same. */
+static void garbage_that_waits_for_a_client_fails_its_handshake_from_the_loop(void **state)
+{
+    struct fixture *fixture = *state;
+
+    transport_watch(&fixture->client.transport, 0);
+    assert_true(transport_send(&fixture->server.transport, SPAN_LITERAL("220 plain text\r\n")));
+    assert_true(
+        transport_start_tls_client(&fixture->client.transport, fixture->client_context, NULL));
+    assert_false(fixture->client.has_failed);
+    io_run_until_set(&fixture->loop, &fixture->client.has_failed);
+    assert_memory_equal(transport_error(&fixture->client.transport), "TLS handshake: ", 15);
+}
+
 static void a_peer_that_leaves_in_the_handshake_fails_it_even_while_paused(void **state)
 {
     struct fixture *fixture = *state;
@@ -370,13 +384,14 @@ static void without_verification_any_certificate_and_name_will_do(void **state)
     SSL_CTX_free(context);
 }
 
-static void a_close_is_an_orderly_end_behind_the_last_bytes(void **state)
+static void a_close_says_close_notify_behind_the_last_bytes(void **state)
 {
     struct fixture *fixture = *state;
 
     secure_both(fixture);
     fixture->server.read_size = 3;
     fixture->server.reads_once = true;
+    SSL_clear_options(fixture->server.transport.ssl, SSL_OP_IGNORE_UNEXPECTED_EOF);
     assert_true(transport_send(&fixture->client.transport, SPAN_LITERAL("goodbye")));
     transport_close(&fixture->client.transport);
     io_run_until_set(&fixture->loop, &fixture->server.has_ended);
@@ -454,11 +469,12 @@ int main(void)
         TEST(short_writes_take_whole_records_whatever_follows),
         TEST(tls_starts_behind_the_plain_text_that_is_held),
         TEST(plain_text_behind_starttls_fails_the_handshake_and_is_not_seen),
+        TEST(garbage_that_waits_for_a_client_fails_its_handshake_from_the_loop),
         TEST(a_peer_that_leaves_in_the_handshake_fails_it_even_while_paused),
         TEST(a_name_is_verified),
         TEST(an_unknown_authority_is_refused_and_both_sides_say_why),
         TEST(without_verification_any_certificate_and_name_will_do),
-        TEST(a_close_is_an_orderly_end_behind_the_last_bytes),
+        TEST(a_close_says_close_notify_behind_the_last_bytes),
         TEST(an_end_without_close_notify_is_an_end_too),
         TEST(garbage_inside_an_established_session_is_an_error),
         TEST(a_shutdown_leaves_the_other_direction_open),
