@@ -28,6 +28,14 @@ def test_status_tells_that_a_backend_is_down(cluster, fe1, down):
                "status shows that sv3 is down", 20, 0.1)
 
 
+def test_status_check_is_for_monitoring(fe1, down):
+    wait_until(lambda: fe1.admin().run("status", "--check").returncode == 0, "all is well", 10, 0.1)
+    assert fe1.admin().text("status", "--check") == "ok\n"
+    down("sv3")
+    wait_until(lambda: fe1.admin().run("status", "--check").returncode == 1, "something is wrong", 20, 0.1)
+    assert "backend sv3: " in fe1.admin().run("status", "--check").stdout
+
+
 def test_lookup_names_the_owner(fe1, fresh):
     account = fresh("sv2")
     for name in (account.address, account.alias, f"{account.uid}+x@example.org", account.address.upper()):
