@@ -108,7 +108,8 @@ static void print_joined(const char *label, json_t *names)
     json_t *name;
 
     printf("  %-11s", label);
-    json_array_foreach(names, i, name) printf("%s%s", i ? ", " : "", json_string_value(name));
+    json_array_foreach (names, i, name)
+        printf("%s%s", i ? ", " : "", json_string_value(name));
     printf("%s\n", json_array_size(names) ? "" : "none");
 }
 
@@ -119,8 +120,7 @@ static void print_listeners(json_t *listeners)
     json_t *listener;
 
     table_init(&table, 3, 0);
-    json_array_foreach(listeners, i, listener)
-    {
+    json_array_foreach (listeners, i, listener) {
         table_add(&table, i ? " " : "listeners");
         table_add(&table, json_text(listener, "protocol"));
         table_add(&table, json_text(listener, "address"));
@@ -134,9 +134,10 @@ static void print_findings(const json_t *result)
     json_t *one;
     size_t i;
 
-    json_array_foreach(json_object_get(result, "errors"), i, one) config_print_complaint(
-        stderr, json_text(one, "file"), (int)json_number(one, "line", 0), json_text(one, "text"));
-    json_array_foreach(json_object_get(result, "warnings"), i, one)
+    json_array_foreach (json_object_get(result, "errors"), i, one)
+        config_print_complaint(stderr, json_text(one, "file"), (int)json_number(one, "line", 0),
+                               json_text(one, "text"));
+    json_array_foreach (json_object_get(result, "warnings"), i, one)
         fprintf(stderr, "%s: warning: %s\n", json_text(result, "file"), json_string_value(one));
     if (!json_is_true(json_object_get(result, "ok")))
         return;

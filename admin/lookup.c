@@ -143,8 +143,7 @@ static void add_steps(struct table *table, const json_t *answer)
     json_t *step;
     size_t i;
 
-    json_array_foreach(json_object_get(answer, "steps"), i, step)
-    {
+    json_array_foreach (json_object_get(answer, "steps"), i, step) {
         table_add(table, i == 0 ? "looked up" : " ");
         table_add_format(table, "%s (%s): %s", json_text(step, "key"),
                          rule_text(json_text(step, "rule")), found_text(json_text(step, "found")));
@@ -192,8 +191,7 @@ static json_t *join_lines(const json_t *lines)
     json_t *steps = json_array(), *answer = NULL, *line;
     size_t i;
 
-    json_array_foreach(lines, i, line)
-    {
+    json_array_foreach (lines, i, line) {
         if (json_text(line, "outcome"))
             answer = line;
         else

@@ -59,8 +59,7 @@ static void add_message(struct table *table, const json_t *message)
     json_t *recipient;
     size_t i;
 
-    json_array_foreach(json_object_get(message, "recipients"), i, recipient)
-    {
+    json_array_foreach (json_object_get(message, "recipients"), i, recipient) {
         bool is_first = i == 0;
 
         table_add(table, is_first ? json_text(message, "id") : " ");
@@ -92,7 +91,8 @@ static void print_list(const json_t *messages, unsigned limit)
     table_init(&table, 7, 1U << 2);
     for (i = 0; i < 7; i++)
         table_add(&table, head[i]);
-    json_array_foreach(messages, i, message) add_message(&table, message);
+    json_array_foreach (messages, i, message)
+        add_message(&table, message);
     table_print(&table, stdout, 0);
     table_fini(&table);
     if (json_array_size(messages) == limit)
@@ -104,7 +104,8 @@ static void print_lines(const json_t *lines)
     json_t *line;
     size_t i;
 
-    json_array_foreach(lines, i, line) print_json_line(line);
+    json_array_foreach (lines, i, line)
+        print_json_line(line);
 }
 
 enum command_status queue_list_run(const struct arguments *arguments)
@@ -184,7 +185,7 @@ enum command_status queue_show_run(const struct arguments *arguments)
         print_json(message);
     } else {
         print_message(message);
-        json_array_foreach(json_object_get(message, "recipients"), i, recipient)
+        json_array_foreach (json_object_get(message, "recipients"), i, recipient)
             print_recipient(recipient);
         print_cut(message);
     }

@@ -52,8 +52,7 @@ static void print_problems(const json_t *problems, FILE *stream, const char *ind
     json_t *problem;
     size_t i;
 
-    json_array_foreach(problems, i, problem)
-    {
+    json_array_foreach (problems, i, problem) {
         fputs(indent, stream);
         print_harmless(stream, json_string_value(problem));
         fputc('\n', stream);

@@ -29,8 +29,7 @@ static void add_processes(struct table *table, const json_t *status)
     int workers = 0, draining = 0;
     json_t *process;
 
-    json_array_foreach(json_object_get(status, "processes"), i, process)
-    {
+    json_array_foreach (json_object_get(status, "processes"), i, process) {
         const char *role = json_text(process, "role");
 
         if (!role)
@@ -156,14 +155,16 @@ static void print_backends(const json_t *status, FILE *stream)
     size_t i;
     bool is_any_known = false;
 
-    json_array_foreach(backends, i, backend) is_any_known |= is_known(backend);
+    json_array_foreach (backends, i, backend)
+        is_any_known |= is_known(backend);
     if (!is_any_known)
         return;
     table_init(&table, 4, 0);
     table_add(&table, "backend");
     for (const char *const *protocol = status_protocols; *protocol; protocol++)
         table_add(&table, *protocol);
-    json_array_foreach(backends, i, backend) add_backend(&table, backend);
+    json_array_foreach (backends, i, backend)
+        add_backend(&table, backend);
     fputc('\n', stream);
     table_print(&table, stream, 2);
     table_fini(&table);

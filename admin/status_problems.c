@@ -56,8 +56,7 @@ static void look_at_processes(const json_t *status, json_t *problems)
     size_t i;
     bool has_worker = false;
 
-    json_array_foreach(processes, i, process)
-    {
+    json_array_foreach (processes, i, process) {
         const char *role = json_text(process, "role");
 
         has_worker |= role && strcmp(role, "worker") == 0 && json_flag(process, "is_draining") != 1;
@@ -72,18 +71,16 @@ static void look_at_backends(const json_t *status, json_t *problems)
     json_t *backend;
     size_t i;
 
-    json_array_foreach(json_object_get(status, "backends"), i,
-                       backend) for (const char *const *protocol = status_protocols; *protocol;
-                                     protocol++)
-    {
-        const json_t *health = json_object_get(backend, *protocol);
-        const char *state = json_text(health, "state"), *name = json_text(backend, "backend");
-        char age[OUTPUT_TEXT_SIZE];
+    json_array_foreach (json_object_get(status, "backends"), i, backend)
+        for (const char *const *protocol = status_protocols; *protocol; protocol++) {
+            const json_t *health = json_object_get(backend, *protocol);
+            const char *state = json_text(health, "state"), *name = json_text(backend, "backend");
+            char age[OUTPUT_TEXT_SIZE];
 
-        if (state && strcmp(state, "down") == 0)
-            note(problems, "backend %s: %s is down for %s", name ? name : "?", *protocol,
-                 format_duration(1000 * json_number(health, "since_s", 0), age));
-    }
+            if (state && strcmp(state, "down") == 0)
+                note(problems, "backend %s: %s is down for %s", name ? name : "?", *protocol,
+                     format_duration(1000 * json_number(health, "since_s", 0), age));
+        }
 }
 
 static void look_at_queue(const json_t *status, json_t *problems)

@@ -135,7 +135,8 @@ static void answer_own(struct client *client, json_t *answer)
     json_t *line;
 
     if (json_is_array(answer)) {
-        json_array_foreach(answer, index, line) client_write_json(client, line);
+        json_array_foreach (answer, index, line)
+            client_write_json(client, line);
     } else {
         client_write_json(client, answer);
     }

@@ -139,8 +139,7 @@ static bool listing_add_envelopes(struct listing *listing, struct store *store)
     json_t *line;
     size_t i;
 
-    json_array_foreach(listing->lines, i, line)
-    {
+    json_array_foreach (listing->lines, i, line) {
         struct store_job *job;
 
         if (!store_read_message(store, argument_id(line), 0, &job))
@@ -196,7 +195,8 @@ static void listing_done(struct operation *operation, bool is_committed)
         listing_end(listing, "the queue's database cannot be read now");
         return;
     }
-    json_array_foreach(listing->lines, i, line) control_reply(listing->request, json_incref(line));
+    json_array_foreach (listing->lines, i, line)
+        control_reply(listing->request, json_incref(line));
     listing->listed += json_array_size(listing->lines);
     if (listing->visited == SLICE_ROWS && !listing->is_full && control_is_wanted(listing->request))
         committer_submit(listing->committer, operation);
