@@ -216,9 +216,12 @@ class Admin:
         """Its answer with --json: a list of the objects that it prints, one a line or one in all."""
         return parse_json_texts(self.text(*arguments, "--json"))
 
-    def queue(self):
-        """The messages in the frontend's queue."""
-        return [line for line in self.json("queue", "list") if "id" in line]
+    def queued(self, *accounts):
+        """How many recipients wait in the frontend's queue; with `accounts`, of those alone."""
+        waiting = [recipient["address"].lower() for message in self.json("queue", "list")
+                   for recipient in message["recipients"]]
+        return sum(not accounts or any(address == account.address for account in accounts)
+                   for address in waiting)
 
 
 def parse_json_texts(text):

@@ -23,7 +23,7 @@ from cluster import Cluster, Network, TroubleError, clients, wait_until  # noqa:
 
 BUG = re.compile(r"AddressSanitizer|LeakSanitizer|runtime error:|\bbug:|Assertion .* failed|"
                  r"stack smashing|double free|event=child_died (?!.*name=KILL)|event=child_cannot_run")
-HELD = "the cluster's folder is kept"
+KEPT = pytest.StashKey()  # the cluster's folder, when something failed
 
 
 def pytest_addoption(parser):
@@ -74,9 +74,14 @@ def cluster(build, request):
     finally:
         cluster.stop()
         if request.session.testsfailed:
-            print(f"\n{HELD}: {folder}", file=sys.stderr)
+            request.config.stash[KEPT] = folder
         else:
             shutil.rmtree(folder)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if KEPT in config.stash:
+        terminalreporter.write_line(f"the cluster's folder is kept: {config.stash[KEPT]}")
 
 
 def log_sizes(cluster):
