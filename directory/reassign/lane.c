@@ -4,13 +4,11 @@
  * one connection in parallel, and an end that overtakes some loses them while
  * reporting success.
  *
- * A transaction that is not committed has been told to followers all the same (the
- * provider notifies first).  So each of its entries is touched: by the same change on its own,
- * or, where that is refused, by a change that changes nothing.
+ * A transaction that is not committed has been told to followers all the same, up to the
+ * operation that failed (the provider notifies first).  Doing its entries again one by one makes
+ * that true; an entry which somebody else has changed meanwhile was told anew by that.
  */
 #include "directory/reassign/lane.h"
-
-#include <stdio.h>
 
 enum {
     LANE_WINDOW = 64, /* single changes in flight: servers bound what may wait (100 in OpenLDAP) */
@@ -86,71 +84,6 @@ static void lane_finish_single(struct lane *lane)
     }
 }
 
-static void lane_on_touched(void *context, const struct ldap_answer *answer)
-{
-    struct lane_single *single = context;
-
-    if (lane_has_answer(single->lane, answer)) /* its result does not matter: it was a service */
-        lane_finish_single(single->lane);
-}
-
-/* The entry is not as it was read.  In a repair followers are shown how it is. */
-static void lane_leave_alone(struct lane_single *single)
-{
-    struct lane *lane = single->lane;
-    struct plan_change touch;
-
-    if (!single->is_there) {
-        lane->events->skipped(lane->context, single->item, "the entry is gone");
-        lane_finish_single(lane);
-        return;
-    }
-    lane->events->skipped(lane->context, single->item, "somebody else has changed it meanwhile");
-    lane->events->contended(lane->context, single->item);
-    if (!lane->is_repair) {
-        lane_finish_single(lane);
-        return;
-    }
-    plan_write_touch(lane->names, single->item->dn, single->host[0] ? single->host : NULL, &touch);
-    touch.modify.timeout_ms = LANE_TIMEOUT_MS;
-    (void)ldap_link_modify(lane->link, &touch.modify, lane_on_touched, single);
-}
-
-static void lane_on_reread_entry(void *context, const struct ldap_entry *entry)
-{
-    struct lane_single *single = context;
-    const struct ldap_attribute *host = ldap_entry_find(entry, single->lane->names->host_attribute);
-
-    single->is_there = true;
-    if (!host || host->value_count != 1 ||
-        !span_copy_string(host->values[0], single->host, sizeof(single->host)))
-        single->host[0] = '\0';
-}
-
-static void lane_on_reread(void *context, const struct ldap_answer *answer)
-{
-    struct lane_single *single = context;
-
-    if (lane_has_answer(single->lane, answer))
-        lane_leave_alone(single);
-}
-
-/* The assertion failed: sees whether the entry is there at all, and how. */
-static void lane_reread(struct lane_single *single)
-{
-    static const struct ldap_search_events events = { .entry = lane_on_reread_entry,
-                                                      .done = lane_on_reread };
-    const char *attributes[] = { single->lane->names->host_attribute, NULL };
-    struct ldap_search search = { .base = single->item->dn,
-                                  .scope = LDAP_SCOPE_OF_BASE,
-                                  .filter = "(objectClass=*)",
-                                  .attributes = attributes,
-                                  .timeout_ms = LANE_TIMEOUT_MS };
-
-    single->is_there = false;
-    (void)ldap_link_search(single->lane->link, &search, &events, single);
-}
-
 static void lane_on_single(void *context, const struct ldap_answer *answer)
 {
     struct lane_single *single = context;
@@ -158,12 +91,11 @@ static void lane_on_single(void *context, const struct ldap_answer *answer)
 
     if (!lane_has_answer(lane, answer))
         return;
-    if (answer->code == LDAP_CODE_ASSERTION_FAILED || answer->code == LDAP_CODE_NO_SUCH_ATTRIBUTE) {
-        lane_reread(single);
-        return;
-    }
     if (answer->code == LDAP_CODE_SUCCESS) {
         lane->events->moved(lane->context, 1);
+    } else if (answer->code == LDAP_CODE_ASSERTION_FAILED ||
+               answer->code == LDAP_CODE_NO_SUCH_ATTRIBUTE) {
+        lane->events->contended(lane->context, single->item);
     } else if (answer->code == LDAP_CODE_NO_SUCH_OBJECT) {
         lane->events->skipped(lane->context, single->item, "the entry is gone");
     } else if (lane_is_refusal(answer->code)) {
@@ -201,10 +133,9 @@ static void lane_fill_window(struct lane *lane)
 }
 
 /* Does the batch entry by entry. */
-static void lane_do_singly(struct lane *lane, bool is_repair)
+static void lane_do_singly(struct lane *lane)
 {
     state_move(&lane->state, LANE_SINGLE);
-    lane->is_repair = is_repair;
     lane->transaction_length = 0;
     lane->sent = 0;
     lane->answered = 0;
@@ -220,7 +151,7 @@ static void lane_on_committed(void *context, const struct ldap_answer *answer)
     if (!lane_has_answer(lane, answer))
         return;
     if (answer->code != LDAP_CODE_SUCCESS || lane->is_spoilt) {
-        lane_do_singly(lane, true);
+        lane_do_singly(lane);
         return;
     }
     lane->events->moved(lane->context, lane->batch_count);
@@ -269,7 +200,7 @@ static void lane_on_begun(void *context, const struct ldap_answer *answer)
     if (answer->code != LDAP_CODE_SUCCESS || answer->value.length == 0 ||
         answer->value.length > sizeof(lane->transaction)) {
         lane->has_transactions = false;
-        lane_do_singly(lane, false);
+        lane_do_singly(lane);
         return;
     }
     memcpy(lane->transaction, answer->value.data, answer->value.length);
@@ -287,7 +218,7 @@ static void lane_take_batch(struct lane *lane)
         return;
     }
     if (!lane->has_transactions) {
-        lane_do_singly(lane, false);
+        lane_do_singly(lane);
         return;
     }
     state_move(&lane->state, LANE_BEGINNING);

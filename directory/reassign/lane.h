@@ -8,7 +8,6 @@
 
 #include "common/base/state.h"
 #include "directory/reassign/plan.h"
-#include "directory/route.h"
 
 enum { LANE_BATCH_MAX = 500, LANE_TRANSACTION_SIZE = 256 };
 
@@ -21,7 +20,7 @@ struct lane_events {
     void (*moved)(void *context, size_t count);
     void (*skipped)(void *context, const struct plan_item *item, const char *why);
     void (*failed)(void *context, const struct plan_item *item, const char *why);
-    /* Somebody else changes entries; the lane still completes its batch. */
+    /* The entry is not as it was read: somebody else changes entries.  The batch is completed. */
     void (*contended)(void *context, const struct plan_item *item);
     /* The server does not let us write, or the lane cannot go on: nothing more is to be taken. */
     void (*refused)(void *context, const struct ldap_answer *answer);
@@ -34,8 +33,6 @@ struct lane_events {
 struct lane_single {
     struct lane *lane;
     struct plan_item *item;
-    char host[ROUTE_HOST_SIZE]; /* as it is now, read again after a failed assertion */
-    bool is_there;
 };
 
 struct lane {
@@ -50,7 +47,6 @@ struct lane {
     size_t batch_count;
     size_t sent, answered;
     bool is_spoilt; /* an operation of the transaction was refused: do not commit */
-    bool is_repair; /* followers may have been told of changes that never came to be */
     bool is_refused;
     char transaction[LANE_TRANSACTION_SIZE];
     size_t transaction_length;

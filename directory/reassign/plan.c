@@ -143,17 +143,3 @@ void plan_write_change(const struct reassign_plan *plan, const struct directory_
     if (!buffer_append_byte(&assertion, '\0'))
         abort(); /* plan_judge bounds the names */
 }
-
-void plan_write_touch(const struct directory_config *names, const char *dn, const char *host,
-                      struct plan_change *change)
-{
-    struct buffer assertion = buffer_over(change->assertion, sizeof(change->assertion));
-
-    change->modify = (struct ldap_modify){ .dn = dn,
-                                           .changes = change->changes,
-                                           .assertion = change->assertion };
-    plan_add(change, LDAP_CHANGE_REPLACE, names->host_attribute, host);
-    plan_assert(&assertion, names->host_attribute, host);
-    if (!buffer_append_byte(&assertion, '\0'))
-        abort();
-}

@@ -36,11 +36,4 @@ struct plan_change {
 void plan_write_change(const struct reassign_plan *plan, const struct directory_config *names,
                        const struct plan_item *item, struct plan_change *change);
 
-/*
- * A change that changes nothing, for the server to tell its followers how the entry really is:
- * its `host` (NULL: none) is replaced by itself.
- */
-void plan_write_touch(const struct directory_config *names, const char *dn, const char *host,
-                      struct plan_change *change);
-
 #endif

@@ -150,6 +150,7 @@ static void reassign_on_contended(void *context, const struct plan_item *item)
 {
     struct reassign *run = context;
 
+    reassign_on_skipped(run, item, "somebody else has changed it meanwhile");
     reassign_stop(run, REASSIGN_CONTENDED, "somebody else changes these entries too: %s", item->dn);
 }
 
