@@ -86,9 +86,11 @@ static bool filter_take_byte(struct span *text, char *byte)
         return false;
     high = filter_hex(text->data[1]);
     low = filter_hex(text->data[2]);
+    if (high < 0 || low < 0)
+        return false;
     *byte = (char)(high << 4 | low);
     *text = span_drop(*text, 3);
-    return high >= 0 && low >= 0;
+    return true;
 }
 
 static bool filter_parse_value(struct ldap_filter *filter, struct span *text)

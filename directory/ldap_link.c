@@ -6,8 +6,8 @@
  * until this turn's budget is used up, since what libldap or TLS has buffered makes no new
  * readiness.
  *
- * One timer holds all deadlines; it runs while an operation has one, and also pushes
- * requests that the socket did not take at once.
+ * One timer holds all deadlines: first of being ready, then of operations; it runs while an
+ * operation has one, and also pushes requests that the socket did not take at once.
  *
  * A link ends once, by link_end.  The descriptor is libldap's and is closed by it, so the
  * poll handle is stopped first.  The struct is freed when the last handle is
@@ -49,6 +49,7 @@ struct ldap_link {
     size_t operation_count;
     size_t deadline_count; /* operations that have one */
     uv_work_t work;
+    struct connect_watch *watch;
     uv_poll_t poll;
     uv_timer_t timer;
     uint64_t message_count;        /* taken in all */
@@ -83,7 +84,7 @@ static void link_connect(uv_work_t *work)
         .timeout_ms = link->timeout_ms,
     };
 
-    link->ld = ldap_link_connect(&settings, link->reason);
+    link->ld = ldap_link_connect(&settings, link->watch, link->reason);
 }
 
 /* --- the end ---------------------------------------------------------------------------- */
@@ -94,6 +95,7 @@ static void link_release(struct ldap_link *link)
         return;
     if (link->password)
         explicit_bzero(link->password, strlen(link->password));
+    connect_watch_free(link->watch);
     free(link->uri);
     free(link->ca);
     free(link->bind_dn);
@@ -163,8 +165,8 @@ void ldap_link_close(struct ldap_link *link)
     uv_close((uv_handle_t *)&link->timer, link_on_closed);
     if (link->poll.data)
         uv_close((uv_handle_t *)&link->poll, link_on_closed);
-    if (is_connecting)
-        (void)uv_cancel((uv_req_t *)&link->work);
+    if (is_connecting && uv_cancel((uv_req_t *)&link->work) != 0)
+        connect_watch_abort(link->watch);
 }
 
 /* --- answers ------------------------------------------------------------------------------ */
@@ -402,6 +404,8 @@ static void link_on_connected(uv_work_t *work, int status)
     struct ldap_link *link = work->data;
 
     (void)status; /* a cancelled one is closing */
+    if (!link->is_closing)
+        uv_timer_stop(&link->timer);
     if (link->is_closing)
         link_disconnect(link);
     else if (link->reason[0])
@@ -409,6 +413,13 @@ static void link_on_connected(uv_work_t *work, int status)
     else
         link_become_ready(link);
     link_release(link);
+}
+
+static void link_on_late(uv_timer_t *timer)
+{
+    struct ldap_link *link = timer->data;
+
+    connect_watch_abort(link->watch);
 }
 
 static char *link_copy(const char *text)
@@ -436,6 +447,8 @@ struct ldap_link *ldap_link_open(struct io_loop *loop, const struct ldap_setting
     link->timer.data = link;
     link->work.data = link;
     link->users = 2; /* the timer and the pool */
+    link->watch = connect_watch_new();
+    uv_timer_start(&link->timer, link_on_late, link->timeout_ms, 0);
     uv_queue_work(&loop->uv, &link->work, link_connect, link_on_connected);
     return link;
 }

@@ -8,7 +8,12 @@
 #include <lber.h>
 #include <ldap.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
+#include <uv.h>
+
+#include "common/base/memory.h"
 
 enum {
     CONNECT_INCOMING_MAX = 16 * 1024 * 1024, /* of one message from the server */
@@ -49,6 +54,72 @@ static void connect_set_tls(LDAP *ld, const char *ca)
     connect_set_number(ld, LDAP_OPT_X_TLS_REQUIRE_CERT, LDAP_OPT_X_TLS_DEMAND);
     connect_set_number(ld, LDAP_OPT_X_TLS_NEWCTX, 0);
 }
+
+/* --- the watch: a way to end what waits, from another thread ---------------------- */
+
+struct connect_watch {
+    struct ldap_conncb callbacks;
+    uv_mutex_t mutex; /* over what follows */
+    int fd;           /* connected and not yet closed, or -1 */
+    bool is_aborted;
+};
+
+void connect_watch_abort(struct connect_watch *watch)
+{
+    uv_mutex_lock(&watch->mutex);
+    watch->is_aborted = true;
+    if (watch->fd >= 0)
+        (void)shutdown(watch->fd, SHUT_RDWR);
+    uv_mutex_unlock(&watch->mutex);
+}
+
+/* libldap has connected, and will shake hands next, which it does without any timeout. */
+static int connect_on_connected(LDAP *ld, Sockbuf *stream, LDAPURLDesc *server,
+                                struct sockaddr *address, struct ldap_conncb *callbacks)
+{
+    struct connect_watch *watch = callbacks->lc_arg;
+    bool is_aborted;
+
+    (void)ld;
+    (void)server;
+    (void)address;
+    uv_mutex_lock(&watch->mutex);
+    ber_sockbuf_ctrl(stream, LBER_SB_OPT_GET_FD, &watch->fd);
+    is_aborted = watch->is_aborted;
+    uv_mutex_unlock(&watch->mutex);
+    return is_aborted ? -1 : 0;
+}
+
+/* The descriptor is about to be closed: its number may soon be another's. */
+static void connect_on_closing(LDAP *ld, Sockbuf *stream, struct ldap_conncb *callbacks)
+{
+    struct connect_watch *watch = callbacks->lc_arg;
+
+    (void)ld;
+    (void)stream;
+    uv_mutex_lock(&watch->mutex);
+    watch->fd = -1;
+    uv_mutex_unlock(&watch->mutex);
+}
+
+struct connect_watch *connect_watch_new(void)
+{
+    struct connect_watch *watch = memory_new(sizeof(*watch));
+
+    watch->callbacks = (struct ldap_conncb){ connect_on_connected, connect_on_closing, watch };
+    watch->fd = -1;
+    if (uv_mutex_init(&watch->mutex) != 0)
+        memory_exhausted();
+    return watch;
+}
+
+void connect_watch_free(struct connect_watch *watch)
+{
+    uv_mutex_destroy(&watch->mutex);
+    free(watch);
+}
+
+/* --- connecting --------------------------------------------------------------------- */
 
 static void connect_set_options(LDAP *ld, const struct ldap_settings *settings)
 {
@@ -112,7 +183,8 @@ static bool connect_log_in(LDAP *ld, const struct ldap_settings *settings,
     return code == LDAP_SUCCESS;
 }
 
-LDAP *ldap_link_connect(const struct ldap_settings *settings, char reason[LDAP_REASON_SIZE])
+LDAP *ldap_link_connect(const struct ldap_settings *settings, struct connect_watch *watch,
+                        char reason[LDAP_REASON_SIZE])
 {
     LDAP *ld = NULL;
     int code = ldap_initialize(&ld, settings->uri);
@@ -122,8 +194,11 @@ LDAP *ldap_link_connect(const struct ldap_settings *settings, char reason[LDAP_R
         return NULL;
     }
     connect_set_options(ld, settings);
+    ldap_set_option(ld, LDAP_OPT_CONNECT_CB, &watch->callbacks);
     if (!connect_log_in(ld, settings, reason)) {
         ldap_unbind_ext(ld, NULL, NULL);
+        if (watch->is_aborted)
+            snprintf(reason, LDAP_REASON_SIZE, "connect: no answer in time");
         return NULL;
     }
     connect_limit_incoming(ld);

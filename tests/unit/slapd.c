@@ -116,6 +116,50 @@ void slapd_init(struct slapd *slapd, const char *more)
     load_base(slapd);
 }
 
+/* Adds lines at the start of the configuration, where the global ones are. */
+static void prepend_configuration(const struct slapd *slapd, const char *lines)
+{
+    char command[1024];
+
+    snprintf(command, sizeof(command),
+             "cd %s && { printf '%s'; cat slapd.conf; } >new && mv new slapd.conf", slapd->folder,
+             lines);
+    run_shell(command);
+}
+
+static void make_certificates(const struct slapd *slapd)
+{
+    char command[2048];
+
+    snprintf(command, sizeof(command),
+             "cd %s && exec >edit.log 2>&1 &&"
+             "for ca in ca other; do openssl req -x509 -newkey ec -pkeyopt "
+             "ec_paramgen_curve:P-256 -nodes -subj /CN=$ca -keyout $ca.key -out $ca.pem -days 2 "
+             "|| exit 1; done &&"
+             "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=server "
+             "-keyout server.key -out server.csr &&"
+             "echo subjectAltName=IP:127.0.0.1 >extensions &&"
+             "openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 "
+             "-extfile extensions -out server.pem",
+             slapd->folder);
+    run_shell(command);
+}
+
+void slapd_add_tls(struct slapd *slapd, unsigned port, unsigned tls_port)
+{
+    char lines[512];
+
+    make_certificates(slapd);
+    snprintf(lines, sizeof(lines),
+             "TLSCACertificateFile %1$s/ca.pem\\nTLSCertificateFile %1$s/server.pem\\n"
+             "TLSCertificateKeyFile %1$s/server.key\\n",
+             slapd->folder);
+    prepend_configuration(slapd, lines);
+    snprintf(slapd->more_uris, sizeof(slapd->more_uris),
+             " ldap://127.0.0.1:%u ldaps://127.0.0.1:%u ldaps://127.0.0.2:%u", port, tls_port,
+             tls_port);
+}
+
 void slapd_fini(struct slapd *slapd)
 {
     char command[128];
@@ -140,7 +184,7 @@ static bool can_connect(const struct slapd *slapd)
 
 static void execute(const struct slapd *slapd)
 {
-    char path[128], file[128];
+    char path[128], file[128], uris[512];
     int log;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -150,7 +194,8 @@ static void execute(const struct slapd *slapd)
     dup2(log, STDOUT_FILENO);
     snprintf(path, sizeof(path), "%s/slapd", slapd->folder);
     snprintf(file, sizeof(file), "%s/slapd.conf", slapd->folder);
-    execl(path, "slapd", "-d", "0", "-f", file, "-h", slapd->uri, NULL);
+    snprintf(uris, sizeof(uris), "%s%s", slapd->uri, slapd->more_uris);
+    execl(path, "slapd", "-d", "0", "-f", file, "-h", uris, NULL);
     _exit(98);
 }
 

@@ -16,8 +16,9 @@
 
 struct slapd {
     char folder[64];
-    char uri[128]; /* ldapi:// */
-    pid_t pid;     /* 0: it does not run */
+    char uri[128];       /* ldapi:// */
+    char more_uris[256]; /* others that it listens on, each behind a space */
+    pid_t pid;           /* 0: it does not run */
 };
 
 /* False when no slapd is installed: the test is to be skipped (exit status 77). */
@@ -28,6 +29,13 @@ bool slapd_is_installed(void);
  * configuration ("" or lines with a line break each).
  */
 void slapd_init(struct slapd *slapd, const char *more);
+
+/*
+ * Makes it listen with TLS too, at 127.0.0.1 and 127.0.0.2: StartTLS on `port`, ldaps on
+ * `tls_port`.  Its certificate is for 127.0.0.1 only, by the authority FOLDER/ca.pem;
+ * FOLDER/other.pem is another one.  Before slapd_start.
+ */
+void slapd_add_tls(struct slapd *slapd, unsigned port, unsigned tls_port);
 
 /* Stops it and removes its folder. */
 void slapd_fini(struct slapd *slapd);
