@@ -14,7 +14,7 @@
 #include "common/proto/smtp_reply.h"
 
 /* RFC 5321 section 4.5.3.1.4 asks 512, with CRLF; paths and parameters may be longer. */
-enum { COMMAND_LINE_MAX = 1024 };
+enum { COMMAND_LINE_MAX = 1024, LONG_LINE_MAX = 65536 };
 
 enum {
     GREETED,
@@ -375,20 +375,33 @@ static enum smtp_server_event execute(struct smtp_server *server, struct span li
     return command->execute(server, arguments, out);
 }
 
-/* Drops what has come of a line that is too long; true when its end was there. */
-static bool skip_long_line(struct smtp_server *server, struct span *in)
+/*
+ * Drops what a line has beyond its limit.  NEED_INPUT: its end has not come; END: it will not be
+ * waited for; FLUSH, which this cannot give otherwise: it is over, go on.
+ */
+static enum smtp_server_event skip_long_line(struct smtp_server *server, struct span *in,
+                                             struct buffer *out)
 {
-    size_t lf = span_find(*in, '\n');
+    size_t left = LONG_LINE_MAX - server->line_skipped;
+    size_t lf = span_find(span_take(*in, left), '\n');
+    size_t skipped;
 
+    if (lf >= left) {
+        smtp_server_goodbye(server, "The line is too long", out);
+        *in = span_drop(*in, in->length);
+        return SMTP_SERVER_END;
+    }
     if (lf == in->length) {
         /* A CR stays: whether the line ends well is told by the byte before its LF. */
-        *in = span_drop(*in, lf > 0 && in->data[lf - 1] == '\r' ? lf - 1 : lf);
-        return false;
+        skipped = lf > 0 && in->data[lf - 1] == '\r' ? lf - 1 : lf;
+        server->line_skipped += skipped;
+        *in = span_drop(*in, skipped);
+        return SMTP_SERVER_NEED_INPUT;
     }
     server->line_is_too_long = false;
     server->line_is_broken = lf == 0 || in->data[lf - 1] != '\r';
     *in = span_drop(*in, lf + 1);
-    return true;
+    return SMTP_SERVER_FLUSH;
 }
 
 /* Takes the next command line and executes it. */
@@ -401,6 +414,7 @@ static enum smtp_server_event next_command(struct smtp_server *server, struct sp
 
     if (lf >= COMMAND_LINE_MAX) {
         server->line_is_too_long = true;
+        server->line_skipped = 0;
         return refuse(server, 500, "5.5.2", "The line is too long", out);
     }
     line = span_take(*in, lf);
@@ -422,8 +436,11 @@ static enum smtp_server_event read_commands(struct smtp_server *server, struct s
     while (event == SMTP_SERVER_NEED_INPUT) {
         if (buffer_room(out) < MACHINE_REPLY_ROOM)
             return SMTP_SERVER_FLUSH;
-        if (server->line_is_too_long && !skip_long_line(server, in))
-            return SMTP_SERVER_NEED_INPUT;
+        if (server->line_is_too_long) {
+            event = skip_long_line(server, in, out);
+            if (event != SMTP_SERVER_FLUSH)
+                return event;
+        }
         if (in->length < COMMAND_LINE_MAX && span_find(*in, '\n') == in->length)
             return SMTP_SERVER_NEED_INPUT;
         event = next_command(server, in, out);

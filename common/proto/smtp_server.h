@@ -64,6 +64,7 @@ struct smtp_server {
     bool content_is_too_big;
     bool line_is_broken; /* the input goes on inside a command line that had a bare LF */
     bool line_is_too_long;
+    size_t line_skipped; /* bytes dropped of a line that is too long; the session ends at 64 KiB */
 };
 
 /* Starts the machine and writes the greeting. */

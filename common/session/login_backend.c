@@ -128,7 +128,7 @@ static void login_backend_ready(struct transport *transport, unsigned readiness)
     struct login_session *session = CONTAINER_OF(transport, struct login_session, backend);
 
     if (session->state.current == LOGIN_STATE_RELAYING) {
-        relay_ready(&session->relay, transport, readiness);
+        login_relay_ready(session, transport, readiness);
         return;
     }
     if (session->state.current != LOGIN_STATE_AUTHENTICATING)

@@ -75,7 +75,7 @@ static void login_session_log_end(const struct login_session *session)
 
     LOG_EVENT(LOG_LEVEL_INFO, head->id, "end",
               LOG_TEXT("protocol", protocol_name(head->listener->protocol)),
-              LOG_TEXT("reason", session->end_reason), LOG_TEXT("account", session->account),
+              LOG_TEXT("reason", session->end_reason), LOG_TEXT("account", head->account),
               LOG_INTEGER("in", session->relay.bytes_in),
               LOG_INTEGER("out", session->relay.bytes_out),
               LOG_INTEGER("ms", io_loop_now_ms(head->service->loop) - head->started_ms));
@@ -86,7 +86,6 @@ void login_session_handle_closed(struct login_session *session)
     if (--session->open_handles > 0)
         return;
     session_finish(&session->session);
-    free(session->account);
     free(session);
 }
 
@@ -101,6 +100,7 @@ void login_session_end(struct login_session *session, const char *reason)
         return;
     state_move(&session->state, LOGIN_STATE_ENDING);
     session->end_reason = reason;
+    session_log_out(&session->session);
     login_session_log_end(session);
     if (session->login)
         login_backend_abandon(session);
@@ -317,7 +317,7 @@ static void login_session_log_login(const struct login_session *session)
 
     LOG_EVENT(LOG_LEVEL_INFO, head->id, "login",
               LOG_TEXT("protocol", protocol_name(head->listener->protocol)),
-              LOG_TEXT("account", session->account), LOG_TEXT("peer", head->peer_address),
+              LOG_TEXT("account", head->account), LOG_TEXT("peer", head->peer_address),
               LOG_TEXT("client", login->forwarded.address), LOG_TEXT("backend", login->target.name),
               LOG_TEXT("rule", route_rule_name(login->request.route.rule)),
               LOG_TEXT("key", login->request.route.key),
@@ -331,7 +331,7 @@ void login_session_accepted(struct login_session *session, struct span text)
     struct login *login = session->login;
     struct buffer out = io_loop_out(service->loop);
 
-    session->account = memory_copy_string(login->request.route.account);
+    session_log_in(&session->session, login->request.route.account, login->target.name);
     login_session_log_login(session);
     board_count(service->slot, BOARD_LOGINS, 1);
     login->server_ops->accept(&login->server, text, &out);
@@ -344,6 +344,17 @@ void login_session_accepted(struct login_session *session, struct span text)
     relay_start(&session->relay, &session->client, &session->backend, login->client_intake.input,
                 login->backend_intake.input, login_relay_ended);
     login_session_forget_login(session);
+}
+
+void login_relay_ready(struct login_session *session, struct transport *transport,
+                       unsigned readiness)
+{
+    const struct session_service *service = session->session.service;
+    bool was_done = session->relay.is_client_done;
+
+    relay_ready(&session->relay, transport, readiness);
+    if (session->state.current == LOGIN_STATE_RELAYING && session->relay.is_client_done != was_done)
+        deadline_set(&session->deadline, service->config->timeout.backend_s * 1000ULL);
 }
 
 /* --- the client ------------------------------------------------------------------ */
@@ -464,7 +475,7 @@ static void login_client_ready(struct transport *transport, unsigned readiness)
     unsigned state = session->state.current;
 
     if (state == LOGIN_STATE_RELAYING) {
-        relay_ready(&session->relay, transport, readiness);
+        login_relay_ready(session, transport, readiness);
         return;
     }
     if (readiness & TRANSPORT_SECURED)
@@ -493,7 +504,9 @@ static void login_relay_idle(struct login_session *session)
     uint64_t limit_ms = service->config->timeout.idle_s * 1000ULL;
     uint64_t quiet_ms = io_loop_now_ms(service->loop) - session->relay.last_activity_ms;
 
-    if (quiet_ms >= limit_ms)
+    if (session->relay.is_client_done)
+        login_session_end(session, "client closed, and the backend did not");
+    else if (quiet_ms >= limit_ms)
         login_session_end(session, "idle");
     else
         deadline_set(&session->deadline, limit_ms - quiet_ms);

@@ -63,9 +63,6 @@ struct login_session {
     struct deadline deadline;
     struct relay relay;
     struct login *login; /* NULL once relaying */
-    char *account;       /* canonical name, for the log; NULL before the login */
-    int backend_index;
-    char backend_name[ROUTE_HOST_SIZE];
     const char *end_reason;
     bool backend_is_open;
     bool is_secured; /* TLS with the client */
@@ -83,6 +80,10 @@ void login_session_accepted(struct login_session *session, struct span text);
 void login_session_refused(struct login_session *session, struct span text, bool is_temporary);
 void login_session_unreachable(struct login_session *session, const char *why);
 void login_session_end(struct login_session *session, const char *reason);
+
+/* To be called from the ready event of either transport while relaying. */
+void login_relay_ready(struct login_session *session, struct transport *transport,
+                       unsigned readiness);
 
 /* To be called when a handle of the session has sent its last event. */
 void login_session_handle_closed(struct login_session *session);

@@ -47,23 +47,49 @@ static struct resolver_request *resolver_find(struct resolver *resolver, uint32_
     return NULL;
 }
 
+static void resolver_confirmed(struct resolver *resolver, struct wire_reader *reader)
+{
+    uint32_t number = wire_get_u32(reader);
+    uint8_t answer = wire_get_u8(reader);
+    struct resolver_request *request =
+        wire_reader_is_complete(reader) ? resolver_find(resolver, number) : NULL;
+
+    if (request)
+        resolver_finish(request, answer == DIRECTORY_ABSENT ? ROUTE_UNKNOWN : ROUTE_UNAVAILABLE);
+}
+
+static void resolver_account_changed(struct resolver *resolver, struct wire_reader *reader)
+{
+    uint64_t revision = wire_get_u64(reader);
+    struct span account = wire_get_span(reader);
+    struct span host = wire_get_span(reader);
+
+    (void)revision; /* the mirror already has it */
+    if (wire_reader_is_complete(reader) && resolver->changed)
+        resolver->changed(resolver, account, host);
+}
+
 static void resolver_message(struct channel *channel, struct span message, int fd)
 {
     struct resolver *resolver = CONTAINER_OF(channel, struct resolver, channel);
     struct wire_reader reader = wire_reader_over(message);
-    struct resolver_request *request;
-    uint32_t number;
-    uint8_t answer;
 
     if (fd >= 0)
         close(fd);
-    if (wire_get_u8(&reader) != DIRECTORY_CONFIRMED)
+    switch (wire_get_u8(&reader)) {
+    case DIRECTORY_CONFIRMED:
+        resolver_confirmed(resolver, &reader);
         return;
-    number = wire_get_u32(&reader);
-    answer = wire_get_u8(&reader);
-    request = wire_reader_is_complete(&reader) ? resolver_find(resolver, number) : NULL;
-    if (request)
-        resolver_finish(request, answer == DIRECTORY_ABSENT ? ROUTE_UNKNOWN : ROUTE_UNAVAILABLE);
+    case DIRECTORY_CHANGED:
+        resolver_account_changed(resolver, &reader);
+        return;
+    case DIRECTORY_CHANGED_MANY:
+        if (resolver->changed)
+            resolver->changed(resolver, SPAN_EMPTY, SPAN_EMPTY);
+        return;
+    default:
+        return;
+    }
 }
 
 static void resolver_channel_ended(struct channel *channel)
@@ -118,9 +144,12 @@ static void resolver_tick(uv_timer_t *timer)
         resolver_fail_waiting(resolver, now_ms - RESOLVER_TIMEOUT_MS);
 }
 
-void resolver_start(struct resolver *resolver, struct io_loop *loop, const struct config *config)
+void resolver_start(struct resolver *resolver, struct io_loop *loop, const struct config *config,
+                    void (*changed)(struct resolver *resolver, struct span account,
+                                    struct span host))
 {
-    *resolver = (struct resolver){ .loop = loop, .config = config, .open_handles = 1 };
+    *resolver =
+        (struct resolver){ .loop = loop, .config = config, .open_handles = 1, .changed = changed };
     resolver->mirror = mirror_open(config->state_directory);
     resolver->rules = (struct route_rules){
         .has_domain = resolver_has_domain,
@@ -191,6 +220,17 @@ bool resolver_ask(struct resolver *resolver, struct resolver_request *request, e
     request->route.outcome = ROUTE_UNAVAILABLE;
     request->route.reason = "the directory process cannot be asked";
     return true;
+}
+
+void resolver_look_up(struct resolver *resolver, enum route_key key, const char *value,
+                      struct route *route)
+{
+    struct route_source source = mirror_source(resolver->mirror);
+
+    if (key == ROUTE_KEY_ADDRESS)
+        route_address(&resolver->rules, &source, span_from_string(value), route);
+    else
+        route_login(&resolver->rules, &source, span_from_string(value), NULL, route);
 }
 
 void resolver_cancel(struct resolver_request *request)

@@ -33,10 +33,15 @@ struct resolver {
     uint32_t last_number;
     unsigned open_handles;
     void (*stopped)(struct resolver *resolver);
+    /* Another owner: `host` has it now, empty: it is gone.  A NULL account: many changed.  May be
+     * NULL. */
+    void (*changed)(struct resolver *resolver, struct span account, struct span host);
 };
 
 /* Opens the mirror and connects to directory.sock, now or as soon as it is there. */
-void resolver_start(struct resolver *resolver, struct io_loop *loop, const struct config *config);
+void resolver_start(struct resolver *resolver, struct io_loop *loop, const struct config *config,
+                    void (*changed)(struct resolver *resolver, struct span account,
+                                    struct span host));
 
 /* Ends it: every waiting request must have been cancelled; `stopped` comes from the loop. */
 void resolver_stop(struct resolver *resolver, void (*stopped)(struct resolver *resolver));
@@ -49,6 +54,10 @@ void resolver_stop(struct resolver *resolver, void (*stopped)(struct resolver *r
 bool resolver_ask(struct resolver *resolver, struct resolver_request *request, enum route_key key,
                   struct span value, const char *default_domain)
     __attribute__((warn_unused_result));
+
+/* What the mirror alone says of a mail address or login name, now. */
+void resolver_look_up(struct resolver *resolver, enum route_key key, const char *value,
+                      struct route *route);
 
 /* Forgets a request that waits; does nothing to one that does not. */
 void resolver_cancel(struct resolver_request *request);

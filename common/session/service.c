@@ -1,7 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/session/service.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "common/io/listener.h"
+
+void session_service_init(struct session_service *service)
+{
+    list_init(&service->sessions);
+    map_init(&service->accounts);
+}
+
+void session_service_fini(struct session_service *service)
+{
+    map_fini(&service->accounts);
+}
 
 void session_start(struct session *session, struct session_service *service,
                    const struct listener_config *listener, const struct sockaddr_storage *peer,
@@ -24,12 +38,69 @@ void session_finish(struct session *session)
 {
     struct session_service *service = session->service;
 
+    session_log_out(session);
+    free(session->account);
     list_remove(&session->node);
     service->session_count--;
     board_count(service->slot, BOARD_SESSIONS, -1);
     if (service->is_draining && service->session_count == 0)
         service->emptied(service);
 }
+
+/* --- accounts ----------------------------------------------------------------- */
+
+void session_log_in(struct session *session, const char *account, const char *backend)
+{
+    session->account = memory_copy_string(account);
+    snprintf(session->backend, sizeof(session->backend), "%s", backend);
+    map_insert(&session->service->accounts, &session->account_node,
+               span_from_string(session->account));
+}
+
+void session_log_out(struct session *session)
+{
+    if (!session->account_node.key.data)
+        return;
+    map_remove(&session->service->accounts, &session->account_node);
+    session->account_node.key = SPAN_EMPTY;
+}
+
+static void session_follow(struct session *session, struct span host)
+{
+    if (!span_equals(host, span_from_string(session->backend)))
+        session->end(session, "the account moved");
+}
+
+void session_service_account_changed(struct session_service *service, struct span account,
+                                     struct span host)
+{
+    struct map_node *node = map_find(&service->accounts, account);
+
+    while (node) {
+        struct map_node *next = map_find_next(node);
+
+        session_follow(CONTAINER_OF(node, struct session, account_node), host);
+        node = next;
+    }
+}
+
+static void session_follow_mirror(struct map_node *node, void *context)
+{
+    struct session *session = CONTAINER_OF(node, struct session, account_node);
+    struct session_service *service = context;
+    struct route route;
+
+    resolver_look_up(service->resolver, ROUTE_KEY_ADDRESS, session->account, &route);
+    if (route.outcome == ROUTE_FOUND)
+        session_follow(session, span_from_string(route.host));
+}
+
+void session_service_many_changed(struct session_service *service)
+{
+    map_each(&service->accounts, session_follow_mirror, service);
+}
+
+/* --- the service --------------------------------------------------------------- */
 
 void session_service_drain(struct session_service *service)
 {

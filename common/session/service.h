@@ -5,6 +5,7 @@
 #ifndef MAILSTEAD_SESSION_SERVICE_H
 #define MAILSTEAD_SESSION_SERVICE_H
 
+#include "common/base/map.h"
 #include "common/base/random.h"
 #include "common/service/child.h"
 #include "common/session/backends.h"
@@ -34,6 +35,7 @@ struct session_service {
     bool holds_logins;      /* a login waits for a backend that is down */
     struct list sessions;   /* of struct session */
     size_t session_count;
+    struct map accounts; /* the sessions that are logged in, by account */
     bool is_draining;
     void (*emptied)(struct session_service *service); /* draining, and the last session is gone */
 };
@@ -47,6 +49,9 @@ struct session {
     char peer_address[46];
     uint16_t peer_port;
     uint64_t started_ms;
+    struct map_node account_node;  /* in service->accounts when `account` is set */
+    char *account;                 /* canonical name once logged in; NULL before */
+    char backend[ROUTE_HOST_SIZE]; /* where it is logged in */
     void (*end)(struct session *session, const char *reason); /* asks it to go; idempotent */
 };
 
@@ -55,8 +60,29 @@ void session_start(struct session *session, struct session_service *service,
                    const struct listener_config *listener, const struct sockaddr_storage *peer,
                    void (*end)(struct session *session, const char *reason));
 
+/* It is logged in at `backend` as `account` from now on: a change of the account's owner ends it.
+ */
+void session_log_in(struct session *session, const char *account, const char *backend);
+
+/* Takes it out of the registry of accounts; idempotent. */
+void session_log_out(struct session *session);
+
+/*
+ * The directory says that `account` is owned by `host` now (empty: it is gone): ends its sessions
+ * that are logged in elsewhere.
+ */
+void session_service_account_changed(struct session_service *service, struct span account,
+                                     struct span host);
+
+/* The directory says that many changed: looks each logged in account up and does the same. */
+void session_service_many_changed(struct session_service *service);
+
 /* Takes it out; to be called once, from its last close event. */
 void session_finish(struct session *session);
+
+/* Prepares the lists of a service whose other members are set; the fini needs no session left. */
+void session_service_init(struct session_service *service);
+void session_service_fini(struct session_service *service);
 
 /* Calls `emptied` once no session is left; no new session may start. */
 void session_service_drain(struct session_service *service);

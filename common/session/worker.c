@@ -35,6 +35,16 @@ static void worker_accepted(struct listener *listener, int fd, const struct sock
         login_session_start(&worker->service, configured, fd, peer);
 }
 
+static void worker_account_changed(struct resolver *resolver, struct span account, struct span host)
+{
+    struct worker *worker = CONTAINER_OF(resolver, struct worker, resolver);
+
+    if (account.data)
+        session_service_account_changed(&worker->service, account, host);
+    else
+        session_service_many_changed(&worker->service);
+}
+
 /* --- the end ---------------------------------------------------------------------- */
 
 static void worker_part_stopped(struct worker *worker)
@@ -166,7 +176,7 @@ static void worker_init_service(struct worker *worker)
         .holds_logins = options->holds_logins,
         .emptied = worker_emptied,
     };
-    list_init(&worker->service.sessions);
+    session_service_init(&worker->service);
 }
 
 bool worker_start(struct worker *worker, struct child *child, const struct worker_options *options)
@@ -180,7 +190,7 @@ bool worker_start(struct worker *worker, struct child *child, const struct worke
     child->context = worker;
     child->drain = worker_child_drain;
     child->stop = worker_child_stop;
-    resolver_start(&worker->resolver, &child->loop, config);
+    resolver_start(&worker->resolver, &child->loop, config, worker_account_changed);
     if (options->probes_backends && child->number == 0)
         worker->prober = prober_start(&worker->service);
     worker->listeners = memory_new(config->listener_count * sizeof(*worker->listeners));
@@ -195,6 +205,7 @@ void worker_run_loop(struct worker *worker)
 {
     child_run_loop(worker->child);
     free(worker->listeners);
+    session_service_fini(&worker->service);
     SSL_CTX_free(worker->service.tls_server);
     SSL_CTX_free(worker->service.tls_backend);
 }

@@ -231,7 +231,7 @@ static void queue_start(struct queue_process *queue)
 {
     struct child *child = queue->child;
 
-    resolver_start(&queue->resolver, &child->loop, child->config);
+    resolver_start(&queue->resolver, &child->loop, child->config, NULL);
     committer_start(&queue->committer, &child->loop, queue->store);
     queue->committer.committed = show_counts;
     show_counts(&queue->committer, &queue->committer.counts);
