@@ -247,7 +247,8 @@ static void deliver_failed(struct delivery *delivery, enum delivery_stage stage,
 
     deliver->delivery = NULL;
     if (stage == DELIVERY_ENDED)
-        deliver_set_rest(deliver, QUEUE_UNKNOWN, MAIL_UNKNOWN_DELAY_S, reply, why);
+        deliver_set_rest(deliver, QUEUE_UNKNOWN,
+                         deliver->service->sessions->config->queue.unknown_delay_s, reply, why);
     else if (stage == DELIVERY_ENVELOPE && mail_reply_is_permanent(reply))
         deliver_set_rest(deliver, QUEUE_FAILED, 0, reply, why); /* MAIL was refused */
     else

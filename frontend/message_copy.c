@@ -142,7 +142,7 @@ static void message_copy_store(void *context, struct mail_copy *copy,
         recipients[i] = (struct queue_recipient){
             .address = span_from_string(envelope->recipients[i].recipient),
             .fate = message_copy_fate(fate),
-            .not_before_s = fate == MAIL_FATE_UNKNOWN ? MAIL_UNKNOWN_DELAY_S : 0,
+            .not_before_s = fate == MAIL_FATE_UNKNOWN ? copies->config->queue.unknown_delay_s : 0,
             .text = span_from_string(envelope->recipients[i].text),
         };
     }

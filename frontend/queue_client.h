@@ -28,9 +28,8 @@ struct queue_recipient {
      * report `text` to the sender.  Others are not for storing.
      */
     enum queue_fate fate;
-    unsigned
-        not_before_s; /* earliest attempt, from now; UNKNOWN has at least QUEUE_UNKNOWN_DELAY_S */
-    struct span text; /* the last reply, "550 5.1.1 no such user"; may be empty */
+    unsigned not_before_s; /* earliest attempt, from now */
+    struct span text;      /* the last reply, "550 5.1.1 no such user"; may be empty */
 };
 
 /* What is stored.  All spans are borrowed for the call, except `body`. */

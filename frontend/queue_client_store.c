@@ -270,13 +270,9 @@ static struct chunk *add_chunk(struct store *store)
 
 static void encode_recipient(struct buffer *target, const struct queue_recipient *recipient)
 {
-    unsigned not_before_s = recipient->not_before_s;
-
-    if (recipient->fate == QUEUE_UNKNOWN && not_before_s < QUEUE_UNKNOWN_DELAY_S)
-        not_before_s = QUEUE_UNKNOWN_DELAY_S;
     wire_put_span(target, recipient->address);
     wire_put_u8(target, (uint8_t)recipient->fate);
-    wire_put_u32(target, not_before_s);
+    wire_put_u32(target, recipient->not_before_s);
     wire_put_span(target, span_take(recipient->text, QUEUE_TEXT_MAX));
 }
 

@@ -114,6 +114,8 @@ struct node_config {
 struct queue_config {
     char *directory;
     unsigned retry_min_s, retry_max_s; /* back-off bounds */
+    unsigned
+        unknown_delay_s; /* before a recipient that a backend may already have is tried again */
     unsigned expiry_s;
     unsigned inline_max_bytes; /* a larger body is a file of its own */
 };

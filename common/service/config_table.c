@@ -173,6 +173,8 @@ static const struct config_option queue_options[] = {
          "Where mail waits."),
     NUMBER(queue_config, retry_min_s, "60", 1, DAY_S, "Seconds before the first retry."),
     NUMBER(queue_config, retry_max_s, "3600", 1, DAY_S, "Seconds between retries at most."),
+    NUMBER(queue_config, unknown_delay_s, "600", 1, DAY_S,
+           "Seconds before a retry when a backend's reply was lost: it may have the message."),
     NUMBER(queue_config, expiry_s, "432000", 60, 60 * DAY_S,
            "Seconds after which mail that could not be delivered goes back."),
     NUMBER(queue_config, inline_max_bytes, "32768", 0, 65536,

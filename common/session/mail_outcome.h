@@ -29,10 +29,8 @@ enum mail_fate {
     MAIL_FATE_NONE,    /* delivered, or the sender is told */
     MAIL_FATE_PENDING, /* queue it */
     MAIL_FATE_FAILED,  /* queue a failure report for it (never to <>) */
-    MAIL_FATE_UNKNOWN  /* queue it, not to be tried before MAIL_UNKNOWN_DELAY_S */
+    MAIL_FATE_UNKNOWN  /* queue it, not to be tried before queue.unknown_delay_s */
 };
-
-enum { MAIL_UNKNOWN_DELAY_S = 600 };
 
 /*
  * Decides for `count` (above 0) recipients: `results` and, for refused ones, `replies`

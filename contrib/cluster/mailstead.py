@@ -50,6 +50,7 @@ queue {{
     directory = "{queue}"
     retry_min_s = 1
     retry_max_s = 5
+    unknown_delay_s = 5
 }}
 health {{
     probe_interval_ms = 500

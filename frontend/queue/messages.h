@@ -63,11 +63,10 @@ enum queue_fate {
 };
 
 enum {
-    QUEUE_INLINE_MAX = 98304,    /* bytes of a body inside a message */
-    QUEUE_TEXT_MAX = 500,        /* bytes of a reply's text; longer is cut */
-    QUEUE_ID_SIZE = 24,          /* a message id, and its NUL */
-    QUEUE_FILE_NAME_SIZE = 32,   /* a name under incoming/ or bodies/, and its NUL */
-    QUEUE_UNKNOWN_DELAY_S = 600, /* before a recipient whose outcome is unknown is tried again */
+    QUEUE_INLINE_MAX = 98304,  /* bytes of a body inside a message */
+    QUEUE_TEXT_MAX = 500,      /* bytes of a reply's text; longer is cut */
+    QUEUE_ID_SIZE = 24,        /* a message id, and its NUL */
+    QUEUE_FILE_NAME_SIZE = 32, /* a name under incoming/ or bodies/, and its NUL */
     QUEUE_DELIVERY_RECIPIENTS_MAX = 50
 };
 

@@ -217,6 +217,7 @@ static void queue_start_scheduler(struct queue_process *queue)
     struct scheduler_options options = {
         .rules = { .hostname = config->cluster.hostname,
                    .retry_min_ms = (int64_t)config->queue.retry_min_s * 1000,
+                   .unknown_delay_ms = (int64_t)config->queue.unknown_delay_s * 1000,
                    .retry_max_ms = (int64_t)config->queue.retry_max_s * 1000,
                    .expiry_ms = (int64_t)config->queue.expiry_s * 1000 },
         .has_relay_host = config->relay_host.address != NULL,

@@ -258,7 +258,7 @@ static void look_into_store(struct scheduler *scheduler)
     const struct settle_rules *rules = &scheduler->options.rules;
     struct store *store = scheduler->committer->store;
     int64_t now_ms = scheduler_now(scheduler);
-    int64_t latest_ms = now_ms + 2 * rules->retry_max_ms + 2000 * (int64_t)QUEUE_UNKNOWN_DELAY_S;
+    int64_t latest_ms = now_ms + 2 * rules->retry_max_ms + 2 * rules->unknown_delay_ms;
     bool is_good =
         store_begin(store) &&
         store_visit_destinations(store, now_ms, latest_ms, note_destination, scheduler) &&

@@ -13,7 +13,7 @@
  * is left alone until its health is up or its back-off has passed, and then ramped.
  *
  * Whose outcome is not known (the reply was lost, or the worker that had it ended and did not
- * come back) is tried again after QUEUE_UNKNOWN_DELAY_S and logged: the backend may have it.
+ * come back) is tried again after queue.unknown_delay_s and logged: the backend may have it.
  *
  * It has no timers and no clock: the owner calls scheduler_tick a few times a second.
  */

@@ -16,17 +16,17 @@
 static const char *const fate_names[QUEUE_FATES] = { "pending", "delivered", "failed", "unknown",
                                                      "unreachable" };
 
-static void fill_outcome(struct outcome *outcome, uint64_t row, const struct report_row *report,
-                         int64_t now_ms)
+static void fill_outcome(const struct scheduler *scheduler, struct outcome *outcome, uint64_t row,
+                         const struct report_row *report, int64_t now_ms)
 {
-    unsigned not_before_s = report ? report->not_before_s : 0;
+    int64_t delay_ms = report ? (int64_t)report->not_before_s * 1000 : 0;
     struct span text = report ? span_take(report->text, QUEUE_TEXT_MAX) : SPAN_EMPTY;
 
     outcome->row = row;
     outcome->fate = report ? report->fate : QUEUE_PENDING;
-    if (outcome->fate == QUEUE_UNKNOWN && not_before_s < QUEUE_UNKNOWN_DELAY_S)
-        not_before_s = QUEUE_UNKNOWN_DELAY_S;
-    outcome->not_before_ms = not_before_s > 0 ? now_ms + (int64_t)not_before_s * 1000 : 0;
+    if (outcome->fate == QUEUE_UNKNOWN && delay_ms < scheduler->options.rules.unknown_delay_ms)
+        delay_ms = scheduler->options.rules.unknown_delay_ms;
+    outcome->not_before_ms = delay_ms > 0 ? now_ms + delay_ms : 0;
     if (text.length > 0)
         memcpy(outcome->text, text.data, text.length);
     if (outcome->fate == QUEUE_UNKNOWN)
@@ -106,8 +106,8 @@ static void settle_job(struct scheduler *scheduler, struct job *job, const struc
         const struct job_row *row = &job->rows[i];
 
         if (row->is_in_hand && (row->recipient || !job->stored))
-            fill_outcome(&settle->outcomes[filled++], row->row, find_report(rows, count, row->row),
-                         now_ms);
+            fill_outcome(scheduler, &settle->outcomes[filled++], row->row,
+                         find_report(rows, count, row->row), now_ms);
     }
     job->state = JOB_SETTLING;
     job->lost_until_ms = 0;
@@ -138,7 +138,8 @@ static void settle_late(struct scheduler *scheduler, uint64_t worker, uint64_t a
     settle->count = 0;
     for (size_t i = 0; i < count; i++)
         if (job_add_row(scheduler, job, rows[i].row, SPAN_EMPTY) || rows[i].fate == QUEUE_DELIVERED)
-            fill_outcome(&settle->outcomes[settle->count++], rows[i].row, &rows[i], now_ms);
+            fill_outcome(scheduler, &settle->outcomes[settle->count++], rows[i].row, &rows[i],
+                         now_ms);
     settle->worker = worker;
     job->worker = worker;
     job->state = JOB_SETTLING;

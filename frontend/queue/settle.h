@@ -22,7 +22,8 @@ struct outcome {
 struct settle_rules {
     const char *hostname; /* ours */
     int64_t retry_min_ms, retry_max_ms;
-    int64_t expiry_ms; /* 0: nothing expires now */
+    int64_t unknown_delay_ms; /* before a recipient whose outcome is unknown is tried again */
+    int64_t expiry_ms;        /* 0: nothing expires now */
 };
 
 struct settle {

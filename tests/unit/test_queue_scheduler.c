@@ -157,6 +157,7 @@ static void start(struct fixture *fixture)
     struct scheduler_options options = {
         .rules = { .hostname = "mx.example.org",
                    .retry_min_ms = 60000,
+                   .unknown_delay_ms = 600000,
                    .retry_max_ms = 3600000,
                    .expiry_ms = fixture->expiry_ms },
         .has_relay_host = fixture->has_relay_host,
