@@ -38,6 +38,25 @@ def has_served(cluster, host, account):
     return f"user=<{account.address}>" in log
 
 
+def test_a_change_of_owner_ends_the_accounts_open_sessions(cluster, fe1, fresh):
+    account, other = fresh("sv1"), fresh("sv1")
+    moved, stays = clients.imap_login(fe1, account), clients.imap_login(fe1, other)
+    cluster.slapd.set_host(account, "sv2", "sv1")
+
+    def is_closed():
+        try:
+            return moved.noop()[0] != "OK"
+        except clients.REFUSALS:
+            return True
+
+    try:
+        wait_until(is_closed, "the session of the account that moved ends", 10)
+        assert stays.noop()[0] == "OK"
+        stays.logout()
+    finally:
+        cluster.slapd.set_host(account, "sv1")
+
+
 def test_a_dry_run_changes_nothing(cluster, fe1, fresh):
     account = fresh("sv3")
     said = fe1.admin().text("reassign", "--from", "sv3", "--to", "sv2", "--dry-run")
