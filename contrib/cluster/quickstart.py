@@ -2,6 +2,7 @@
 """What contrib/quickstart does once everything is built: start, demonstrate, stop, status."""
 import argparse
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -277,6 +278,7 @@ def is_default(folder):
 
 
 def main():
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # who reads only the first lines gets no traceback
     parser = argparse.ArgumentParser(prog="contrib/quickstart")
     parser.add_argument("action", choices=("run", "stop", "status"))
     parser.add_argument("--dir", type=Path, required=True)
