@@ -61,6 +61,7 @@ struct board_health {
     _Atomic int state;          /* enum board_health_state */
     _Atomic unsigned failures;  /* in a row */
     _Atomic unsigned successes; /* in a row */
+    _Atomic uint64_t accuser;   /* who told of the last failure: 0 a probe, else a session */
     _Atomic uint64_t since_ms;  /* monotonic, of the last change of state */
 };
 

@@ -47,6 +47,7 @@ void backends_reset(const struct backends *backends)
             atomic_store(&health->state, BOARD_HEALTH_UNKNOWN);
             atomic_store(&health->failures, 0);
             atomic_store(&health->successes, 0);
+            atomic_store(&health->accuser, 0);
         }
 }
 
@@ -69,22 +70,39 @@ static void backends_move(const struct backends *backends, int index, enum proto
               LOG_TEXT("protocol", protocol_name(protocol)));
 }
 
-void backends_report(const struct backends *backends, int index, enum protocol protocol,
-                     bool is_good, bool is_probe)
+/* A number for a session, other than 0 (FNV-1a); NULL, a probe, has 0. */
+static uint64_t backends_accuser(const char *session_id)
 {
+    uint64_t hash = 14695981039346656037ULL;
+
+    if (!session_id)
+        return 0;
+    for (; *session_id; session_id++)
+        hash = (hash ^ (unsigned char)*session_id) * 1099511628211ULL;
+    return hash | 1;
+}
+
+void backends_report(const struct backends *backends, int index, enum protocol protocol,
+                     bool is_good, const char *session_id)
+{
+    uint64_t accuser = backends_accuser(session_id);
     const struct health_config *limits = &backends->config->health;
     struct board_health *health = backends_health(backends, index, protocol);
 
     if (!health)
         return;
     if (!is_good) {
+        uint64_t last = atomic_exchange(&health->accuser, accuser);
+
         atomic_store(&health->successes, 0);
+        if (session_id && last == accuser && atomic_load(&health->failures) > 0)
+            return;
         if (atomic_fetch_add(&health->failures, 1) + 1 >= limits->failures)
             backends_move(backends, index, protocol, health, BOARD_HEALTH_DOWN);
         return;
     }
     atomic_store(&health->failures, 0);
-    if (atomic_load(&health->state) != BOARD_HEALTH_UP && is_probe &&
+    if (atomic_load(&health->state) != BOARD_HEALTH_UP && !session_id &&
         atomic_fetch_add(&health->successes, 1) + 1 >= limits->successes)
         backends_move(backends, index, protocol, health, BOARD_HEALTH_UP);
 }

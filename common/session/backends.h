@@ -30,11 +30,12 @@ void backends_endpoint(const struct backends *backends, int index, enum protocol
 bool backends_is_up(const struct backends *backends, int index, enum protocol protocol);
 
 /*
- * Tells how a connection or probe ended.  `index` -1 is ignored.  A good
- * connection of a session ends a row of failures; only good probes bring a
- * backend up that is down.
+ * Tells how a connection of the session `session_id`, or a probe (NULL), ended.  `index` -1 is
+ * ignored.  A good connection of a session ends a row of failures; only good probes bring a
+ * backend up that is down.  A session's failure counts only once in a row: what one session meets
+ * again and again may be its own account's trouble.
  */
 void backends_report(const struct backends *backends, int index, enum protocol protocol,
-                     bool is_good, bool is_probe);
+                     bool is_good, const char *session_id);
 
 #endif

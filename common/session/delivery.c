@@ -108,7 +108,7 @@ static void delivery_fail_connection(struct delivery *delivery, const char *why)
 {
     if (delivery->stage == DELIVERY_CONNECTING)
         backends_report(&delivery->service->backends, delivery->target.backend, PROTOCOL_LMTP,
-                        false, false);
+                        false, delivery->options.session_id);
     delivery_fail(delivery, NULL, why);
 }
 
@@ -192,6 +192,17 @@ void delivery_data(struct delivery *delivery)
     delivery_advance(delivery);
 }
 
+/* The peer has a time to take what is held back for it; a slow sender is not the peer's fault. */
+static void delivery_tend_content(struct delivery *delivery)
+{
+    if (delivery->is_closed || delivery->stage != DELIVERY_CONTENT)
+        return;
+    if (transport_has_pending(&delivery->transport))
+        delivery_expect(delivery, delivery->service->config->timeout.backend_s);
+    else
+        deadline_clear(&delivery->deadline);
+}
+
 void delivery_content(struct delivery *delivery, struct span content)
 {
     while (!delivery->is_closed) {
@@ -202,7 +213,7 @@ void delivery_content(struct delivery *delivery, struct span content)
         if (!delivery_send(delivery, piece))
             return;
     }
-    deadline_set(&delivery->deadline, delivery->service->config->timeout.backend_s * 1000ULL);
+    delivery_tend_content(delivery);
 }
 
 bool delivery_is_full(const struct delivery *delivery)
@@ -323,6 +334,7 @@ static void delivery_broken(struct delivery *delivery)
 
 static void delivery_start_tls(struct delivery *delivery)
 {
+    intake_settle(&delivery->intake);
     if (delivery->intake.input.length > 0 ||
         !transport_start_tls_client(&delivery->transport, delivery->target.tls_context,
                                     delivery->target.tls_name))
@@ -335,7 +347,7 @@ static void delivery_greeted(struct delivery *delivery)
     delivery->stage = DELIVERY_ENVELOPE;
     deadline_clear(&delivery->deadline);
     backends_report(&delivery->service->backends, delivery->target.backend, PROTOCOL_LMTP, true,
-                    false);
+                    delivery->options.session_id);
 }
 
 /* Runs the machine over what has come. */
@@ -402,6 +414,8 @@ static void delivery_ready(struct transport *transport, unsigned readiness)
             smtp_client_tls_started(&delivery->machine);
         delivery_pump(delivery);
     }
+    if (readiness & TRANSPORT_WRITABLE)
+        delivery_tend_content(delivery);
     if (!delivery->is_closed && readiness & TRANSPORT_WRITABLE)
         delivery->events->writable(delivery);
     if (!delivery->is_closed && readiness & TRANSPORT_READABLE)

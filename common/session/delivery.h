@@ -46,7 +46,7 @@ struct delivery_events {
 
 struct delivery_options {
     enum mail_flavor flavor;
-    const char *session_id;   /* for the log; outlives the delivery */
+    const char *session_id;   /* for the log and the health; outlives the delivery */
     const char *reverse_path; /* outlives the delivery */
     struct mail_parameters parameters;
     const char *user, *password; /* relay host; NULL: no AUTH.  Outlive the delivery */

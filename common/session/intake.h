@@ -26,7 +26,10 @@ void intake_init(struct intake *intake, bool is_secret);
  */
 ssize_t intake_read(struct intake *intake, struct transport *transport);
 
-/* To be called before control returns to the loop: keeps what is left of `input`. */
+/*
+ * To be called before control returns to the loop, also when a machine asked something: keeps
+ * what is left of `input`, and forgets what was consumed.
+ */
 void intake_settle(struct intake *intake);
 
 /* Wipes and frees; `input` is empty then. */

@@ -52,6 +52,7 @@ static bool login_backend_start_tls(struct login_session *session)
 {
     const struct target *target = &session->login->target;
 
+    intake_settle(&session->login->backend_intake);
     if (session->login->backend_intake.input.length > 0 ||
         !transport_start_tls_client(&session->backend, target->tls_context, target->tls_name)) {
         login_backend_fail(session, "plaintext behind STARTTLS");
@@ -71,7 +72,7 @@ static void login_backend_conclude(struct login_session *session, enum login_cli
         return;
     }
     backends_report(&service->backends, login->target.backend, session->session.listener->protocol,
-                    true, false);
+                    true, session->session.id);
     if (event == LOGIN_CLIENT_ACCEPTED)
         login_session_accepted(session, text);
     else
@@ -88,11 +89,13 @@ static bool login_backend_pump(struct login_session *session)
         enum login_client_event event =
             login->client_ops->next(&login->client, &login->backend_intake.input, &out);
 
-        if (!transport_send(&session->backend, buffer_span(&out))) {
+        bool is_sent = out.length == 0 || transport_send(&session->backend, buffer_span(&out));
+
+        explicit_bzero(out.data, out.length); /* it may have been the password */
+        if (!is_sent) {
             login_backend_fail(session, transport_error(&session->backend));
             return false;
         }
-        explicit_bzero(out.data, out.length); /* it may have been the password */
         if (event == LOGIN_CLIENT_FLUSH)
             continue;
         if (event == LOGIN_CLIENT_NEED_INPUT) {
@@ -175,7 +178,7 @@ static void login_backend_connected(struct connector *connector, int fd, const c
     login->connector = NULL;
     if (fd < 0) {
         backends_report(&service->backends, login->target.backend,
-                        session->session.listener->protocol, false, false);
+                        session->session.listener->protocol, false, session->session.id);
         login_backend_fail(session, error);
         return;
     }

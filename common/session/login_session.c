@@ -15,7 +15,8 @@
 #include "common/session/login_state.h"
 
 enum {
-    LOGIN_REFUSAL_DELAY_MS = 2000, /* what stores take to say that a password is wrong */
+    /* More than stores take to say that a password is wrong: Dovecot 2 to 2.5 seconds. */
+    LOGIN_REFUSAL_DELAY_MS = 3000,
     LOGIN_REFUSALS_MAX = 3,
     LOGIN_HOLD_TICK_MS = 250,
     LOGIN_TTL = 5 /* proxies that a login may pass */
@@ -145,16 +146,15 @@ bool login_session_send(struct login_session *session, struct transport *transpo
 /* --- refusals ----------------------------------------------------------------- */
 
 static void login_session_refuse_now(struct login_session *session,
-                                     enum login_refusal_reason reason, struct span text)
+                                     enum login_refusal_reason reason, struct span text,
+                                     enum board_counter counter)
 {
     struct login *login = session->login;
     struct session_service *service = session->session.service;
     const struct login_refusal refusal = { reason, text };
     struct buffer out = io_loop_out(service->loop);
 
-    board_count(service->slot,
-                reason == LOGIN_REFUSED_TEMPORARY ? BOARD_LOGINS_TEMPORARY : BOARD_LOGINS_REFUSED,
-                1);
+    board_count(service->slot, counter, 1);
     state_move(&session->state, LOGIN_STATE_TALKING);
     login->server_ops->refuse(&login->server, &refusal, &out);
     if (!login_session_send(session, &session->client, &out))
@@ -177,20 +177,26 @@ static void login_session_refuse_temporarily(struct login_session *session, cons
               LOG_TEXT("why", why));
     if (login->refusal[0])
         login_session_refuse_now(session, LOGIN_REFUSED_BY_BACKEND,
-                                 span_from_string(login->refusal));
+                                 span_from_string(login->refusal), BOARD_LOGINS_TEMPORARY);
     else
-        login_session_refuse_now(session, LOGIN_REFUSED_TEMPORARY, SPAN_EMPTY);
+        login_session_refuse_now(session, LOGIN_REFUSED_TEMPORARY, SPAN_EMPTY,
+                                 BOARD_LOGINS_TEMPORARY);
 }
 
-/* Wrong password and unknown account take the same time. */
+/*
+ * Wrong password and unknown account take the same time.  At the node it is the frontend, its
+ * only client, that sees to it: a second delay behind the first would tell them apart.
+ */
 static void login_session_refuse_later(struct login_session *session)
 {
-    uint64_t age_ms =
-        io_loop_now_ms(session->session.service->loop) - session->login->credentials_ms;
+    const struct session_service *service = session->session.service;
+    struct login *login = session->login;
+    uint64_t age_ms = io_loop_now_ms(service->loop) - login->credentials_ms;
+    uint64_t delay_ms = service->peers_are_trusted ? 0 : LOGIN_REFUSAL_DELAY_MS;
 
+    credentials_wipe(login->server_ops->credentials(&login->server));
     state_move(&session->state, LOGIN_STATE_DELAYED);
-    deadline_set(&session->deadline,
-                 age_ms < LOGIN_REFUSAL_DELAY_MS ? LOGIN_REFUSAL_DELAY_MS - age_ms : 1);
+    deadline_set(&session->deadline, age_ms < delay_ms ? delay_ms - age_ms : 1);
 }
 
 static void login_session_refuse_delayed(struct login_session *session)
@@ -206,9 +212,11 @@ static void login_session_refuse_delayed(struct login_session *session)
         LOG_TEXT("by", session->login->was_refused ? session->login->target.name : "directory"),
         LOG_TEXT("words", words[0] ? words : NULL));
     if (is_plain)
-        login_session_refuse_now(session, LOGIN_REFUSED_CREDENTIALS, SPAN_EMPTY);
+        login_session_refuse_now(session, LOGIN_REFUSED_CREDENTIALS, SPAN_EMPTY,
+                                 BOARD_LOGINS_REFUSED);
     else
-        login_session_refuse_now(session, LOGIN_REFUSED_BY_BACKEND, span_from_string(words));
+        login_session_refuse_now(session, LOGIN_REFUSED_BY_BACKEND, span_from_string(words),
+                                 BOARD_LOGINS_REFUSED);
 }
 
 /* --- the way to the owner ------------------------------------------------------ */
@@ -325,12 +333,27 @@ static void login_session_log_login(const struct login_session *session)
               LOG_INTEGER("ms", io_loop_now_ms(head->service->loop) - login->credentials_ms));
 }
 
+/* Whether the account has got another owner since the login was resolved. */
+static bool login_session_has_moved(const struct login_session *session)
+{
+    const struct route *chosen = &session->login->request.route;
+    struct route route;
+
+    resolver_look_up(session->session.service->resolver, ROUTE_KEY_LOGIN, chosen->key, &route);
+    return route.outcome == ROUTE_FOUND && strcmp(route.host, chosen->host) != 0;
+}
+
 void login_session_accepted(struct login_session *session, struct span text)
 {
     struct session_service *service = session->session.service;
     struct login *login = session->login;
     struct buffer out = io_loop_out(service->loop);
 
+    if (login_session_has_moved(session)) {
+        login_backend_abandon(session);
+        login_session_hold(session, "the account moved");
+        return;
+    }
     session_log_in(&session->session, login->request.route.account, login->target.name);
     login_session_log_login(session);
     board_count(service->slot, BOARD_LOGINS, 1);
@@ -386,6 +409,7 @@ static void login_session_start_tls(struct login_session *session)
 {
     struct login *login = session->login;
 
+    intake_settle(&login->client_intake);
     state_move(&session->state, LOGIN_STATE_SECURING);
     if (login->client_intake.input.length > 0 ||
         !transport_start_tls_server(&session->client, session->session.service->tls_server))
@@ -422,6 +446,14 @@ static void login_session_pump(struct login_session *session)
             return;
         }
     }
+}
+
+/* While the client does not take our replies it is not heard. */
+static void login_session_listen(struct login_session *session)
+{
+    if (session->state.current == LOGIN_STATE_TALKING)
+        transport_watch(&session->client,
+                        transport_has_pending(&session->client) ? 0 : TRANSPORT_READABLE);
 }
 
 static void login_session_readable(struct login_session *session)
@@ -484,6 +516,7 @@ static void login_client_ready(struct transport *transport, unsigned readiness)
         login_session_end(session, transport_error(transport)); /* the handshake failed */
     if (session->state.current == LOGIN_STATE_TALKING)
         login_session_readable(session);
+    login_session_listen(session);
 }
 
 static void login_client_closed(struct transport *transport)
@@ -501,13 +534,13 @@ static const struct transport_events login_client_events = {
 static void login_relay_idle(struct login_session *session)
 {
     const struct session_service *service = session->session.service;
-    uint64_t limit_ms = service->config->timeout.idle_s * 1000ULL;
+    const struct timeout_config *timeout = &service->config->timeout;
+    bool is_done = session->relay.is_client_done;
+    uint64_t limit_ms = (is_done ? timeout->backend_s : timeout->idle_s) * 1000ULL;
     uint64_t quiet_ms = io_loop_now_ms(service->loop) - session->relay.last_activity_ms;
 
-    if (session->relay.is_client_done)
-        login_session_end(session, "client closed, and the backend did not");
-    else if (quiet_ms >= limit_ms)
-        login_session_end(session, "idle");
+    if (quiet_ms >= limit_ms)
+        login_session_end(session, is_done ? "client closed, and the backend did not" : "idle");
     else
         deadline_set(&session->deadline, limit_ms - quiet_ms);
 }
@@ -528,7 +561,7 @@ static void login_deadline_expired(struct deadline *deadline)
         return;
     case LOGIN_STATE_AUTHENTICATING:
         backends_report(&session->session.service->backends, session->login->target.backend,
-                        session->session.listener->protocol, false, false);
+                        session->session.listener->protocol, false, session->session.id);
         login_backend_abandon(session);
         login_session_unreachable(session, "no answer in time");
         return;

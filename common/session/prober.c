@@ -35,7 +35,7 @@ static void probe_conclude(struct probe *probe, bool is_good)
     const struct session_service *service = probe->prober->service;
     unsigned interval_ms = service->config->health.probe_interval_ms;
 
-    backends_report(&service->backends, probe->backend, probe->protocol, is_good, true);
+    backends_report(&service->backends, probe->backend, probe->protocol, is_good, NULL);
     if (probe->is_open)
         transport_close(&probe->transport);
     deadline_set(&probe->deadline, interval_ms / 2 + random_below(interval_ms));
@@ -107,6 +107,18 @@ static const struct transport_events probe_events = {
     .closed = probe_transport_closed,
 };
 
+/* Where TLS comes before the greeting, the probe needs it too; false when it cannot begin. */
+static bool probe_start_tls(struct probe *probe)
+{
+    const struct session_service *service = probe->prober->service;
+    const struct backend_tls_config *tls = &service->config->backend_tls;
+    const struct backend_config *backend = &service->config->cluster.backends[probe->backend];
+
+    return tls->transport != TLS_MODE_IMPLICIT ||
+           transport_start_tls_client(&probe->transport, service->tls_backend,
+                                      tls->verify ? backend->tls_name : NULL);
+}
+
 static void probe_connected(struct connector *connector, int fd, const char *error)
 {
     struct probe *probe = connector_context(connector);
@@ -122,6 +134,8 @@ static void probe_connected(struct connector *connector, int fd, const char *err
     probe->prober->open_handles++;
     transport_watch(&probe->transport, TRANSPORT_READABLE);
     deadline_set(&probe->deadline, PROBE_TIMEOUT_MS);
+    if (!probe_start_tls(probe))
+        probe_conclude(probe, false);
 }
 
 /* Time for the next probe; or the greeting of this one did not come. */

@@ -90,8 +90,11 @@ static void session_follow_mirror(struct map_node *node, void *context)
     struct session_service *service = context;
     struct route route;
 
-    resolver_look_up(service->resolver, ROUTE_KEY_ADDRESS, session->account, &route);
-    if (route.outcome == ROUTE_FOUND)
+    /* The canonical name may be a key for logins, for mail, or for neither. */
+    resolver_look_up(service->resolver, ROUTE_KEY_LOGIN, session->account, &route);
+    if (route.outcome == ROUTE_UNKNOWN)
+        resolver_look_up(service->resolver, ROUTE_KEY_ADDRESS, session->account, &route);
+    if (route.outcome == ROUTE_FOUND && strcmp(route.account, session->account) == 0)
         session_follow(session, span_from_string(route.host));
 }
 
