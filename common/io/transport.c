@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -463,6 +464,14 @@ void transport_close(struct transport *transport)
     uv_close((uv_handle_t *)&transport->poll, transport_on_closed);
     close(transport->fd);
     transport->fd = -1;
+}
+
+bool transport_has_peer_left(const struct transport *transport)
+{
+    struct pollfd descriptor = { .fd = transport->fd, .events = POLLRDHUP };
+
+    return transport->input >= TRANSPORT_INPUT_ENDED || transport->is_closing ||
+           transport->output == TRANSPORT_OUTPUT_BROKEN || poll(&descriptor, 1, 0) > 0;
 }
 
 const char *transport_error(const struct transport *transport)

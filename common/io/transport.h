@@ -156,6 +156,12 @@ void transport_shutdown(struct transport *transport);
  */
 void transport_close(struct transport *transport);
 
+/*
+ * True when the peer has closed, or shut its direction down, even while reading is paused and
+ * bytes of it are unread.  Costs a system call.
+ */
+bool transport_has_peer_left(const struct transport *transport);
+
 /* Why the last operation failed, for the log; never NULL. */
 const char *transport_error(const struct transport *transport);
 

@@ -15,11 +15,14 @@
 #include "common/session/intake.h"
 #include "common/session/mail_transaction.h"
 
+/* For the answer to a message when everything else has had its own time; and when we must go. */
+enum { MAIL_ANSWER_GRACE_S = 60, MAIL_LEAVING_MS = 1000 };
+
 enum mail_state {
     MAIL_STATE_SECURING, /* TLS handshake with the client */
     MAIL_STATE_TALKING,  /* commands and content */
     MAIL_STATE_ASKING,   /* a question is being answered */
-    MAIL_STATE_BLOCKED,  /* content waits for the backend to take it, or replies for the client */
+    MAIL_STATE_BLOCKED,  /* content waits for the backend to take it */
     MAIL_STATE_ENDING
 };
 
@@ -48,6 +51,8 @@ struct mail_session {
     bool is_secured;
     bool is_pumping; /* an answer that comes at once must not pump again */
     bool has_content;
+    bool is_concluding;         /* ASKING: the message is complete */
+    const char *leaving_reason; /* the service wants it to go as soon as the message is answered */
     unsigned messages;
     const char *end_reason;
     unsigned open_handles;
@@ -120,12 +125,19 @@ static void mail_session_goodbye(struct mail_session *session, const char *text,
         mail_session_end(session, reason);
 }
 
-/* The service asks it to go; content that is under way is given up, the client keeps it. */
+/*
+ * The service asks it to go.  Content that is under way is given up, the client keeps it; a message
+ * that is complete may be with its backend or in the queue, so that its answer is waited for.
+ */
 static void mail_session_asked_to_end(struct session *head, const char *reason)
 {
     struct mail_session *session = CONTAINER_OF(head, struct mail_session, session);
 
-    if (session->state.current == MAIL_STATE_TALKING && !session->has_content)
+    if (session->state.current == MAIL_STATE_ASKING && session->is_concluding) {
+        if (!session->leaving_reason)
+            deadline_set(&session->deadline, MAIL_LEAVING_MS);
+        session->leaving_reason = reason;
+    } else if (session->state.current == MAIL_STATE_TALKING && !session->has_content)
         mail_session_goodbye(session, "Server is going down, try again later", reason);
     else
         mail_session_end(session, reason);
@@ -154,6 +166,11 @@ static void mail_session_resume(struct mail_session *session)
         return;
     state_move(&session->state, MAIL_STATE_TALKING);
     mail_session_wait(session);
+    if (session->leaving_reason) {
+        mail_session_goodbye(session, "Server is going down, try again later",
+                             session->leaving_reason);
+        return;
+    }
     if (session->is_pumping)
         return;
     transport_watch(&session->client, TRANSPORT_READABLE);
@@ -220,7 +237,9 @@ static void mail_session_concluded(struct mail_transaction *transaction,
     session->messages++;
     mail_session_log_message(session, reply);
     if (is_lost) {
-        mail_session_end(session, "the store's reply was lost");
+        mail_session_end(session, transport_has_peer_left(&session->client)
+                                      ? "client closed before its answer"
+                                      : "the store's reply was lost");
         return;
     }
     for (unsigned i = 0; i < answers; i++) {
@@ -232,6 +251,11 @@ static void mail_session_concluded(struct mail_transaction *transaction,
     }
     mail_session_drop_transaction(session);
     mail_session_resume(session);
+}
+
+static bool mail_session_is_awaited(const struct mail_transaction *transaction)
+{
+    return !transport_has_peer_left(&mail_session_of(transaction)->client);
 }
 
 static void mail_session_writable(struct mail_transaction *transaction)
@@ -246,6 +270,7 @@ static const struct mail_transaction_events mail_session_transaction_events = {
     .rcpt_decided = mail_session_decided,
     .data_decided = mail_session_data_decided,
     .concluded = mail_session_concluded,
+    .is_awaited = mail_session_is_awaited,
     .writable = mail_session_writable,
 };
 
@@ -327,8 +352,11 @@ static void mail_session_content(struct mail_session *session)
 /* Hands a question on.  It may be answered at once, or later. */
 static void mail_session_ask(struct mail_session *session, enum smtp_server_event event)
 {
+    unsigned limit_s = session->session.service->config->timeout.data_end_s + MAIL_ANSWER_GRACE_S;
+
     state_move(&session->state, MAIL_STATE_ASKING);
-    deadline_clear(&session->deadline); /* whoever answers has its own */
+    deadline_set(&session->deadline, limit_s * 1000ULL); /* whoever answers has a shorter one */
+    session->is_concluding = event == SMTP_SERVER_CONTENT_END;
     switch (event) {
     case SMTP_SERVER_MAIL:
         mail_session_mail(session);
@@ -391,6 +419,14 @@ static void mail_session_pump(struct mail_session *session)
 
 /* --- the client -------------------------------------------------------------------------- */
 
+/* While the client does not take our replies it is not heard. */
+static void mail_session_listen(struct mail_session *session)
+{
+    if (session->state.current == MAIL_STATE_TALKING)
+        transport_watch(&session->client,
+                        transport_has_pending(&session->client) ? 0 : TRANSPORT_READABLE);
+}
+
 static void mail_session_readable(struct mail_session *session)
 {
     while (session->state.current == MAIL_STATE_TALKING &&
@@ -448,6 +484,7 @@ static void mail_session_ready(struct transport *transport, unsigned readiness)
     else if (session->state.current == MAIL_STATE_SECURING && readiness & TRANSPORT_READABLE)
         mail_session_end(session, transport_error(transport)); /* the handshake failed */
     mail_session_readable(session);
+    mail_session_listen(session);
 }
 
 static const struct transport_events mail_session_client_events = {
@@ -473,6 +510,9 @@ static void mail_session_expired(struct deadline *deadline)
         mail_session_wait(session);
         return;
     case MAIL_STATE_ASKING:
+        mail_session_end(session,
+                         session->leaving_reason ? session->leaving_reason : "no answer in time");
+        return;
     case MAIL_STATE_ENDING:
         return;
     }

@@ -171,7 +171,11 @@ static void mail_rcpt_verify(struct mail_transaction *transaction, struct mail_g
         mail_rcpt_accept_unverified(transaction);
         return;
     }
-    delivery_rcpt(group->delivery, transaction->pending.recipient);
+    /* What the backend refuses is remembered too, until the transaction ends. */
+    if (++group->asked_count > transaction->session->service->config->smtp.recipients_max)
+        mail_rcpt_refuse(transaction, 452, "4.5.3", "Too many recipients");
+    else
+        delivery_rcpt(group->delivery, transaction->pending.recipient);
 }
 
 void mail_transaction_rcpt(struct mail_transaction *transaction, const char *path,
@@ -361,14 +365,14 @@ static void mail_transaction_stored(void *context, bool is_stored)
     struct mail_transaction *transaction = context;
     struct mail_reply reply =
         is_stored ? mail_reply_of(250, "2.0.0", "Ok: queued") : mail_outcome_not_stored();
-    struct board_slot *slot = transaction->session->service->slot;
 
     transaction->is_storing = false;
-    if (transaction->is_abandoned) {
+    if (transaction->is_abandoned) { /* its session may be gone */
         mail_transaction_free(transaction);
         return;
     }
-    board_count(slot, is_stored ? BOARD_MESSAGES_QUEUED : BOARD_MESSAGES_REFUSED, 1);
+    board_count(transaction->session->service->slot,
+                is_stored ? BOARD_MESSAGES_QUEUED : BOARD_MESSAGES_REFUSED, 1);
     for (unsigned i = 0; i < transaction->recipient_count; i++)
         if (transaction->recipients[i].result != MAIL_RESULT_ACCEPTED)
             transaction->recipients[i].reply = reply;
@@ -450,7 +454,11 @@ static void mail_transaction_settle(struct mail_transaction *transaction)
         mail_conclude(transaction, &reply, false);
     } else if (!transaction->copy || transaction->copy_is_broken) {
         reply = mail_outcome_not_stored();
+        board_count(transaction->session->service->slot, BOARD_MESSAGES_REFUSED, 1);
         mail_conclude(transaction, &reply, mail_transaction_is_lost(transaction));
+    } else if (!transaction->events->is_awaited(transaction)) {
+        reply = mail_outcome_not_stored();
+        mail_conclude(transaction, &reply, true);
     } else {
         mail_transaction_store(transaction, fates);
     }
@@ -511,10 +519,11 @@ static void mail_delivery_done(struct delivery *delivery)
 /* --- a delivery that fails ------------------------------------------------------------------ */
 
 static void mail_rcpt_delivery_failed(struct mail_transaction *transaction,
-                                      const struct mail_reply *reply)
+                                      enum delivery_stage stage, const struct mail_reply *reply)
 {
-    if (mail_reply_is_permanent(reply))
-        mail_rcpt_decide(transaction, reply); /* the backend refused this MAIL */
+    /* It refused this MAIL for good.  That it refuses us, in greeting or hello, is no answer. */
+    if (stage == DELIVERY_ENVELOPE && mail_reply_is_permanent(reply))
+        mail_rcpt_decide(transaction, reply);
     else
         mail_rcpt_accept_unverified(transaction);
 }
@@ -531,7 +540,7 @@ static void mail_delivery_failed(struct delivery *delivery, enum delivery_stage 
     if (was_cut)
         transaction->cut = NULL;
     if (transaction->pending_group == group)
-        mail_rcpt_delivery_failed(transaction, reply);
+        mail_rcpt_delivery_failed(transaction, stage, reply);
     else if (was_cut && stage <= DELIVERY_ENVELOPE)
         mail_data_keep(transaction);
     else if (was_cut && stage == DELIVERY_CONTENT)

@@ -21,6 +21,7 @@ struct mail_group {
     struct delivery *delivery; /* NULL: none was needed, or it failed */
     struct mail_transaction *transaction;
     unsigned recipient_count; /* accepted ones */
+    unsigned asked_count;     /* those that the delivery was given */
 };
 
 struct mail_recipient {
@@ -39,10 +40,12 @@ struct mail_transaction_events {
     /*
      * The message's fate is settled; `reply` is the answer to an SMTP client.  For LMTP see
      * mail_transaction_recipient_reply.  `is_lost`: a reply of the store never came and
-     * nothing could be queued: say nothing, close.
+     * nothing could be queued, or the sender is gone and nothing was: say nothing, close.
      */
     void (*concluded)(struct mail_transaction *transaction, const struct mail_reply *reply,
                       bool is_lost);
+    /* Whether the sender is still there; what it will send again must not be queued too. */
+    bool (*is_awaited)(const struct mail_transaction *transaction);
     /* Content may flow again after mail_transaction_is_full. */
     void (*writable)(struct mail_transaction *transaction);
 };
