@@ -17,7 +17,8 @@
 enum { DELIVER_BLOCK_SIZE = 65536 };
 
 struct deliver {
-    const struct deliver_service *service;
+    struct list node; /* in deliver_service.running */
+    struct deliver_service *service;
     struct queue_delivery *job;
     struct delivery *delivery; /* NULL once it has failed or ended */
     char *reverse_path;
@@ -28,6 +29,7 @@ struct deliver {
     uv_buf_t block_buffer;
     uv_fs_t read;
     int64_t offset;
+    unsigned holds; /* a read that is under way, calls that still use this after an event */
     bool is_reading, is_ended, is_finished;
 };
 
@@ -90,17 +92,30 @@ static void deliver_free(struct deliver *deliver)
     free(deliver);
 }
 
-/* The job goes back to the queue; a read that is under way ends first. */
+static void deliver_hold(struct deliver *deliver)
+{
+    deliver->holds++;
+}
+
+/* Lets go; a job that is finished goes back to the queue with the last hold. */
+static void deliver_release(struct deliver *deliver)
+{
+    if (--deliver->holds > 0 || !deliver->is_finished)
+        return;
+    list_remove(&deliver->node);
+    queue_delivery_finish(deliver->job);
+    deliver_free(deliver);
+}
+
+/* Every recipient has its fate: nothing more is sent. */
 static void deliver_finish(struct deliver *deliver)
 {
+    deliver_hold(deliver);
     if (deliver->delivery)
         delivery_close(deliver->delivery);
     deliver->delivery = NULL;
     deliver->is_finished = true;
-    if (deliver->is_reading)
-        return;
-    queue_delivery_finish(deliver->job);
-    deliver_free(deliver);
+    deliver_release(deliver);
 }
 
 /* --- content ------------------------------------------------------------------------ */
@@ -113,17 +128,11 @@ static void deliver_end(struct deliver *deliver)
     delivery_end(deliver->delivery);
 }
 
-static void deliver_block_read(uv_fs_t *request)
+/* Sends what was read of the file; nothing more is there when that is nothing. */
+static void deliver_take_block(struct deliver *deliver, ssize_t count)
 {
-    struct deliver *deliver = CONTAINER_OF(request, struct deliver, read);
-    ssize_t count = request->result;
-
-    uv_fs_req_cleanup(request);
-    deliver->is_reading = false;
-    if (deliver->is_finished) {
-        deliver_finish(deliver);
+    if (deliver->is_finished)
         return;
-    }
     if (count < 0) {
         LOG_EVENT(LOG_LEVEL_ERROR, deliver->session_id, "body_unreadable",
                   LOG_TEXT("message", deliver->job->message_id),
@@ -141,18 +150,30 @@ static void deliver_block_read(uv_fs_t *request)
         deliver_pump(deliver);
 }
 
+static void deliver_block_read(uv_fs_t *request)
+{
+    struct deliver *deliver = CONTAINER_OF(request, struct deliver, read);
+    ssize_t count = request->result;
+
+    uv_fs_req_cleanup(request);
+    deliver->is_reading = false;
+    deliver_take_block(deliver, count);
+    deliver_release(deliver);
+}
+
 static void deliver_read_block(struct deliver *deliver)
 {
     if (!deliver->block)
         deliver->block = memory_new(DELIVER_BLOCK_SIZE);
     deliver->block_buffer = uv_buf_init(deliver->block, DELIVER_BLOCK_SIZE);
     deliver->is_reading = true;
+    deliver_hold(deliver);
     uv_fs_read(&deliver->service->sessions->loop->uv, &deliver->read, deliver->job->fd,
                &deliver->block_buffer, 1, deliver->offset, deliver_block_read);
 }
 
 /* Sends on until the backend takes no more. */
-static void deliver_pump(struct deliver *deliver)
+static void deliver_pump_held(struct deliver *deliver)
 {
     struct span rest;
 
@@ -172,6 +193,13 @@ static void deliver_pump(struct deliver *deliver)
         deliver->offset += (int64_t)rest.length;
         delivery_content(deliver->delivery, rest);
     }
+}
+
+static void deliver_pump(struct deliver *deliver)
+{
+    deliver_hold(deliver);
+    deliver_pump_held(deliver);
+    deliver_release(deliver);
 }
 
 static void deliver_trace(struct deliver *deliver)
@@ -217,9 +245,11 @@ static void deliver_data(struct delivery *delivery, const struct mail_reply *rep
         deliver_finish(deliver);
         return;
     }
+    deliver_hold(deliver);
     deliver_trace(deliver);
     if (deliver->delivery)
         deliver_pump(deliver);
+    deliver_release(deliver);
 }
 
 static void deliver_final(struct delivery *delivery, unsigned index, const struct mail_reply *reply)
@@ -320,12 +350,31 @@ static void deliver_connect(struct deliver *deliver, const struct target *target
     }
 }
 
-void deliver_start(const struct deliver_service *service, struct queue_delivery *job)
+void deliver_give_up_all(struct deliver_service *service)
+{
+    LIST_EACH (node, &service->running) {
+        struct deliver *deliver = LIST_ELEMENT(node, struct deliver, node);
+
+        if (deliver->is_finished)
+            continue;
+        if (deliver->is_ended)
+            deliver_set_rest(deliver, QUEUE_UNKNOWN,
+                             service->sessions->config->queue.unknown_delay_s, NULL,
+                             "given up behind the end of the message");
+        else
+            deliver_set_rest(deliver, QUEUE_PENDING, 0, NULL, "given up, the server goes down");
+        deliver_finish(deliver);
+    }
+}
+
+void deliver_start(struct deliver_service *service, struct queue_delivery *job)
 {
     struct deliver *deliver = memory_new(sizeof(*deliver));
     struct target target;
 
     deliver->service = service;
+    list_init(&deliver->node);
+    list_append(&service->running, &deliver->node);
     deliver->job = job;
     deliver->session_id = deliver_copy_span(job->session_id);
     deliver->reverse_path = deliver_copy_span(job->reverse_path);

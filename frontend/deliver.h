@@ -12,10 +12,18 @@
 
 struct deliver_service {
     const struct session_service *sessions;
-    SSL_CTX *tls_relay; /* towards the relay host; NULL: without TLS */
+    SSL_CTX *tls_relay;  /* towards the relay host; NULL: without TLS */
+    struct list running; /* list_init before the first deliver_start */
 };
 
-/* Carries `job` out and finishes it. */
-void deliver_start(const struct deliver_service *service, struct queue_delivery *job);
+/* Carries `job` out and finishes it; `service` outlives it. */
+void deliver_start(struct deliver_service *service, struct queue_delivery *job);
+
+/*
+ * Ends all that run: what has not been sent to its end goes back to the queue as it was, else
+ * the outcome is unknown.  A job whose file is being read finishes after that; `running` is
+ * empty then.
+ */
+void deliver_give_up_all(struct deliver_service *service);
 
 #endif

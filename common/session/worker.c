@@ -123,6 +123,8 @@ static void worker_child_drain(struct child *child)
         listener_drain(&worker->listeners[i]);
     worker_stop_listeners(worker);
     child_close_listeners(child);
+    if (worker->options.draining)
+        worker->options.draining(worker->options.context);
     session_service_drain(&worker->service);
 }
 

@@ -21,6 +21,9 @@ struct worker_options {
     bool probes_backends;
     /* False refuses a connection at once; NULL: everybody may connect. */
     bool (*may_connect)(void *context, const struct sockaddr_storage *peer);
+    /* The worker begins to drain: what is not a session's should take on nothing new.  NULL: none.
+     */
+    void (*draining)(void *context);
     /* Asks the owner's other activities to end; it calls worker_released when they have.  NULL:
      * none. */
     void (*release)(struct worker *worker, void *context);
