@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Login sessions, with a client and backends that the test plays. */
+#include "tests/unit/session_support.h"
+
+#include "common/io/tls.h"
+#include "tests/unit/certificates.h"
+
+/* The backend's side of an IMAP login up to the credentials. */
+static struct peer *accept_imap(struct rig *rig, unsigned index)
+{
+    struct peer *backend = rig_accept(rig, index);
+
+    rig_say(backend, "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] ready\r\n");
+    rig_expect(backend, "a AUTHENTICATE PLAIN ");
+    rig_expect(backend, "\r\n");
+    return backend;
+}
+
+static void a_login_is_relayed_to_the_owner(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *client = rig_connect(rig, &rig->imap);
+    struct peer *backend;
+
+    rig_expect(client, "ready.\r\n");
+    rig_say(client, "1 LOGIN anna secret\r\n2 SELECT INBOX\r\n");
+    backend = accept_imap(rig, 0);
+    rig_say(backend, "a OK [CAPABILITY IMAP4rev1] in\r\n* early\r\n");
+    rig_expect(client, "1 OK [CAPABILITY IMAP4rev1] in\r\n* early\r\n");
+    rig_expect(backend, "2 SELECT INBOX\r\n");
+    rig_say(backend, "2 OK done\r\n");
+    rig_expect(client, "2 OK done\r\n");
+    assert_int_equal(rig_count(rig, BOARD_LOGINS), 1);
+    rig_close(backend);
+    rig_expect_end(client);
+    rig_expect_no_session(rig);
+}
+
+static void a_client_that_comes_byte_by_byte_logs_in(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *client = rig_connect(rig, &rig->pop3);
+    struct peer *backend;
+    const char *text = "USER anna\r\nPASS secret\r\n";
+
+    for (; *text; text++) {
+        const char byte[2] = { *text, '\0' };
+
+        rig_say(client, byte);
+        io_run_turns(&rig->loop, 3);
+    }
+    backend = rig_accept(rig, 0);
+    rig_say(backend, "+OK ready\r\n");
+    rig_expect(backend, "USER anna@example.org\r\n");
+    rig_say(backend, "+OK\r\n");
+    rig_expect(backend, "PASS secret\r\n");
+    rig_say(backend, "+OK in\r\n");
+    rig_expect(client, "+OK in\r\n");
+}
+
+static void plain_text_before_tls_is_not_read_again_inside_it(void **state)
+{
+    struct rig *rig = *state;
+    struct test_certificate authority, certificate;
+    char error[TLS_ERROR_SIZE];
+    unsigned char ticket_key[80] = { 1 };
+    struct peer *client;
+    SSL_CTX *context = tls_client_context(NULL, false, error);
+
+    rig->imap.tls = TLS_MODE_STARTTLS;
+    test_authority_make(&authority);
+    test_certificate_issue(&certificate, &authority, "DNS:mx.example.org");
+    rig->service.tls_server =
+        tls_server_context(certificate.certificate, certificate.key, ticket_key, error);
+    assert_non_null(rig->service.tls_server);
+    client = rig_connect(rig, &rig->imap);
+    rig_expect(client, "ready.\r\n");
+    rig_say(client, "1 START");
+    io_run_turns(&rig->loop, 5);
+    rig_say(client, "TLS\r\n");
+    rig_expect(client, "1 OK Begin TLS negotiation now.\r\n");
+    assert_true(transport_start_tls_client(&client->transport, context, NULL));
+    io_run_until_set(&rig->loop, &client->is_secured);
+    rig_say(client, "2 NOOP\r\n");
+    rig_expect(client, "\r\n");
+    assert_int_equal(client->received.length, 0);
+    rig_say(client, "3 LOGOUT\r\n");
+    rig_expect(client, "3 OK");
+    rig_expect_no_session(rig);
+    SSL_CTX_free(rig->service.tls_server);
+    SSL_CTX_free(context);
+    test_certificate_free(&certificate);
+    test_certificate_free(&authority);
+}
+
+static void a_temporary_refusal_is_held_until_the_account_has_moved(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *client = rig_connect(rig, &rig->imap);
+    struct peer *backend;
+
+    rig_say(client, "1 LOGIN anna secret\r\n");
+    backend = accept_imap(rig, 0);
+    rig_say(backend, "a NO [UNAVAILABLE] not mine\r\n");
+    rig_expect_end(backend);
+    rig_move(rig, "anna", "sv1");
+    backend = accept_imap(rig, 1);
+    rig_say(backend, "a OK in\r\n");
+    rig_expect(client, "1 OK in\r\n");
+}
+
+static void a_dead_backend_is_a_temporary_refusal_after_the_hold(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *client = rig_connect(rig, &rig->imap);
+
+    rig_kill_backend(rig, 0);
+    rig_say(client, "1 LOGIN anna secret\r\n");
+    rig_expect(client, "1 NO [UNAVAILABLE]");
+    assert_int_equal(rig_count(rig, BOARD_LOGINS_TEMPORARY), 1);
+    assert_true(backends_is_up(&rig->service.backends, 0, PROTOCOL_IMAP));
+}
+
+static void failures_of_several_sessions_take_a_backend_down(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_kill_backend(rig, 0);
+    for (int i = 0; i < 3; i++) {
+        struct peer *client = rig_connect(rig, &rig->imap);
+
+        rig_say(client, "1 LOGIN anna secret\r\n");
+        rig_wait(rig, 50);
+    }
+    assert_false(backends_is_up(&rig->service.backends, 0, PROTOCOL_IMAP));
+}
+
+static void a_refusal_of_the_backend_that_is_temporary_counts_as_such(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *client = rig_connect(rig, &rig->imap);
+    struct peer *backend;
+
+    rig->service.holds_logins = false;
+    rig_say(client, "1 LOGIN anna secret\r\n");
+    backend = accept_imap(rig, 0);
+    rig_say(backend, "a NO [UNAVAILABLE] not mine\r\n");
+    rig_expect(client, "1 NO [UNAVAILABLE] not mine\r\n");
+    assert_int_equal(rig_count(rig, BOARD_LOGINS_TEMPORARY), 1);
+    assert_int_equal(rig_count(rig, BOARD_LOGINS_REFUSED), 0);
+}
+
+static void a_backend_that_dies_in_the_login_is_tried_again(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *client = rig_connect(rig, &rig->imap);
+    struct peer *backend;
+
+    rig_say(client, "1 LOGIN anna secret\r\n");
+    rig_close(rig_accept(rig, 0));
+    rig_close(accept_imap(rig, 0));
+    backend = accept_imap(rig, 0);
+    rig_say(backend, "a OK in\r\n");
+    rig_expect(client, "1 OK in\r\n");
+}
+
+/* How long a refusal took, after the backend's own `delay_ms` when it is to answer. */
+static uint64_t time_refusal(struct rig *rig, const char *name, bool has_backend, unsigned delay_ms)
+{
+    struct peer *client = rig_connect(rig, &rig->imap);
+    uint64_t before_ms;
+    char line[64];
+
+    rig_expect(client, "ready.\r\n");
+    before_ms = io_loop_now_ms(&rig->loop);
+    snprintf(line, sizeof(line), "1 LOGIN %s wrong\r\n", name);
+    rig_say(client, line);
+    if (has_backend) {
+        struct peer *backend = accept_imap(rig, 0);
+
+        rig_wait(rig, delay_ms);
+        rig_say(backend, "a NO [AUTHENTICATIONFAILED] the store's own words\r\n");
+    }
+    rig_expect(client, "1 NO [AUTHENTICATIONFAILED] Authentication failed.\r\n");
+    return io_loop_now_ms(&rig->loop) - before_ms;
+}
+
+static void a_wrong_password_and_an_unknown_account_look_alike(void **state)
+{
+    struct rig *rig = *state;
+    uint64_t unknown_ms, wrong_ms;
+
+    rig->config.timeout.backend_s = 5;
+    unknown_ms = time_refusal(rig, "nobody", false, 0);
+    wrong_ms = time_refusal(rig, "anna", true, 2300); /* as Dovecot does */
+    assert_int_equal(rig->questions, 1);
+    assert_in_range(wrong_ms + 100, unknown_ms, unknown_ms + 200);
+}
+
+static void the_gate_leaves_the_delay_to_the_frontend(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->service.peers_are_trusted = true; /* as at the node */
+    assert_in_range(time_refusal(rig, "anna", true, 0), 0, 1000);
+}
+
+static void an_unknown_account_in_doubt_is_a_temporary_refusal(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *client = rig_connect(rig, &rig->imap);
+
+    rig->confirmation = DIRECTORY_UNSURE;
+    rig_say(client, "1 LOGIN nobody x\r\n");
+    rig_expect(client, "1 NO [UNAVAILABLE]");
+}
+
+static void a_silent_directory_is_a_temporary_refusal(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *client = rig_connect(rig, &rig->imap);
+
+    rig->is_directory_silent = true;
+    rig_say(client, "1 LOGIN nobody x\r\n");
+    rig_expect(client, "1 NO [UNAVAILABLE]");
+}
+
+static void a_login_that_ends_after_its_account_moved_goes_to_the_new_owner(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *client = rig_connect(rig, &rig->imap);
+    struct peer *backend;
+
+    rig_say(client, "1 LOGIN anna secret\r\n");
+    backend = accept_imap(rig, 0);
+    rig_move(rig, "anna", "sv1");
+    session_service_account_changed(&rig->service, SPAN_LITERAL("anna@example.org"),
+                                    SPAN_LITERAL("sv1"));
+    rig_say(backend, "a OK in\r\n");
+    rig_expect_end(backend);
+    backend = accept_imap(rig, 1);
+    rig_say(backend, "a OK moved\r\n");
+    rig_expect(client, "1 OK moved\r\n");
+}
+
+static void a_session_ends_when_its_account_moves(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *client = rig_connect(rig, &rig->imap);
+    struct peer *backend;
+
+    rig_say(client, "1 LOGIN anna secret\r\n");
+    backend = accept_imap(rig, 0);
+    rig_say(backend, "a OK in\r\n");
+    rig_expect(client, "1 OK in\r\n");
+    session_service_many_changed(&rig->service);
+    io_run_turns(&rig->loop, 3);
+    assert_int_equal(rig->service.session_count, 1);
+    rig_move(rig, "anna", "sv1");
+    session_service_many_changed(&rig->service);
+    rig_expect_no_session(rig);
+    rig_expect_end(client);
+}
+
+/* Turns that the loop takes in some time while nothing happens but the session's own. */
+static unsigned count_turns(struct rig *rig, unsigned ms)
+{
+    uint64_t until_ms;
+    unsigned turns = 0;
+
+    uv_update_time(&rig->loop.uv);
+    until_ms = io_loop_now_ms(&rig->loop) + ms;
+    while (io_loop_now_ms(&rig->loop) < until_ms) {
+        uv_run(&rig->loop.uv, UV_RUN_ONCE);
+        turns++;
+    }
+    return turns;
+}
+
+/* Makes the session hold replies back: `line` is said until it is not even heard any more. */
+static void flood(struct rig *rig, struct peer *client, const char *line)
+{
+    transport_watch(&client->transport, 0);
+    while (!transport_has_pending(&client->transport)) {
+        for (int i = 0; i < 512; i++)
+            assert_true(transport_send(&client->transport, span_from_string(line)));
+        io_run_turns(&rig->loop, 20);
+    }
+}
+
+static void a_client_that_does_not_read_costs_no_turns(void **state)
+{
+    struct rig *rig = *state;
+    const struct listener_config *const listeners[] = { &rig->imap, &rig->smtp };
+    const char *const lines[] = { "1 CAPABILITY\r\n", "HELP\r\n" };
+
+    for (int i = 0; i < 2; i++) {
+        struct peer *client = rig_connect(rig, listeners[i]);
+
+        flood(rig, client, lines[i]);
+        assert_true(transport_has_pending(&client->transport));
+        assert_int_equal(rig->service.session_count, 1);
+        assert_in_range(count_turns(rig, 600), 1, 40);
+        transport_watch(&client->transport, TRANSPORT_READABLE);
+        rig_say(client, i == 0 ? "2 LOGOUT\r\n" : "QUIT\r\n");
+        rig_expect_end(client);
+        rig_expect_no_session(rig);
+    }
+}
+
+static void a_client_may_leave_in_any_state(void **state)
+{
+    struct rig *rig = *state;
+
+    for (int stage = 0; stage < 4; stage++) {
+        struct peer *client = rig_connect(rig, &rig->imap);
+        struct peer *backend = NULL;
+
+        if (stage > 0)
+            rig_say(client, "1 LOGIN anna secret\r\n");
+        if (stage > 1)
+            backend = accept_imap(rig, 0);
+        if (stage > 2) {
+            rig_say(backend, "a OK in\r\n");
+            rig_expect(client, "1 OK in\r\n");
+        }
+        rig_close(client);
+        if (stage == 1)
+            backend = accept_imap(rig, 0);
+        if (stage == 1 || stage == 2)
+            rig_say(backend, "a OK in\r\n");
+        if (stage == 3)
+            rig_expect_end(backend);
+        if (backend)
+            rig_close(backend);
+        rig_expect_no_session(rig);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
+        T(a_login_is_relayed_to_the_owner),
+        T(a_client_that_comes_byte_by_byte_logs_in),
+        T(plain_text_before_tls_is_not_read_again_inside_it),
+        T(a_temporary_refusal_is_held_until_the_account_has_moved),
+        T(a_dead_backend_is_a_temporary_refusal_after_the_hold),
+        T(failures_of_several_sessions_take_a_backend_down),
+        T(a_refusal_of_the_backend_that_is_temporary_counts_as_such),
+        T(a_backend_that_dies_in_the_login_is_tried_again),
+        T(a_wrong_password_and_an_unknown_account_look_alike),
+        T(the_gate_leaves_the_delay_to_the_frontend),
+        T(an_unknown_account_in_doubt_is_a_temporary_refusal),
+        T(a_silent_directory_is_a_temporary_refusal),
+        T(a_login_that_ends_after_its_account_moved_goes_to_the_new_owner),
+        T(a_session_ends_when_its_account_moves),
+        T(a_client_that_does_not_read_costs_no_turns),
+        T(a_client_may_leave_in_any_state),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
