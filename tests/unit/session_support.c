@@ -133,6 +133,8 @@ static void backend_accepted(struct listener *listener, int fd, const struct soc
     (void)from;
     assert_null(rig->accepted[index]);
     rig->accepted[index] = rig_new_peer(rig, fd);
+    if (rig->backend_tls)
+        assert_true(transport_start_tls_server(&rig->accepted[index]->transport, rig->backend_tls));
 }
 
 static void backend_stopped(struct listener *listener)

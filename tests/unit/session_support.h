@@ -17,7 +17,7 @@
 #include "directory/mirror_writer.h"
 #include "tests/unit/folder.h"
 
-enum { RIG_BACKENDS = 2, RIG_PEERS = 16 };
+enum { RIG_BACKENDS = 2, RIG_PEERS = 64 };
 
 /* A message that a session has handed to the fallback. */
 struct rig_stored {
@@ -52,6 +52,7 @@ struct rig {
     struct listener backends[RIG_BACKENDS];
     int backend_fds[RIG_BACKENDS];
     unsigned backends_stopped;
+    SSL_CTX *backend_tls;                /* with which they begin; NULL: plain */
     struct peer *accepted[RIG_BACKENDS]; /* connected and not yet taken by the test */
     struct peer *peers[RIG_PEERS];       /* all that were made; freed at the end */
     size_t peer_count;

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Probes of backends that the test plays: one listens, one does not. */
+#include "tests/unit/session_support.h"
+
+#include "common/io/tls.h"
+#include "common/session/prober.h"
+#include "tests/unit/certificates.h"
+
+static struct prober *start(struct rig *rig)
+{
+    rig->config.listeners = &rig->imap;
+    rig->config.listener_count = 1;
+    rig_kill_backend(rig, 1);
+    return prober_start(&rig->service);
+}
+
+static void note_stopped(void *context)
+{
+    *(bool *)context = true;
+}
+
+static void stop(struct rig *rig, struct prober *prober)
+{
+    bool has_stopped = false;
+
+    prober_stop(prober, note_stopped, &has_stopped);
+    io_run_until_set(&rig->loop, &has_stopped);
+    rig->config.listener_count = 0;
+}
+
+static int state_of(const struct rig *rig, unsigned index)
+{
+    return atomic_load(&rig->board->health[index][PROTOCOL_IMAP].state);
+}
+
+static bool is_settled(void *context)
+{
+    const struct rig *rig = context;
+
+    return state_of(rig, 0) == BOARD_HEALTH_UP && state_of(rig, 1) == BOARD_HEALTH_DOWN;
+}
+
+static void greetings_bring_a_backend_up_and_refusals_down(void **state)
+{
+    struct rig *rig = *state;
+    struct prober *prober = start(rig);
+
+    for (int i = 0; i < 2; i++) {
+        struct peer *backend = rig_accept(rig, 0);
+
+        assert_int_equal(state_of(rig, 0), BOARD_HEALTH_UNKNOWN);
+        rig_say(backend, "* OK ready\r\n");
+        rig_expect(backend, "1 LOGOUT\r\n");
+    }
+    while (!is_settled(rig)) {
+        if (rig->accepted[0])
+            rig_say(rig_accept(rig, 0), "* OK ready\r\n");
+        rig_wait(rig, 20);
+    }
+    stop(rig, prober);
+}
+
+static void a_goodbye_is_no_greeting(void **state)
+{
+    struct rig *rig = *state;
+    struct prober *prober = start(rig);
+
+    for (int i = 0; i < 3; i++) {
+        struct peer *backend = rig_accept(rig, 0);
+
+        rig_say(backend, "* BYE leaving\r\n");
+        rig_expect_end(backend);
+    }
+    assert_int_equal(state_of(rig, 0), BOARD_HEALTH_DOWN);
+    stop(rig, prober);
+}
+
+static void where_tls_comes_first_the_probe_begins_it(void **state)
+{
+    struct rig *rig = *state;
+    struct test_certificate authority, certificate;
+    unsigned char ticket_key[80] = { 1 };
+    char error[TLS_ERROR_SIZE];
+    struct prober *prober;
+
+    test_authority_make(&authority);
+    test_certificate_issue(&certificate, &authority, "DNS:sv0");
+    rig->backend_tls =
+        tls_server_context(certificate.certificate, certificate.key, ticket_key, error);
+    rig->service.tls_backend = tls_client_context(NULL, false, error);
+    rig->config.backend_tls.transport = TLS_MODE_IMPLICIT;
+    prober = start(rig);
+    for (int i = 0; i < 2; i++) {
+        struct peer *backend = rig_accept(rig, 0);
+
+        io_run_until_set(&rig->loop, &backend->is_secured);
+        rig_say(backend, "* OK ready\r\n");
+        rig_expect(backend, "1 LOGOUT\r\n");
+    }
+    assert_int_equal(state_of(rig, 0), BOARD_HEALTH_UP);
+    stop(rig, prober);
+    SSL_CTX_free(rig->service.tls_backend);
+    SSL_CTX_free(rig->backend_tls);
+    test_certificate_free(&certificate);
+    test_certificate_free(&authority);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
+        T(greetings_bring_a_backend_up_and_refusals_down),
+        T(a_goodbye_is_no_greeting),
+        T(where_tls_comes_first_the_probe_begins_it),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
