@@ -8,6 +8,27 @@
 
 #include "common/base/memory.h"
 
+/* What is small may hold a password, and must not stay behind where it was. */
+enum { BYTES_WIPED_MAX = 16384 };
+
+static void bytes_grow(struct bytes *bytes, size_t capacity)
+{
+    char *grown;
+
+    if (bytes->capacity > BYTES_WIPED_MAX) {
+        grown = memory_resize(bytes->data, capacity);
+    } else {
+        grown = memory_new(capacity);
+        if (bytes->data) {
+            memcpy(grown, bytes->data, bytes->length);
+            explicit_bzero(bytes->data, bytes->capacity);
+        }
+        free(bytes->data);
+    }
+    bytes->data = grown;
+    bytes->capacity = capacity;
+}
+
 static bool bytes_reserve(struct bytes *bytes, size_t more)
 {
     size_t needed = bytes->length + more;
@@ -19,8 +40,7 @@ static bool bytes_reserve(struct bytes *bytes, size_t more)
         return true;
     while (capacity < needed)
         capacity *= 2;
-    bytes->data = memory_resize(bytes->data, capacity);
-    bytes->capacity = capacity;
+    bytes_grow(bytes, capacity);
     return true;
 }
 

@@ -39,6 +39,9 @@ void intake_settle(struct intake *intake)
             bytes_release(&intake->held);
     } else if (intake->held.length > 0) {
         bytes_consume(&intake->held, intake->held.length - left.length);
+        if (intake->is_secret)
+            explicit_bzero(intake->held.data + intake->held.length,
+                           intake->held.capacity - intake->held.length);
     } else if (left.length > 0) {
         bool fits = bytes_append(&intake->held, left);
 
