@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-from pathlib import Path
 
 from . import clients
 from .accounts import DOMAIN, PEOPLE

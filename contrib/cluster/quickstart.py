@@ -92,7 +92,8 @@ def run(folder, has_demonstration):
     title("The cluster")
     say("making certificates, and an LDAP server with 1,000 accounts: user1 to user1000")
     cluster.create()
-    say("starting slapd (and a replica, which the mail stores ask), three backends (Dovecot and mailstead-backend each) and two frontends")
+    say("starting slapd (and a replica, which the mail stores ask), three backends\n"
+        "(Dovecot and mailstead-backend each) and two frontends")
     cluster.start()
     for account in cluster.accounts[:3]:
         for frontend in cluster.frontends.values():
@@ -213,7 +214,9 @@ class Demonstration:
         victim = self.people[0]
         title("sv1 is repaired and gets its accounts back")
         self.cluster.backends["sv1"].start()
-        say("  sv1 runs again, and serves nothing that is not its own")
+        answer = clients.refusal(self.cluster.backends["sv1"].daemon, victim, tls=self.tls)
+        expect("[UNAVAILABLE]" in answer, f"sv1 should refuse what is sv2's now, but says: {answer or 'welcome'}")
+        say("  sv1 runs again, and refuses for now what is not its own")
         printed = self.fe1.admin().text("restore", "sv1")
         say(indent(f"$ mailstead restore sv1\n{printed}"))
         expect(self.cluster.slapd.hosts(victim.address) == ("sv1", None),
@@ -221,6 +224,8 @@ class Demonstration:
         self.send(self.fe2, [victim], "home again")
         for frontend in (self.fe1, self.fe2):
             self.await_subjects(victim, [*self.all_mail(), "home again"], frontend)
+            host = frontend.admin().json("lookup", victim.address)[0]["host"]
+            expect(host == "sv1", f"{frontend.name} still routes {victim.address} to {host}")
         say(f"  {victim.address} is served by sv1 again, with all mail, and new mail arrives there")
 
 

@@ -9,7 +9,6 @@ The mail stores ask a replica, so that the server that Mailstead follows can be 
 """
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 from .accounts import PEOPLE, SUFFIX, account_ldif, hash_password

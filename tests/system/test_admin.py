@@ -23,7 +23,7 @@ def test_status_of_a_backend_node(cluster):
     assert daemon.admin().json("status")
 
 
-def test_status_tells_that_a_backend_is_down(cluster, fe1, down):
+def test_status_tells_that_a_backend_is_down(fe1, down):
     before = fe1.admin().text("status")
     assert "down" not in before
     down("sv3")
@@ -61,7 +61,7 @@ def test_lookup_of_what_is_not_there(fe1, name, outcome):
     assert outcome in (done.stdout + done.stderr).lower()
 
 
-def test_queue_list_show_and_flush(cluster, fe1, fresh, arrives, down):
+def test_queue_list_show_and_flush(fe1, fresh, arrives, down):
     account, backend = fresh("sv3"), down("sv3")
     message = clients.make_message("queued", [account.address])
     assert clients.send(fe1, [account.address], message, sender="sender@example.com") == {}
@@ -89,7 +89,7 @@ def test_commands_that_do_not_exist_fail_with_a_hint(fe1):
         assert "usage" in done.stderr.lower() or "unknown" in done.stderr.lower()
 
 
-def test_a_daemon_that_does_not_run_is_named(cluster, fe2):
+def test_a_daemon_that_does_not_run_is_named(fe2):
     assert fe2.stop()
     try:
         done = fe2.admin().run("status")

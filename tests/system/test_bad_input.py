@@ -113,7 +113,7 @@ def test_imap_literals_before_login_are_bounded(fe1):
             assert is_error_or_end("imap", raw.ask(b"a LOGIN {%d}" % size))
 
 
-def test_an_unterminated_imap_literal_ends_with_its_session(fe1, fresh):
+def test_an_unterminated_imap_literal_ends_with_its_session(fe1):
     with open_raw(fe1, "imap") as raw:
         assert raw.ask(b"a LOGIN {10}").startswith(b"+")
         raw.send(b"user")

@@ -18,7 +18,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("old, new, named", CHANGES.values(), ids=CHANGES.keys())
-def test_an_error_names_file_line_and_option(cluster, fe1, tmp_path, old, new, named):
+def test_an_error_names_file_line_and_option(fe1, tmp_path, old, new, named):
     text = fe1.configuration.read_text()
     assert old in text
     bad = tmp_path / "bad.conf"

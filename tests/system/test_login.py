@@ -173,6 +173,7 @@ def test_any_password_is_replayed_as_it_is(cluster, fe1, fresh, password):
     account = fresh("sv2")
     cluster.slapd.modify(f"dn: {account.dn}\nchangetype: modify\nreplace: userPassword\n"
                          f"userPassword: {hash_password(password)}\n")
+    cluster.replica.wait_for_provider()
     secret = base64.b64encode(f"\0{account.address}\0{password}".encode())
     with Raw(fe1.address, Network.IMAP) as raw:
         raw.line()

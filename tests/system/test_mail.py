@@ -96,7 +96,7 @@ def test_many_messages_in_one_session(fe2, fresh, arrives):
         arrives(accounts[number % 2], f"message {number}")
 
 
-def test_recipients_that_do_not_exist(cluster, fe1, fresh):
+def test_recipients_that_do_not_exist(fe1, fresh):
     with Raw(fe1.address, Network.SMTP) as raw:
         raw.reply()
         raw.ask_smtp(b"EHLO client.example.com")
@@ -166,7 +166,7 @@ def test_pipelined_commands_are_answered_in_order(fe1, fresh, arrives):
 
 
 # -- a backend that is down ------------------------------------------------------
-def test_mail_for_a_dead_backend_waits_and_arrives_when_it_returns(cluster, frontend, fresh, arrives, down):
+def test_mail_for_a_dead_backend_waits_and_arrives_when_it_returns(frontend, fresh, arrives, down):
     account, other = fresh("sv3"), fresh("sv2")
     backend = down("sv3")
     message = send_at(frontend, account, "patience")
@@ -178,7 +178,7 @@ def test_mail_for_a_dead_backend_waits_and_arrives_when_it_returns(cluster, fron
     wait_until(lambda: not frontend.admin().queued(account), "nothing waits in the queue")
 
 
-def test_a_large_message_waits_too(cluster, fe1, fresh, arrives, down):
+def test_a_large_message_waits_too(fe1, fresh, arrives, down):
     account = fresh("sv3")
     backend = down("sv3")
     message = send_at(fe1, account, "large and patient", body="0123456789" * 6 + "\n" + "line\n" * 400_000)
@@ -199,7 +199,7 @@ def test_of_several_recipients_only_those_of_the_dead_backend_wait(fe2, fresh, a
         assert clients.subjects(clients.read_by_imap(fe2, account)) == ["split"]
 
 
-def test_a_frontend_that_restarts_keeps_its_queue(cluster, fe2, fresh, arrives, down):
+def test_a_frontend_that_restarts_keeps_its_queue(fe2, fresh, arrives, down):
     account = fresh("sv3")
     backend = down("sv3")
     send_at(fe2, account, "kept")
@@ -210,7 +210,7 @@ def test_a_frontend_that_restarts_keeps_its_queue(cluster, fe2, fresh, arrives, 
     arrives(account, "kept")
 
 
-def test_a_permanent_refusal_after_queueing_is_reported_to_the_sender(cluster, fe1, fresh, arrives, down):
+def test_a_permanent_refusal_after_queueing_is_reported_to_the_sender(cluster, fe1, fresh, down):
     sender, recipient = fresh("sv1"), fresh("sv3")
     backend = down("sv3")
     assert clients.send(fe1, [recipient.address], clients.make_message("doomed", [recipient.address]),
@@ -248,9 +248,10 @@ def test_no_report_goes_to_the_null_sender(cluster, fe1, fresh, down):
 def lock(cluster, account):
     """The directory still routes the account, but its store says that there is none."""
     cluster.slapd.modify(f"dn: {account.dn}\nchangetype: modify\nadd: employeeType\nemployeeType: locked\n")
+    cluster.replica.wait_for_provider()
 
 
-def test_nothing_is_lost_under_load(cluster, fresh, arrives):
+def test_nothing_is_lost_under_load(cluster, fresh):
     """Four clients send 200 messages at both frontends while a backend dies and returns."""
     accounts = [fresh(host) for host in ("sv1", "sv2", "sv3")]
     sent, troubles = [], []

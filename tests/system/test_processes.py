@@ -41,7 +41,7 @@ def test_a_killed_worker_takes_only_its_own_sessions(cluster, frontend, fresh):
     assert frontend.serves(accounts[0])
 
 
-def test_connections_that_wait_are_served_by_the_next_worker(cluster, frontend, fresh):
+def test_connections_that_wait_are_served_by_the_next_worker(cluster, frontend):
     """Both workers are stopped, connections pile up, one worker dies: each connection gets its greeting."""
     workers = frontend.children("worker")
     for pid in workers:
@@ -67,7 +67,7 @@ def test_a_worker_that_hangs_is_replaced(cluster, fe2, fresh):
 
 
 @pytest.mark.parametrize("role", ["directory", "queue", "control"])
-def test_a_killed_child_is_replaced_and_nobody_notices(cluster, fe1, fresh, arrives, role):
+def test_a_killed_child_is_replaced_and_nobody_notices(fe1, fresh, arrives, role):
     account = fresh("sv1")
     session = clients.imap_login(fe1, account)
     victim, = fe1.children(role)
@@ -180,7 +180,7 @@ def test_a_reload_under_load_drops_no_session(cluster, fe1, fresh):
     assert len(fe1.children("worker")) == cluster.workers
 
 
-def test_a_reload_with_a_broken_configuration_changes_nothing(cluster, fe2, fresh):
+def test_a_reload_with_a_broken_configuration_changes_nothing(fe2, fresh):
     good = fe2.configuration.read_text()
     before = fe2.children("worker")
     try:
@@ -200,7 +200,7 @@ def test_a_reload_with_a_broken_configuration_changes_nothing(cluster, fe2, fres
         fe2.configuration.write_text(good)
 
 
-def test_sigterm_ends_everything_cleanly(cluster, fe2, fresh):
+def test_sigterm_ends_everything_cleanly(fe2, fresh):
     session = clients.imap_login(fe2, fresh("sv1"))
     members = fe2.process.members()
     began = time.monotonic()

@@ -72,7 +72,7 @@ def test_reassign_refuses_while_the_backend_still_answers(cluster, fe1, fresh):
     assert cluster.slapd.hosts(account.address) == ("sv3", None)
 
 
-def test_reassign_to_an_unknown_backend_is_refused(cluster, fe1):
+def test_reassign_to_an_unknown_backend_is_refused(fe1):
     for arguments in (("--from", "sv3", "--to", "sv9"), ("--from", "sv9", "--to", "sv1"),
                       ("--from", "sv3", "--to", "sv3")):
         done = fe1.admin().run("reassign", *arguments, "--yes")
