@@ -159,10 +159,16 @@ static bool write_wal_copy(struct store *store, int from)
 
     if (to >= 0)
         close(to);
-    return is_good &&
-           store->system->rename(store->directory_fd, "queue.db-wal.new", store->directory_fd,
-                                 "queue.db-wal") == 0 &&
-           store->system->sync(store->directory_fd) == 0;
+    is_good = is_good && store->system->rename(store->directory_fd, "queue.db-wal.new",
+                                               store->directory_fd, "queue.db-wal") == 0;
+    if (!is_good) {
+        int error = errno;
+
+        /* On a full disk half a copy would take the room that the queue waits for. */
+        (void)unlinkat(store->directory_fd, "queue.db-wal.new", 0);
+        errno = error;
+    }
+    return is_good && store->system->sync(store->directory_fd) == 0;
 }
 
 bool store_wal_renew(struct store *store)

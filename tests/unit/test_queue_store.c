@@ -605,6 +605,15 @@ static void check(const struct run *run, bool refused_may_be_there)
     store_close(store);
 }
 
+/* The copy of the WAL that could not be completed takes no room. */
+static void assert_no_leftover_wal(void)
+{
+    char path[128];
+
+    snprintf(path, sizeof(path), "%s/queue.db-wal.new", folder);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
 static void run_with_faults(enum fault_mode mode)
 {
     bool fired = true;
@@ -616,6 +625,7 @@ static void run_with_faults(enum fault_mode mode)
         fault_arm(call, mode);
         run_rounds(&run, store);
         fired = fault_disarm();
+        assert_no_leftover_wal();
         /* After the trouble the store works, and what was refused is gone. */
         begin(store);
         assert_true(store_commit(store));
