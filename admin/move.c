@@ -269,7 +269,7 @@ static void print_result(const struct move *move)
 
     if (move->plan.is_dry_run && result->end == REASSIGN_DONE) {
         printf("would change ");
-        print_what(move, result->progress.found);
+        print_what(move, result->progress.found - result->progress.skipped);
         printf("\n");
     } else if (result->end == REASSIGN_DONE && result->progress.found == 0) {
         printf("nothing to do: no account %s %s\n",

@@ -366,7 +366,7 @@ static void reassign_on_ended(void *context, const char *reason)
     connection->is_ready = false;
     if (connection->is_working)
         lane_lose(&connection->lane, reason);
-    else if (connection == &run->connections[0])
+    else if (connection == &run->connections[0] && !run->result->progress.is_listed)
         reassign_abort(run, reassign_uri(run), reason);
 }
 
