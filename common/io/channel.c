@@ -13,10 +13,9 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/io/endpoint.h"
+#include "common/io/unix_socket.h"
 
 enum { CHANNEL_MESSAGES_PER_TURN = 32, CHANNEL_BACKLOG = 128 };
 
@@ -278,54 +277,12 @@ void channel_close(struct channel *channel)
     channel->fd = -1;
 }
 
-/* A socket, and the address of `path` for it; -1 and errno. */
-static int channel_socket(const char *path, struct sockaddr_storage *address, socklen_t *length)
-{
-    struct endpoint endpoint = { .is_unix = true };
-
-    if (!span_copy_string(span_from_string(path), endpoint.host, sizeof(endpoint.host)) ||
-        !endpoint_to_sockaddr(&endpoint, address, length)) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-}
-
-static int close_and_fail(int fd)
-{
-    int error = errno;
-
-    close(fd);
-    errno = error;
-    return -1;
-}
-
 int channel_connect(const char *path)
 {
-    struct sockaddr_storage address;
-    socklen_t length;
-    int fd = channel_socket(path, &address, &length);
-
-    if (fd < 0)
-        return -1;
-    if (connect(fd, (struct sockaddr *)&address, length) != 0)
-        return close_and_fail(fd);
-    return fd;
+    return unix_socket_connect(path, SOCK_SEQPACKET);
 }
 
 int channel_listen(const char *path, unsigned mode)
 {
-    struct sockaddr_storage address;
-    socklen_t length;
-    struct stat old;
-    int fd = channel_socket(path, &address, &length);
-
-    if (fd < 0)
-        return -1;
-    if (lstat(path, &old) == 0 && S_ISSOCK(old.st_mode))
-        unlink(path);
-    if (bind(fd, (struct sockaddr *)&address, length) != 0 || chmod(path, mode) != 0 ||
-        listen(fd, CHANNEL_BACKLOG) != 0)
-        return close_and_fail(fd);
-    return fd;
+    return unix_socket_listen(path, SOCK_SEQPACKET, mode, CHANNEL_BACKLOG);
 }

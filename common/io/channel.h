@@ -61,16 +61,10 @@ static inline size_t channel_waiting(const struct channel *channel)
 /* Idempotent; drops what waits. */
 void channel_close(struct channel *channel);
 
-/*
- * Connects to the listening socket at `path`: a descriptor for channel_init, or -1 and errno
- * (EAGAIN when its backlog is full).  Never waits.
- */
+/* unix_socket_connect, for channel_init. */
 int channel_connect(const char *path) __attribute__((warn_unused_result));
 
-/*
- * Makes a non-blocking listening socket at `path` (an old one is removed, another kind of file
- * is not), mode `mode`: its descriptor, or -1 and errno.
- */
+/* unix_socket_listen, for channel_connect. */
 int channel_listen(const char *path, unsigned mode) __attribute__((warn_unused_result));
 
 #endif

@@ -8,6 +8,7 @@
 #include "common/service/supervisor.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <poll.h>
 #include <signal.h>
@@ -22,6 +23,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/random.h"
+#include "common/service/confine.h"
 #include "common/service/notify.h"
 #include "common/service/supervisor_state.h"
 
@@ -53,7 +55,22 @@ static void raise_descriptor_limit(void)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* The signals come as reads of signal_fd; nothing interrupts anything. */
+/* Whoever started us may have closed these; a socket in their place would be sent the log. */
+static void open_standard_descriptors(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
+/*
+ * The signals come as reads of signal_fd; nothing interrupts anything.  SIGUSR1 is for children: a
+ * new one must not get it before it can answer.
+ */
 static bool open_wakers(struct supervisor *supervisor)
 {
     sigset_t signals;
@@ -63,6 +80,7 @@ static bool open_wakers(struct supervisor *supervisor)
     sigaddset(&signals, SIGHUP);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGUSR1);
     sigprocmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
     supervisor->signal_fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
@@ -178,6 +196,11 @@ static void print_complaint(void *context, const char *file, int line, const cha
 
 static int run(struct supervisor *supervisor)
 {
+    if (!confine_memory()) {
+        fprintf(stderr, "%s: core files cannot be forbidden: %s\n", supervisor->program->name,
+                strerror(errno));
+        return 1;
+    }
     supervisor->config = config_load(supervisor->config_file, supervisor->program->program, true,
                                      print_complaint, supervisor);
     if (!supervisor->config || !prepare(supervisor)) {
@@ -236,6 +259,7 @@ int supervisor_main(const struct supervisor_program *program, int argc, char **a
     bool is_check = false;
     int option;
 
+    open_standard_descriptors();
     log_set_process(program->name);
     list_init(&supervisor.processes);
     supervisor_sockets_init(&supervisor.sockets);

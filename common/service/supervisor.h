@@ -33,8 +33,8 @@ struct supervisor_program {
     /* Privileged preparation once before the first child and at each reload; NULL: none.  False:
      * cannot start. */
     bool (*prepare)(const struct config *config, char error[CONFIG_ERROR_SIZE]);
-    unsigned
-        heartbeat_timeout_ms; /* a child that shows none for so long is killed; 0: 10 seconds */
+    /* A child whose loop runs and that shows none for so long is killed; 0: 10 seconds. */
+    unsigned heartbeat_timeout_ms;
 };
 
 /*

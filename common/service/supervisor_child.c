@@ -11,21 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/log.h"
+#include "common/service/confine.h"
 #include "common/service/supervisor_state.h"
-
-/* Only the leak checker of AddressSanitizer may trace a child. */
-#ifndef __has_feature
-#define __has_feature(feature) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
-#define IS_TRACEABLE 1
-#else
-#define IS_TRACEABLE 0
-#endif
 
 enum { KEPT_MAX = 1024, FIRST_OWN_FD = STDERR_FILENO + 1 };
 
@@ -104,18 +95,14 @@ static void drop_privileges(const struct service_account *account)
         fail("giving up root");
 }
 
-/* After the change of user, which resets both: the memory is nobody's to read, and we end with the
- * supervisor. */
+/* After the change of user, which resets two of these; we end with the supervisor. */
 static void confine(pid_t supervisor_pid)
 {
-    const struct rlimit none = { 0, 0 };
-
-    if (setrlimit(RLIMIT_CORE, &none) != 0)
-        fail("setrlimit");
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
-        fail("no_new_privs");
-    if (prctl(PR_SET_DUMPABLE, IS_TRACEABLE, 0, 0, 0) != 0)
-        fail("dumpable");
+    umask(0077);
+    if (!confine_privileges())
+        fail("giving up capabilities");
+    if (!confine_memory())
+        fail("forbidding core files");
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
         fail("pdeathsig");
     if (getppid() != supervisor_pid) /* it was gone before */

@@ -80,12 +80,25 @@ static bool account_can_write(const struct service_account *account, const struc
     return (status->st_mode & S_IRWXO) == S_IRWXO;
 }
 
-/* Gives a new directory its mode and, when we may, its owner. */
+/*
+ * Gives a new directory its mode and, when we may, its owner.  Never through a link: who may write
+ * to the folder above could have put one in its place.
+ */
 static bool own_directory(const struct service_account *account, const char *path, bool is_own)
 {
-    if (account->is_switched_to && chown(path, is_own ? account->uid : 0, account->gid) != 0)
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    bool is_owned;
+    int error;
+
+    if (fd < 0)
         return false;
-    return chmod(path, 0750) == 0;
+    is_owned =
+        (!account->is_switched_to || fchown(fd, is_own ? account->uid : 0, account->gid) == 0) &&
+        fchmod(fd, 0750) == 0;
+    error = errno;
+    close(fd);
+    errno = error;
+    return is_owned;
 }
 
 /* A new one belongs to the service account when it `is_own`, else to us with the account's group.
@@ -146,12 +159,15 @@ static bool take_lock(int fd)
     return true;
 }
 
+/* Always a new file: what is there may be a link to something else. */
 static bool write_pid(const char *path)
 {
     char text[32];
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
     ssize_t written;
+    int fd;
 
+    unlink(path);
+    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (fd < 0)
         return false;
     snprintf(text, sizeof(text), "%ld\n", (long)getpid());
@@ -166,11 +182,15 @@ bool supervisor_lock(struct supervisor *supervisor, char error[CONFIG_ERROR_SIZE
     char path[FILE_PATH_SIZE];
 
     supervisor->lock_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (supervisor->lock_fd < 0 || !take_lock(supervisor->lock_fd)) {
+    if (supervisor->lock_fd < 0) {
+        snprintf(error, CONFIG_ERROR_SIZE, "run_directory: %.300s cannot be opened: %s", directory,
+                 strerror(errno));
+        return false;
+    }
+    if (!take_lock(supervisor->lock_fd)) {
         snprintf(error, CONFIG_ERROR_SIZE,
                  "run_directory: %.300s is locked: another daemon is running there", directory);
-        if (supervisor->lock_fd >= 0)
-            close(supervisor->lock_fd);
+        close(supervisor->lock_fd);
         supervisor->lock_fd = -1;
         return false;
     }

@@ -224,6 +224,8 @@ static void tend_heartbeat(struct supervisor *supervisor, struct process *proces
 
     if (timeout_ms == 0)
         timeout_ms = HEARTBEAT_TIMEOUT_MS;
+    if (!atomic_load(&process->slot->is_ready))
+        timeout_ms = START_TIMEOUT_MS;
     if (process->is_hung || now_ms < supervisor->stalled_until_ms ||
         now_ms < heartbeat_ms + timeout_ms)
         return;

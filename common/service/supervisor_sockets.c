@@ -11,12 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "common/base/log.h"
 #include "common/io/channel.h"
+#include "common/io/unix_socket.h"
 #include "common/service/supervisor_state.h"
 
 enum { LISTEN_BACKLOG = 4096, CONTROL_BACKLOG = 16, SOCKET_PATH_SIZE = 108 };
@@ -203,21 +202,6 @@ void supervisor_drop_sockets(struct supervisor_sockets *sockets, uint64_t genera
     }
 }
 
-static int listen_for_control(const char *path)
-{
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-    mode_t mask = umask(0177);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-    unlink(path);
-    if (fd >= 0 && (bind(fd, (const struct sockaddr *)&address, sizeof(address)) != 0 ||
-                    listen(fd, CONTROL_BACKLOG) != 0))
-        close_if_open(&fd);
-    umask(mask);
-    return fd;
-}
-
 static bool open_service(struct supervisor *supervisor, size_t role, char path[SOCKET_PATH_SIZE])
 {
     const struct service_account *account = &supervisor->account;
@@ -226,13 +210,13 @@ static bool open_service(struct supervisor *supervisor, size_t role, char path[S
 
     child_run_path(supervisor->config, name, path, SOCKET_PATH_SIZE);
     *fd = channel_listen(path, 0660);
-    return *fd >= 0 && (!account->is_switched_to || chown(path, (uid_t)-1, account->gid) == 0);
+    return *fd >= 0 && (!account->is_switched_to || lchown(path, (uid_t)-1, account->gid) == 0);
 }
 
 static bool open_control(struct supervisor *supervisor, char path[SOCKET_PATH_SIZE])
 {
     child_run_path(supervisor->config, "control.sock", path, SOCKET_PATH_SIZE);
-    supervisor->sockets.control = listen_for_control(path);
+    supervisor->sockets.control = unix_socket_listen(path, SOCK_STREAM, 0600, CONTROL_BACKLOG);
     return supervisor->sockets.control >= 0;
 }
 

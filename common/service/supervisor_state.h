@@ -11,8 +11,9 @@ enum {
     SUPERVISOR_WORKERS_MAX = 64,
     ACCOUNT_GROUPS_MAX = 64,
     HEARTBEAT_TIMEOUT_MS = 10000,
-    END_GRACE_MS = 5000, /* between SIGTERM and SIGKILL */
-    LOCK_WAIT_MS = 2000  /* for the children of a supervisor that was killed */
+    START_TIMEOUT_MS = 300000, /* until its loop runs: opening a large queue takes its time */
+    END_GRACE_MS = 5000,       /* between SIGTERM and SIGKILL */
+    LOCK_WAIT_MS = 2000        /* for the children of a supervisor that was killed */
 };
 
 /* The account that children run as. */

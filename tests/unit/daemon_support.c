@@ -87,6 +87,7 @@ void daemon_launch(const struct supervisor_program *program)
         char *arguments[] = { name, option, config_path, NULL };
 
         dup2(log[1], STDERR_FILENO);
+        close(STDIN_FILENO);
         close(log[0]);
         close(log[1]);
         _exit(supervisor_main(program, 3, arguments));

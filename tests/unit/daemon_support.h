@@ -23,7 +23,7 @@ extern int daemon_log_fd;                           /* what it and its children 
  */
 void daemon_configure(int listeners, const char *hostname, const char *more);
 
-/* Runs `program`, whose name is "toy", in a process of its own. */
+/* Runs `program`, whose name is "toy", in a process of its own, without standard input. */
 void daemon_launch(const struct supervisor_program *program);
 
 /* daemon_launch, and waits until it is ready. */
