@@ -12,6 +12,7 @@
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "common/io/tls.h"
+#include "common/service/config_certificate.h"
 #include "common/service/config_loader.h"
 #include "common/service/config_text.h"
 
@@ -120,14 +121,10 @@ static void check_certificate(struct config_loader *loader)
 {
     const struct tls_config *tls = &loader->config->tls;
     char error[TLS_ERROR_SIZE];
-    SSL_CTX *context;
 
-    if (!tls->certificate || !tls->key)
-        return;
-    context = tls_server_context(tls->certificate, tls->key, NULL, error);
-    if (!context)
+    if (tls->certificate && tls->key &&
+        !config_certificate_is_usable(tls->certificate, tls->key, error))
         complain_content(loader, &certificate_source, tls->certificate_file, error);
-    SSL_CTX_free(context);
 }
 
 static void check_authorities(struct config_loader *loader, const char *section, const char *file)
