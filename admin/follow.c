@@ -34,7 +34,7 @@ static bool ask_mirror(const struct config *config, struct mirror_state *state)
 
 void follow_begin(struct follow *follow, const struct config *config)
 {
-    struct mirror_state state;
+    struct mirror_state state = { .program = "" };
 
     follow->config = config;
     follow->is_reachable = ask_mirror(config, &state);

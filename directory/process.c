@@ -161,5 +161,6 @@ bool directory_run(struct child *child)
     directory_start(&directory);
     child_run_loop(child);
     directory_finish(&directory);
+    child->context = NULL;
     return true;
 }

@@ -108,8 +108,7 @@ static void log_write(struct buffer *line)
     (void)written;
 }
 
-void log_event(enum log_level level, const char *id, const char *event,
-               const struct log_field *fields)
+void log_event(enum log_level level, const char *id, const struct log_field *fields)
 {
     char memory[LOG_LINE_MAX + 8];
     struct buffer line = buffer_over(memory, LOG_LINE_MAX);
@@ -117,7 +116,6 @@ void log_event(enum log_level level, const char *id, const char *event,
     log_append_head(&line, level);
     if (id && *id)
         buffer_append_format(&line, " id=%s", id);
-    buffer_append_format(&line, " event=%s", event);
     for (; fields->type != LOG_FIELD_END; fields++)
         log_append_field(&line, fields);
     line.capacity += 4; /* room for the mark of a cut line */

@@ -35,17 +35,16 @@ struct log_field {
  *
  *     LOG_EVENT(LOG_LEVEL_INFO, id, "login", LOG_SPAN("account", name), LOG_INTEGER("ms", 3));
  */
-#define LOG_EVENT(level, id, event, ...)                                       \
-    do {                                                                       \
-        if (log_is_enabled(level))                                             \
-            log_event((level), (id), (event),                                  \
-                      (const struct log_field[]){ __VA_ARGS__ __VA_OPT__(, )   \
-                                                  { NULL, LOG_FIELD_END, { NULL, 0 }, 0 } }); \
+#define LOG_EVENT(level, id, event, ...)                                                           \
+    do {                                                                                           \
+        if (log_is_enabled(level))                                                                 \
+            log_event((level), (id),                                                               \
+                      (const struct log_field[]){ LOG_TEXT("event", event), ##__VA_ARGS__,         \
+                                                  { NULL, LOG_FIELD_END, { NULL, 0 }, 0 } });      \
     } while (0)
 
 /* The function behind LOG_EVENT; `fields` end with a LOG_FIELD_END. */
-void log_event(enum log_level level, const char *id, const char *event,
-               const struct log_field *fields);
+void log_event(enum log_level level, const char *id, const struct log_field *fields);
 
 /* The least level that is written; LOG_LEVEL_INFO until set. */
 void log_set_level(enum log_level level);

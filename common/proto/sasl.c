@@ -13,7 +13,7 @@ static enum sasl_result plain_parse(struct span message, struct credentials *cre
     struct span rest = message;
     struct span authzid = span_split(&rest, '\0');
     struct span authcid = span_split(&rest, '\0');
-    struct credentials parsed;
+    struct credentials parsed = { .authcid = "" };
     enum sasl_result result = SASL_MALFORMED;
 
     /* The two NULs are there when what was split off and they make up the whole. */

@@ -270,5 +270,6 @@ bool control_run(struct child *child)
     control_hub_start(&control.hub, child);
     listener_start(&control.listener, &child->loop, child->control_fd, control_accepted, &control);
     child_run_loop(child);
+    child->context = NULL;
     return true;
 }

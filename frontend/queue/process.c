@@ -268,5 +268,6 @@ bool queue_run(struct child *child)
     child_run_loop(child);
     scheduler_free(queue.scheduler);
     store_close(queue.store);
+    child->context = NULL;
     return true;
 }

@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-_Noreturn void bench_die(const char *what)
+void bench_die(const char *what)
 {
     fprintf(stderr, "%s: %s\n", what, strerror(errno));
     exit(1);

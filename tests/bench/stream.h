@@ -21,7 +21,7 @@ struct stream {
 };
 
 /* Ends the program with a message that names `what` and errno. */
-_Noreturn void bench_die(const char *what);
+void bench_die(const char *what) __attribute__((noreturn));
 
 /* Listens on "ADDRESS:PORT" (IPv4); dies when it cannot. */
 int stream_listen(const char *endpoint);

@@ -246,7 +246,7 @@ static bool script_holds(const struct transcript_adapter *adapter, const struct 
 
 static bool run_file(const struct transcript_adapter *adapter, const char *path)
 {
-    struct script script;
+    struct script script = { .count = 0 };
     bool holds =
         script_read(&script, path, adapter->input_is_server) && script_holds(adapter, &script);
 

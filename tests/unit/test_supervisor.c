@@ -139,6 +139,7 @@ static bool worker_run(struct child *child)
         worker_drain(child);
     if (worker.sessions > 0) /* the toy leaves its sessions to the kernel */
         _exit(0);
+    child->context = NULL;
     return true;
 }
 
