@@ -225,6 +225,15 @@ void slapd_stop(struct slapd *slapd, int signal)
     unlink(path);
 }
 
+void slapd_freeze(struct slapd *slapd)
+{
+    int status;
+
+    kill(slapd->pid, SIGSTOP);
+    if (waitpid(slapd->pid, &status, WUNTRACED) != slapd->pid || !WIFSTOPPED(status))
+        die("waitpid");
+}
+
 /* A pipe into ldapmodify of the running server, or slapadd of the stopped one. */
 static FILE *open_editor(const struct slapd *slapd)
 {

@@ -43,6 +43,8 @@ void slapd_fini(struct slapd *slapd);
 /* Starts it and waits until it answers; stops it and waits until it is gone. */
 void slapd_start(struct slapd *slapd);
 void slapd_stop(struct slapd *slapd, int signal);
+/* Returns when it does nothing any more; SIGCONT wakes it. */
+void slapd_freeze(struct slapd *slapd);
 
 /* Runs ldapmodify with LDIF as the administrator; fails the test when that fails. */
 void slapd_modify(const struct slapd *slapd, const char *ldif);

@@ -372,7 +372,7 @@ static void an_operation_without_answer_times_out_and_others_go_on(void **state)
     struct fixture *fixture = *state;
 
     prepare(fixture, 2);
-    kill(fixture->slapd.pid, SIGSTOP);
+    slapd_freeze(&fixture->slapd);
     start_search(fixture, (struct ldap_search){ .filter = "(uid=user1)", .timeout_ms = 200 });
     await_done(fixture);
     assert_int_equal(fixture->code, LDAP_CODE_TIMEOUT);
@@ -389,7 +389,7 @@ static void a_server_that_dies_ends_operations_and_then_the_link(void **state)
     struct fixture *fixture = *state;
 
     prepare(fixture, 2);
-    kill(fixture->slapd.pid, SIGSTOP);
+    slapd_freeze(&fixture->slapd);
     start_search(fixture, (struct ldap_search){ .filter = "(uid=user1)", .timeout_ms = 60000 });
     slapd_stop(&fixture->slapd, SIGKILL);
     await(fixture, &fixture->has_ended);
