@@ -209,7 +209,8 @@ static void link_take_result(struct ldap_link *link, struct link_operation *oper
     ldap_parse_result(link->ld, message, &answer.code, NULL, &text, &referrals, &controls, 0);
     answer.text = text && *text ? text : answer.code ? ldap_err2string(answer.code) : "";
     answer.referral = referrals ? referrals[0] : NULL;
-    answer.value = link_span(value);
+    if (value)
+        answer.value = span_of(value->bv_val ? value->bv_val : "", value->bv_len);
     answer.page = page_read(link_find_control(controls, LDAP_CONTROL_PAGEDRESULTS));
     if (!sync_read_done(link_find_control(controls, LDAP_CONTROL_SYNC_DONE), &answer.sync))
         answer.sync = (struct sync_done_value){ .refresh_deletes = false };
@@ -603,7 +604,7 @@ int ldap_link_modify(struct ldap_link *link, const struct ldap_modify *modify, l
                                                    &assertion);
         link_add_control(&controls, LDAP_CONTROL_ASSERT, link_span(&assertion));
     }
-    if (modify->transaction.length > 0)
+    if (modify->transaction.data)
         link_add_control(&controls, LDAP_CONTROL_TXN_SPEC, modify->transaction);
     link_build_mods(&mods, modify);
     if (code == LDAP_SUCCESS)

@@ -69,7 +69,7 @@ struct ldap_answer {
     int code;             /* an enum ldap_code or any other of the server's */
     const char *text;     /* the server's or our explanation; "" when there is none */
     const char *referral; /* the first URI of a referral, or NULL */
-    struct span value;    /* what an extended operation gave */
+    struct span value;    /* what an extended operation gave; data NULL: nothing */
     struct span page;     /* paged search: the cookie of the next page; empty: that was the last */
     struct sync_done_value sync; /* synchronised search */
 };
@@ -119,14 +119,14 @@ struct ldap_modify {
     const struct ldap_change *changes;
     size_t change_count;     /* 1 to LDAP_CHANGES_MAX */
     const char *assertion;   /* RFC 4528 filter that the entry must match; NULL: none */
-    struct span transaction; /* RFC 5805 identifier; empty: none */
+    struct span transaction; /* RFC 5805 identifier, which may be empty; data NULL: none */
     unsigned timeout_ms;
 };
 
 int ldap_link_modify(struct ldap_link *link, const struct ldap_modify *modify, ldap_done *done,
                      void *context);
 
-/* Starts a transaction: the answer's value is its identifier. */
+/* Starts a transaction: the answer's value is its identifier (OpenLDAP's is empty). */
 int ldap_link_begin_transaction(struct ldap_link *link, unsigned timeout_ms, ldap_done *done,
                                 void *context);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A transaction is ended only after every answer to its operations: OpenLDAP runs the operations of
- * one connection in parallel, and an end that overtakes some loses them while
- * reporting success.
+ * A transaction is ended only after every answer to its operations, and a pause: OpenLDAP runs the
+ * operations of one connection in parallel; an end that overtakes some loses them while
+ * reporting success, and in 2.5 one that comes while their threads still clean up, after the
+ * answer, crashes the server.
  *
  * A transaction that is not committed has been told to followers all the same, up to the
  * operation that failed (the provider notifies first).  Doing its entries again one by one makes
@@ -11,7 +12,8 @@
 #include "directory/reassign/lane.h"
 
 enum {
-    LANE_WINDOW = 64, /* single changes in flight: servers bound what may wait (100 in OpenLDAP) */
+    LANE_WINDOW = 64, /* changes in flight: servers bound what may wait (100 in OpenLDAP) */
+    LANE_PAUSE_MS = 20,
     LANE_TIMEOUT_MS = 60000,
     LANE_COMMIT_MS = 300000
 };
@@ -38,10 +40,12 @@ static const struct state_row lane_states[] = {
 };
 
 static void lane_take_batch(struct lane *lane);
-static void lane_fill_window(struct lane *lane);
+static void lane_fill_window(struct lane *lane, ldap_done *done);
+static void lane_on_single(void *context, const struct ldap_answer *answer);
 
 static void lane_end(struct lane *lane)
 {
+    uv_timer_stop(&lane->pause);
     state_move(&lane->state, LANE_ENDED);
     lane->events->ended(lane->context, lane);
 }
@@ -80,7 +84,7 @@ static void lane_finish_single(struct lane *lane)
         state_move(&lane->state, LANE_IDLE);
         lane_take_batch(lane);
     } else {
-        lane_fill_window(lane);
+        lane_fill_window(lane, lane_on_single);
     }
 }
 
@@ -113,21 +117,24 @@ static bool lane_send(struct lane *lane, struct plan_item *item, ldap_done *done
 
     plan_write_change(lane->plan, lane->names, item, &change);
     change.modify.timeout_ms = LANE_TIMEOUT_MS;
-    change.modify.transaction = span_of(lane->transaction, lane->transaction_length);
+    if (lane->state.current == LANE_FILLING)
+        change.modify.transaction = span_of(lane->transaction, lane->transaction_length);
     if (!lane->has_assertions)
         change.modify.assertion = NULL;
     return ldap_link_modify(lane->link, &change.modify, done, context) != 0;
 }
 
-static void lane_fill_window(struct lane *lane)
+/* Sends what the window has room for; a request that cannot be sent is followed by the link's end.
+ */
+static void lane_fill_window(struct lane *lane, ldap_done *done)
 {
     while (lane->sent < lane->batch_count && lane->sent - lane->answered < LANE_WINDOW &&
            !lane->is_refused) {
         struct lane_single *single = &lane->singles[lane->sent];
 
         *single = (struct lane_single){ .lane = lane, .item = lane->batch[lane->sent] };
-        if (!lane_send(lane, single->item, lane_on_single, single))
-            return; /* the link's end follows */
+        if (!lane_send(lane, single->item, done, single))
+            return;
         lane->sent++;
     }
 }
@@ -136,10 +143,9 @@ static void lane_fill_window(struct lane *lane)
 static void lane_do_singly(struct lane *lane)
 {
     state_move(&lane->state, LANE_SINGLE);
-    lane->transaction_length = 0;
     lane->sent = 0;
     lane->answered = 0;
-    lane_fill_window(lane);
+    lane_fill_window(lane, lane_on_single);
 }
 
 /* --- in a transaction ---------------------------------------------------------------------- */
@@ -154,13 +160,16 @@ static void lane_on_committed(void *context, const struct ldap_answer *answer)
         lane_do_singly(lane);
         return;
     }
+    lane->has_committed = true;
     lane->events->moved(lane->context, lane->batch_count);
     state_move(&lane->state, LANE_IDLE);
     lane_take_batch(lane);
 }
 
-static void lane_commit(struct lane *lane)
+static void lane_commit(uv_timer_t *timer)
 {
+    struct lane *lane = timer->data;
+
     state_move(&lane->state, LANE_COMMITTING);
     (void)ldap_link_end_transaction(lane->link,
                                     span_of(lane->transaction, lane->transaction_length),
@@ -169,7 +178,7 @@ static void lane_commit(struct lane *lane)
 
 static void lane_on_filled(void *context, const struct ldap_answer *answer)
 {
-    struct lane *lane = context;
+    struct lane *lane = ((struct lane_single *)context)->lane;
 
     if (!lane_has_answer(lane, answer))
         return;
@@ -177,7 +186,9 @@ static void lane_on_filled(void *context, const struct ldap_answer *answer)
         lane->is_spoilt = true;
     lane->answered++;
     if (lane->answered == lane->batch_count)
-        lane_commit(lane);
+        uv_timer_start(&lane->pause, lane_commit, LANE_PAUSE_MS, 0);
+    else
+        lane_fill_window(lane, lane_on_filled);
 }
 
 static void lane_fill(struct lane *lane)
@@ -186,9 +197,7 @@ static void lane_fill(struct lane *lane)
     lane->sent = 0;
     lane->answered = 0;
     lane->is_spoilt = false;
-    while (lane->sent < lane->batch_count)
-        if (!lane_send(lane, lane->batch[lane->sent++], lane_on_filled, lane))
-            return; /* the link's end follows */
+    lane_fill_window(lane, lane_on_filled);
 }
 
 static void lane_on_begun(void *context, const struct ldap_answer *answer)
@@ -197,7 +206,7 @@ static void lane_on_begun(void *context, const struct ldap_answer *answer)
 
     if (!lane_has_answer(lane, answer))
         return;
-    if (answer->code != LDAP_CODE_SUCCESS || answer->value.length == 0 ||
+    if (answer->code != LDAP_CODE_SUCCESS || !answer->value.data ||
         answer->value.length > sizeof(lane->transaction)) {
         lane->has_transactions = false;
         lane_do_singly(lane);
@@ -217,7 +226,7 @@ static void lane_take_batch(struct lane *lane)
         lane_end(lane);
         return;
     }
-    if (!lane->has_transactions) {
+    if (!lane->has_transactions || lane->batch_count == 1) {
         lane_do_singly(lane);
         return;
     }
@@ -225,9 +234,16 @@ static void lane_take_batch(struct lane *lane)
     (void)ldap_link_begin_transaction(lane->link, LANE_TIMEOUT_MS, lane_on_begun, lane);
 }
 
-void lane_start(struct lane *lane, struct ldap_link *link)
+void lane_start(struct lane *lane, struct io_loop *loop, struct ldap_link *link)
 {
     lane->link = link;
+    uv_timer_init(&loop->uv, &lane->pause);
+    lane->pause.data = lane;
     state_init(&lane->state, lane_states, LANE_IDLE);
     lane_take_batch(lane);
+}
+
+void lane_close(struct lane *lane)
+{
+    uv_close((uv_handle_t *)&lane->pause, NULL);
 }

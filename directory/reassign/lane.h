@@ -46,15 +46,21 @@ struct lane {
     struct plan_item **batch;
     size_t batch_count;
     size_t sent, answered;
-    bool is_spoilt; /* an operation of the transaction was refused: do not commit */
+    uv_timer_t pause; /* before a transaction's end */
+    bool is_spoilt;   /* an operation of the transaction was refused: do not commit */
     bool is_refused;
+    bool has_committed; /* a transaction, at least once */
     char transaction[LANE_TRANSACTION_SIZE];
     size_t transaction_length;
     struct lane_single singles[LANE_BATCH_MAX];
 };
 
 /* Starts on a link that is ready, which stays the caller's. */
-void lane_start(struct lane *lane, struct ldap_link *link);
+void lane_start(struct lane *lane, struct io_loop *loop, struct ldap_link *link);
+
+/* Once a started lane has ended, or is to be left as it is; its memory stays until the loop has
+ * run. */
+void lane_close(struct lane *lane);
 
 /* The link is gone, for `reason`: ends the lane. */
 void lane_lose(struct lane *lane, const char *reason);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The run: connect and ask what the server can, list the entries page by page, then let
- * two lanes change them.  The first trouble decides how it ends; the lanes complete their
- * batches and take no more.
+ * lanes change them: one with transactions (two connections with a transaction each crash OpenLDAP
+ * 2.5), else two.  The first entry is changed alone, so that a server that
+ * refuses is found out without a transaction.  The first trouble decides how it ends; the
+ * lanes complete their batches and take no more.
  */
 #include "directory/reassign/reassign.h"
 
@@ -33,7 +35,7 @@ struct reassign_connection {
     struct reassign *run;
     struct ldap_link *link; /* NULL: none any more */
     struct lane lane;
-    bool is_ready, is_working;
+    bool has_lane, is_working;
 };
 
 struct reassign {
@@ -55,6 +57,7 @@ struct reassign {
 };
 
 static void reassign_list(struct reassign *run);
+static void reassign_open(struct reassign_connection *connection);
 
 /* --- how it ends --------------------------------------------------------------------------- */
 
@@ -116,6 +119,8 @@ static size_t reassign_take(void *context, struct plan_item ***items)
         reassign_stop(run, REASSIGN_INTERRUPTED, "stopped, as asked");
     if (run->is_stopping)
         return 0;
+    if (run->next == 0 && count > 1)
+        count = 1;
     if (count > LANE_BATCH_MAX)
         count = LANE_BATCH_MAX;
     *items = run->items + run->next;
@@ -180,6 +185,8 @@ static void reassign_on_lane_ended(void *context, struct lane *lane)
     struct reassign_connection *connection = CONTAINER_OF(lane, struct reassign_connection, lane);
 
     connection->is_working = false;
+    if (lane->has_committed)
+        run->result->used_transactions = true;
     for (size_t i = 0; i < REASSIGN_LANES; i++)
         if (run->connections[i].is_working)
             return;
@@ -211,10 +218,11 @@ static void reassign_start_lane(struct reassign_connection *connection)
     connection->lane.has_transactions = run->has_transactions;
     connection->lane.has_assertions = run->has_assertions;
     connection->is_working = true;
-    lane_start(&connection->lane, connection->link);
+    connection->has_lane = true;
+    lane_start(&connection->lane, &run->loop, connection->link);
 }
 
-/* The list is complete: what is connected starts to work; a connection that comes later joins. */
+/* The list is complete. */
 static void reassign_work(struct reassign *run)
 {
     run->result->progress.is_listed = true;
@@ -222,10 +230,9 @@ static void reassign_work(struct reassign *run)
         io_loop_stop(&run->loop);
         return;
     }
-    run->result->used_transactions = run->has_transactions;
-    for (size_t i = 0; i < REASSIGN_LANES; i++)
-        if (run->connections[i].is_ready)
-            reassign_start_lane(&run->connections[i]);
+    if (!run->has_transactions)
+        reassign_open(&run->connections[1]); /* it joins when it is ready */
+    reassign_start_lane(&run->connections[0]);
 }
 
 /* --- listing
@@ -349,7 +356,6 @@ static void reassign_on_ready(void *context)
     struct reassign_connection *connection = context;
     struct reassign *run = connection->run;
 
-    connection->is_ready = true;
     if (connection == &run->connections[0])
         reassign_ask_root(run);
     else if (run->connections[0].is_working)
@@ -363,7 +369,6 @@ static void reassign_on_ended(void *context, const char *reason)
 
     ldap_link_close(connection->link);
     connection->link = NULL;
-    connection->is_ready = false;
     if (connection->is_working)
         lane_lose(&connection->lane, reason);
     else if (connection == &run->connections[0] && !run->result->progress.is_listed)
@@ -408,9 +413,12 @@ static void reassign_on_timer(uv_timer_t *timer)
 
 static void reassign_clean_up(struct reassign *run)
 {
-    for (size_t i = 0; i < REASSIGN_LANES; i++)
+    for (size_t i = 0; i < REASSIGN_LANES; i++) {
         if (run->connections[i].link)
             ldap_link_close(run->connections[i].link);
+        if (run->connections[i].has_lane)
+            lane_close(&run->connections[i].lane);
+    }
     uv_close((uv_handle_t *)&run->timer, NULL);
     io_loop_fini(&run->loop);
     for (size_t i = 0; i < run->item_count; i++)
@@ -450,8 +458,7 @@ void reassign_run(const struct config *config, const struct reassign_plan *plan,
     for (size_t i = 0; i < REASSIGN_LANES; i++)
         run->connections[i].run = run;
     if (plan_write_filter(plan, &config->directory, run->filter)) {
-        for (size_t i = 0; i < REASSIGN_LANES; i++)
-            reassign_open(&run->connections[i]);
+        reassign_open(&run->connections[0]);
         io_loop_run(&run->loop);
     } else {
         reassign_stop(run, REASSIGN_FAILED, "the filter is too long");

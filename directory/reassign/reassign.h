@@ -11,7 +11,7 @@
  * stops.  An oldHostServer that is there already is kept (the mail is on that storage), unless the
  * account comes home to that very server: then it is removed.
  *
- * With RFC 5805 transactions in batches on two connections, else by single changes.  A batch
+ * With RFC 5805 transactions in batches where the server has them, else by single changes.  A batch
  * that the server does not commit is done again entry by entry: that also corrects followers,
  * which may have been told of changes that never came to be.
  *
