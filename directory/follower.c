@@ -445,6 +445,13 @@ void follower_stop(struct follower *follower)
     uv_close((uv_handle_t *)&follower->timer, follower_on_closed);
 }
 
+void follower_rebuild(struct follower *follower)
+{
+    mirror_writer_discard(follower->writer);
+    if (follower->state.current != FOLLOWER_WAITING)
+        follower_fail(follower, "the mirror was damaged");
+}
+
 struct follower_status follower_status(const struct follower *follower)
 {
     return (struct follower_status){

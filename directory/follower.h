@@ -39,6 +39,9 @@ struct follower *follower_start(struct io_loop *loop, const struct directory_con
 /* Ends it; what is not committed is dropped.  Nothing is called or touched from then on. */
 void follower_stop(struct follower *follower);
 
+/* The mirror was found to be damaged: it is set aside and filled anew. */
+void follower_rebuild(struct follower *follower);
+
 struct follower_status follower_status(const struct follower *follower);
 
 #endif

@@ -646,6 +646,12 @@ bool mirror_writer_commit(struct mirror_writer *writer, const struct span *cooki
     return true;
 }
 
+void mirror_writer_discard(struct mirror_writer *writer)
+{
+    writer->error = SQLITE_CORRUPT;
+    writer_recover(writer);
+}
+
 bool mirror_writer_has_changes(const struct mirror_writer *writer)
 {
     return writer->is_in_transaction;

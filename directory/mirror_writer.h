@@ -83,6 +83,12 @@ void mirror_writer_end_refresh(struct mirror_writer *writer);
 bool mirror_writer_commit(struct mirror_writer *writer, const struct span *cookie)
     __attribute__((warn_unused_result));
 
+/*
+ * The file was found to be damaged: it is set aside, and the mirror is empty, as after a commit
+ * that failed.
+ */
+void mirror_writer_discard(struct mirror_writer *writer);
+
 /* True when something waits for a commit. */
 bool mirror_writer_has_changes(const struct mirror_writer *writer);
 

@@ -15,6 +15,7 @@
 #include "directory/follower.h"
 #include "directory/lookup.h"
 #include "directory/mirror.h"
+#include "directory/mirror_check.h"
 #include "directory/mirror_writer.h"
 #include "directory/server.h"
 
@@ -27,6 +28,7 @@ struct directory {
     struct confirm *confirm;
     struct directory_server *server;
     struct control_client *control;
+    struct mirror_check *check;
 };
 
 /* --- what flows ---------------------------------------------------------------------- */
@@ -72,6 +74,13 @@ static void directory_on_status(void *context)
     if (status
             .is_synchronised) /* once since the daemon's start; another process of ours may have */
         atomic_store(&board->mirror_is_synchronised, 1);
+}
+
+static void directory_on_damaged(void *context)
+{
+    struct directory *directory = context;
+
+    follower_rebuild(directory->follower);
 }
 
 static const char *directory_followed_uri(void *context)
@@ -130,11 +139,14 @@ static void directory_start(struct directory *directory)
     directory->server = directory_server_start(&child->loop, child->service_fd, directory->confirm,
                                                mirror_writer_revision(directory->writer));
     directory->control = control_client_start(child, directory_commands, directory);
+    directory->check = mirror_check_start(&child->loop, child->config->state_directory,
+                                          directory_on_damaged, directory);
     directory_show(directory);
 }
 
 static void directory_finish(struct directory *directory)
 {
+    mirror_check_stop(directory->check);
     confirm_stop(directory->confirm);
     directory_server_stop(directory->server);
     control_client_stop(directory->control);

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -401,6 +402,52 @@ static void the_process_may_be_started_again_and_again(void **state)
     assert_true(is_disconnected(fixture->board));
 }
 
+/* Damages the last pages of the file, which no change touches. */
+static void damage_end(struct fixture *fixture)
+{
+    char path[128], junk[8192];
+    struct stat status;
+    int fd;
+
+    mirror_path(fixture->folder, path, sizeof(path));
+    memset(junk, 0x5a, sizeof(junk));
+    fd = open(path, O_WRONLY);
+    assert_int_equal(fstat(fd, &status), 0);
+    assert_true(status.st_size > 65536);
+    assert_int_equal(pwrite(fd, junk, sizeof(junk), status.st_size - (off_t)sizeof(junk)),
+                     sizeof(junk));
+    close(fd);
+}
+
+static bool is_emptied(const struct board *board)
+{
+    return atomic_load(&board->mirror_entries) == 0;
+}
+
+static bool is_refilled(const struct board *board)
+{
+    return atomic_load(&board->mirror_entries) == 2000;
+}
+
+static void damage_in_the_middle_is_found_and_repaired(void **state)
+{
+    struct fixture *fixture = *state;
+    char path[160];
+
+    start_all(fixture, 2000);
+    stop_process(fixture);
+    close(fixture->fd);
+    damage_end(fixture);
+    start_process(fixture);
+    await_board(fixture, is_emptied);
+    await_board(fixture, is_refilled);
+    mirror_path(fixture->folder, path, sizeof(path));
+    strcat(path, ".damaged-1");
+    assert_int_equal(access(path, F_OK), 0);
+    connect_to_it(fixture);
+    assert_int_equal(ask(fixture, ROUTE_KEY_LOGIN, "user1"), DIRECTORY_PRESENT);
+}
+
 #define process_test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -416,6 +463,7 @@ int main(void)
         process_test(above_the_rate_nothing_is_sure),
         process_test(the_same_question_asked_at_once_is_one_search),
         process_test(who_breaks_the_contract_is_disconnected),
+        process_test(damage_in_the_middle_is_found_and_repaired),
         process_test(the_process_may_be_started_again_and_again),
     };
 
