@@ -227,6 +227,23 @@ static void mail_session_log_message(const struct mail_session *session,
               LOG_TEXT("words", reply->text));
 }
 
+/* Says nothing of what is not known.  LMTP answers in order: those before it can be given. */
+static void mail_session_lost(struct mail_session *session, bool is_lmtp)
+{
+    const struct mail_transaction *transaction = session->transaction;
+    bool has_left = transport_has_peer_left(&session->client);
+    unsigned known = is_lmtp && !has_left ? mail_transaction_known_replies(transaction) : 0;
+
+    for (unsigned i = 0; i < known; i++) {
+        struct mail_reply reply = mail_transaction_recipient_reply(transaction, i);
+
+        if (!mail_session_answer(session, &reply))
+            return;
+    }
+    mail_session_end(session,
+                     has_left ? "client closed before its answer" : "the store's reply was lost");
+}
+
 static void mail_session_concluded(struct mail_transaction *transaction,
                                    const struct mail_reply *reply, bool is_lost)
 {
@@ -237,9 +254,7 @@ static void mail_session_concluded(struct mail_transaction *transaction,
     session->messages++;
     mail_session_log_message(session, reply);
     if (is_lost) {
-        mail_session_end(session, transport_has_peer_left(&session->client)
-                                      ? "client closed before its answer"
-                                      : "the store's reply was lost");
+        mail_session_lost(session, is_lmtp);
         return;
     }
     for (unsigned i = 0; i < answers; i++) {

@@ -565,3 +565,13 @@ struct mail_reply mail_transaction_recipient_reply(const struct mail_transaction
 
     return recipient->reply.code > 0 ? recipient->reply : mail_outcome_not_stored();
 }
+
+unsigned mail_transaction_known_replies(const struct mail_transaction *transaction)
+{
+    unsigned known = 0;
+
+    while (known < transaction->recipient_count &&
+           transaction->recipients[known].result != MAIL_RESULT_UNANSWERED)
+        known++;
+    return known;
+}

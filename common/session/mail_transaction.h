@@ -102,4 +102,7 @@ void mail_transaction_end(struct mail_transaction *transaction);
 struct mail_reply mail_transaction_recipient_reply(const struct mail_transaction *transaction,
                                                    unsigned index);
 
+/* After concluded with `is_lost`: so many recipients, from the first on, have a reply. */
+unsigned mail_transaction_known_replies(const struct mail_transaction *transaction);
+
 #endif

@@ -426,6 +426,27 @@ static void the_gate_says_nothing_of_a_reply_that_was_lost(void **state)
     assert_int_equal(client->received.length, strlen("go on\r\n"));
 }
 
+static void the_gate_passes_on_the_replies_before_a_lost_one(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *backend, *client;
+
+    rig->service.fallback = NULL;
+    client = begin_for_anna(rig, &rig->lmtp, &backend);
+    rig_say(client, "RCPT TO:<anna@example.org>\r\nDATA\r\nbody\r\n.\r\n");
+    rig_expect(backend, "RCPT TO:<anna@example.org>\r\n");
+    rig_say(backend, "250 2.1.5 Known\r\n");
+    rig_expect(backend, "DATA\r\n");
+    rig_say(backend, "354 go on\r\n");
+    rig_expect(backend, "\r\n.\r\n");
+    rig_say(backend, "250 2.0.0 Saved\r\n");
+    io_run_turns(&rig->loop, 5);
+    rig_close(backend);
+    rig_expect(client, "354 go on\r\n250 2.0.0 Saved\r\n");
+    rig_expect_end(client);
+    assert_int_equal(client->received.length, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -453,6 +474,7 @@ int main(void)
         T(a_store_may_be_answered_after_its_session),
         T(the_gate_refuses_what_its_store_cannot_take),
         T(the_gate_says_nothing_of_a_reply_that_was_lost),
+        T(the_gate_passes_on_the_replies_before_a_lost_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
