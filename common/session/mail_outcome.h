@@ -3,12 +3,11 @@
  * The answer at the end of DATA, and what is left to do: the table of ARCHITECTURE
  * ("The path of a message"), as a pure function.
  *
- *     all permanent refusals                         5xx   nothing
- *     answered; none accepted, some temporary        451   nothing
- *     backend not reached before the end was sent    250   queue all
- *     any accepted                                   250   queue the temporary, report the
- * permanent the reply was lost                             250   queue only the unanswered, not
- * before 10 minutes
+ *     all permanent refusals                      5xx  nothing
+ *     answered; none accepted, some temporary     451  nothing
+ *     backend not reached before the end was sent 250  queue all
+ *     any accepted                                250  queue the temporary, report the permanent
+ *     the reply was lost                          250  queue the unanswered, not before 10 minutes
  */
 #ifndef MAILSTEAD_SESSION_MAIL_OUTCOME_H
 #define MAILSTEAD_SESSION_MAIL_OUTCOME_H
