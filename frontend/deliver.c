@@ -38,12 +38,11 @@ static const struct delivery_events deliver_events;
 static void deliver_set(struct deliver *deliver, size_t index, enum queue_fate fate,
                         unsigned not_before_s, const struct mail_reply *reply, const char *why)
 {
-    char text[MAIL_REPLY_TEXT_SIZE + 32];
+    char text[MAIL_REPLY_LINE_SIZE];
     struct board_slot *slot = deliver->service->sessions->slot;
 
     if (reply && reply->code > 0)
-        snprintf(text, sizeof(text), "%d %s%s%s", reply->code, reply->enhanced,
-                 reply->enhanced[0] ? " " : "", reply->text);
+        mail_reply_write_line(reply, text);
     else
         snprintf(text, sizeof(text), "%s", why ? why : "");
     deliver->is_settled[index] = true;

@@ -2,6 +2,7 @@
 #include "common/proto/mail.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 /* The byte in a line of ASCII text that stands for `byte`. */
 static char printable(char byte)
@@ -32,4 +33,12 @@ struct mail_reply mail_reply_of(int code, const char *enhanced, const char *text
     (void)fits;
     mail_reply_append_text(&reply, span_from_string(text));
     return reply;
+}
+
+void mail_reply_write_line(const struct mail_reply *reply, char line[MAIL_REPLY_LINE_SIZE])
+{
+    line[0] = '\0';
+    if (reply->code > 0)
+        snprintf(line, MAIL_REPLY_LINE_SIZE, "%d %s%s%s", reply->code, reply->enhanced,
+                 reply->enhanced[0] ? " " : "", reply->text);
 }

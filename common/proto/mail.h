@@ -8,8 +8,9 @@
 enum mail_flavor { MAIL_SMTP, MAIL_LMTP };
 
 enum {
-    MAIL_PATH_SIZE = 512,      /* a path without its brackets, and its NUL; RFC 5321 asks 256 */
-    MAIL_REPLY_TEXT_SIZE = 512 /* the text of one reply, and its NUL */
+    MAIL_PATH_SIZE = 512,       /* a path without its brackets, and its NUL; RFC 5321 asks 256 */
+    MAIL_REPLY_TEXT_SIZE = 512, /* the text of one reply, and its NUL */
+    MAIL_REPLY_LINE_SIZE = MAIL_REPLY_TEXT_SIZE + 16 /* the same with both codes */
 };
 
 /*
@@ -40,6 +41,9 @@ struct mail_reply mail_reply_of(int code, const char *enhanced, const char *text
 
 /* Puts `text` behind the text that `reply` has, with a space between; cut and cleaned as above. */
 void mail_reply_append_text(struct mail_reply *reply, struct span text);
+
+/* Writes "550 5.1.1 No such user" as a C string; an empty one for "no reply". */
+void mail_reply_write_line(const struct mail_reply *reply, char line[MAIL_REPLY_LINE_SIZE]);
 
 /* The parameters of MAIL, RFC 1870 and RFC 6152. */
 struct mail_parameters {

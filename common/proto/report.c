@@ -131,8 +131,7 @@ static void append_recipient_fields(struct writer *writer, const struct report_r
     append_field(writer, "Status: ", status_of(recipient));
     append_field(writer, "Remote-MTA: dns; ", recipient->remote_mta);
     append_field(writer,
-                 is_present(recipient->remote_mta) ? "Diagnostic-Code: smtp; "
-                                                   : "Diagnostic-Code: x-mailstead; ",
+                 recipient->is_reply ? "Diagnostic-Code: smtp; " : "Diagnostic-Code: x-mailstead; ",
                  recipient->diagnostic);
 }
 

@@ -17,7 +17,8 @@ struct report_recipient {
     const char *final;      /* as it was tried last; needed */
     const char *status;     /* RFC 3463 "5.1.1", "4.4.7"; empty, or of class 2: "5.0.0" instead */
     const char *diagnostic; /* the reply "550 5.1.1 No such user", or our own words */
-    const char *remote_mta; /* whose reply it was; empty: our own words */
+    const char *remote_mta; /* whose reply it was; empty: left out */
+    bool is_reply;          /* `diagnostic` is a reply, not our own words */
 };
 
 struct report {

@@ -383,8 +383,9 @@ static void mail_transaction_store(struct mail_transaction *transaction,
                                    const enum mail_fate *fates)
 {
     const struct session_service *service = transaction->session->service;
-    struct mail_stored_recipient *stored =
-        memory_new(transaction->recipient_count * sizeof(*stored));
+    unsigned recipient_count = transaction->recipient_count;
+    struct mail_stored_recipient *stored = memory_new(recipient_count * sizeof(*stored));
+    char(*lines)[MAIL_REPLY_LINE_SIZE] = memory_new(recipient_count * sizeof(*lines));
     struct mail_stored_envelope envelope = {
         .session_id = transaction->session->id,
         .reverse_path = transaction->reverse_path,
@@ -393,18 +394,22 @@ static void mail_transaction_store(struct mail_transaction *transaction,
     };
     struct mail_copy *copy = transaction->copy;
 
-    for (unsigned i = 0; i < transaction->recipient_count; i++)
-        if (fates[i] != MAIL_FATE_NONE)
-            stored[envelope.count++] = (struct mail_stored_recipient){
-                .recipient = transaction->recipients[i].path,
-                .fate = fates[i],
-                .text = transaction->recipients[i].reply.text,
-            };
+    for (unsigned i = 0; i < recipient_count; i++) {
+        const struct mail_recipient *recipient = &transaction->recipients[i];
+
+        if (fates[i] == MAIL_FATE_NONE)
+            continue;
+        mail_reply_write_line(&recipient->reply, lines[i]);
+        stored[envelope.count++] = (struct mail_stored_recipient){ .recipient = recipient->path,
+                                                                   .fate = fates[i],
+                                                                   .text = lines[i] };
+    }
     transaction->copy = NULL;
     transaction->is_storing = true;
     service->fallback->store(service->fallback_context, copy, &envelope, mail_transaction_stored,
                              transaction);
     free(stored);
+    free(lines);
 }
 
 static bool mail_transaction_is_lost(const struct mail_transaction *transaction)

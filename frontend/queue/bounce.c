@@ -42,12 +42,15 @@ static void fill_recipients(struct report_recipient *targets, char (*statuses)[S
                             const struct bounce_recipient *recipients, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
+        bool is_from_peer = is_reply(recipients[i].text);
+
         (void)find_status(recipients[i].text, statuses[i]);
         targets[i] = (struct report_recipient){
             .final = recipients[i].address,
             .status = statuses[i],
             .diagnostic = recipients[i].text,
-            .remote_mta = is_reply(recipients[i].text) ? recipients[i].destination : NULL,
+            .remote_mta = is_from_peer ? recipients[i].destination : NULL,
+            .is_reply = is_from_peer,
         };
     }
 }

@@ -4,8 +4,9 @@
 #include "common/proto/report.h"
 
 static const struct report_recipient recipients[] = {
-    { "joe+x@example.org", "joe@example.org", "5.1.1", "550 5.1.1 No such user", "sv1" },
-    { NULL, "eve@example.org", "", "No reply for five days", NULL },
+    { "joe+x@example.org", "joe@example.org", "5.1.1", "550 5.1.1 No such user", "sv1", true },
+    { NULL, "eve@example.org", "", "No reply for five days", NULL, false },
+    { NULL, "ann@example.org", "5.7.1", "550 5.7.1 Not from you", NULL, true },
 };
 
 static struct report example(void)
@@ -19,7 +20,7 @@ static struct report example(void)
         .arrival_date = "Mon, 2 Jan 2006 15:00:00 +0000",
         .message = SPAN_LITERAL("Subject: hello\r\nX-A: b\r\n\r\nbody\r\n"),
         .recipients = recipients,
-        .recipient_count = 2,
+        .recipient_count = sizeof(recipients) / sizeof(recipients[0]),
     };
 }
 
@@ -50,6 +51,9 @@ static const char expected[] =
     "\r\n"
     "<eve@example.org>\r\n"
     "    No reply for five days\r\n"
+    "\r\n"
+    "<ann@example.org>\r\n"
+    "    550 5.7.1 Not from you\r\n"
     "\r\n--boundary1\r\n"
     "Content-Description: Delivery report\r\n"
     "Content-Type: message/delivery-status\r\n"
@@ -68,6 +72,11 @@ static const char expected[] =
     "Action: failed\r\n"
     "Status: 5.0.0\r\n"
     "Diagnostic-Code: x-mailstead; No reply for five days\r\n"
+    "\r\n"
+    "Final-Recipient: rfc822; ann@example.org\r\n"
+    "Action: failed\r\n"
+    "Status: 5.7.1\r\n"
+    "Diagnostic-Code: smtp; 550 5.7.1 Not from you\r\n"
     "\r\n--boundary1\r\n"
     "Content-Description: Header of the message\r\n"
     "Content-Type: text/rfc822-headers\r\n"
@@ -104,8 +113,9 @@ static void test_foreign_text_neither_breaks_lines_nor_makes_them_long(void **un
 {
     static char path[512], diagnostic[8192], message[100000];
     struct report report = example();
-    struct report_recipient recipient = { path, "a@b\r\nAction: delivered", "5.1.1", diagnostic,
-                                          "h\r\n\r\n" };
+    struct report_recipient recipient = { path,        "a@b\r\nAction: delivered",
+                                          "5.1.1",     diagnostic,
+                                          "h\r\n\r\n", true };
     struct bytes target = bytes_empty(1 << 20);
 
     (void)unused;
