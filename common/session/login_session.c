@@ -545,6 +545,16 @@ static void login_relay_idle(struct login_session *session)
         deadline_set(&session->deadline, limit_ms - quiet_ms);
 }
 
+/* Nobody is logged in for a client that is gone.  One that said more may still listen. */
+static void login_session_try_again(struct login_session *session)
+{
+    if (session->login->client_intake.input.length == 0 &&
+        transport_has_peer_left(&session->client))
+        login_session_end(session, "client closed");
+    else
+        login_session_resolve(session);
+}
+
 static void login_deadline_expired(struct deadline *deadline)
 {
     struct login_session *session = CONTAINER_OF(deadline, struct login_session, deadline);
@@ -557,7 +567,7 @@ static void login_deadline_expired(struct deadline *deadline)
         login_session_goodbye(session, "no login in time", "no login in time");
         return;
     case LOGIN_STATE_HELD:
-        login_session_resolve(session);
+        login_session_try_again(session);
         return;
     case LOGIN_STATE_AUTHENTICATING:
         backends_report(&session->session.service->backends, session->login->target.backend,
