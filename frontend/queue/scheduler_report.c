@@ -54,7 +54,7 @@ static void destination_failed(struct scheduler *scheduler, struct destination *
     struct settle_rules rules = scheduler->options.rules;
 
     destination->limit = 1;
-    if (destination->retry_at_ms > 0)
+    if (destination->retry_at_ms > scheduler_now(scheduler))
         return;
     if (rules.retry_min_ms > BACKOFF_FIRST_MS)
         rules.retry_min_ms = BACKOFF_FIRST_MS;
