@@ -12,6 +12,7 @@ from .network import Network
 
 TIMEOUT = 30
 REFUSALS = (imaplib.IMAP4.error, poplib.error_proto, OSError)  # of a login, for whatever reason
+TRACE = (b"return-path:", b"delivered-to:", b"received:", b"x-original-to:")
 STRANGER = "stranger@example.com"  # a sender somewhere on the Internet
 
 
@@ -119,6 +120,16 @@ def subjects(messages):
         head = message.partition(b"\r\n\r\n")[0].split(b"\r\n")
         found += [line[9:].decode() for line in head if line.lower().startswith(b"subject: ")]
     return sorted(found)
+
+
+def without_trace(message):
+    """The message without the trace headers that stand on top of it."""
+    lines = message.split(b"\r\n")
+    while lines and lines[0].lower().startswith(TRACE):
+        lines.pop(0)
+        while lines and lines[0].startswith((b" ", b"\t")):
+            lines.pop(0)
+    return b"\r\n".join(lines)
 
 
 def smtp_answer(server, recipient, port=Network.SMTP, protocol=smtplib.SMTP):

@@ -23,7 +23,7 @@ directory {{
     filter = "(objectClass=mailsteadAccount)"
     address_attributes = {{ "mail" }}
     login_attributes = {{ "uid", "mail" }}
-}}
+{directory_more}}}
 admin {{
     write_uri = "{uri}"
     bind_dn = "{writer}"
@@ -103,13 +103,17 @@ class Daemon:
         self.configuration.write_text(CLUSTER.format(
             hostname=self.hostname(), domain=DOMAIN, members=cluster.members_text(),
             uri=cluster.slapd.uri, base=PEOPLE, reader=cluster.slapd.dn("mailstead"),
-            reader_secret=cluster.slapd.secret_file("mailstead"),
+            reader_secret=cluster.slapd.secret_file("mailstead"), directory_more=self.directory_text(),
             writer=cluster.slapd.dn("mailstead-admin"),
             writer_secret=cluster.slapd.secret_file("mailstead-admin"),
             certificate=cluster.certificates.certificate(self.name),
             key=cluster.certificates.key(self.name),
             user="nobody" if os.getuid() == 0 else "", workers=cluster.workers,
             state=self.state_folder, run=self.run_folder) + self.own_text() + more)
+
+    def directory_text(self):
+        """More options of the section `directory`."""
+        return ""
 
     def listener(self, name, protocol, port, tls, more=""):
         return LISTENER.format(name=name, protocol=protocol, address=self.address, port=port,

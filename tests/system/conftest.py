@@ -12,6 +12,7 @@ import re
 import shutil
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,11 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "contrib"))
 
 from cluster import Cluster, Network, TroubleError, clients, wait_until  # noqa: E402
+from scripted import ScriptedCluster  # noqa: E402
 
 BUG = re.compile(r"AddressSanitizer|LeakSanitizer|runtime error:|\bbug:|Assertion .* failed|"
                  r"stack smashing|double free|event=child_died (?!.*name=KILL)|event=child_cannot_run")
-KEPT = pytest.StashKey()  # the cluster's folder, when something failed
+KEPT = pytest.StashKey()  # the clusters' folders, when something failed
 
 
 def pytest_addoption(parser):
@@ -49,13 +51,12 @@ def build():
     return Path(folder).resolve()
 
 
-@pytest.fixture(scope="session")
-def cluster(build, request):
-    """The running cluster: three backends, two frontends with two workers each."""
+@contextmanager
+def running(make, request):
+    """The cluster that make(folder) gives, running; every account's frontends know it."""
     folder = Path(tempfile.mkdtemp(prefix="ms-", dir="/tmp"))
     folder.chmod(0o755)
-    cluster = Cluster(folder, Network.find(), build, account_count=600,
-                      timeouts={"login_s": 6, "command_s": 6, "login_hold_s": 2})
+    cluster = make(folder)
     try:
         cluster.create()
         cluster.start()
@@ -74,14 +75,30 @@ def cluster(build, request):
     finally:
         cluster.stop()
         if request.session.testsfailed:
-            request.config.stash[KEPT] = folder
+            request.config.stash.setdefault(KEPT, []).append(folder)
         else:
             shutil.rmtree(folder)
 
 
+@pytest.fixture(scope="session")
+def cluster(build, request):
+    """The running cluster: three backends, two frontends with two workers each."""
+    with running(lambda folder: Cluster(folder, Network.find(), build, account_count=600,
+                                        timeouts={"login_s": 6, "command_s": 6, "login_hold_s": 2}),
+                 request) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def scripted_cluster(build, request):
+    """Three frontends with scripted servers in the places of the backends and of the relay host."""
+    with running(lambda folder: ScriptedCluster(folder, Network.find(), build), request) as cluster:
+        yield cluster
+
+
 def pytest_terminal_summary(terminalreporter, config):
-    if KEPT in config.stash:
-        terminalreporter.write_line(f"the cluster's folder is kept: {config.stash[KEPT]}")
+    for folder in config.stash.get(KEPT, []):
+        terminalreporter.write_line(f"the cluster's folder is kept: {folder}")
 
 
 def log_sizes(cluster):
@@ -106,10 +123,11 @@ def bug_lines(cluster, sizes):
 @pytest.fixture(autouse=True)
 def healthy(request):
     """Nothing bad in the logs, and everything runs when the test is over."""
-    if "cluster" not in request.fixturenames:
+    used = [name for name in ("cluster", "scripted_cluster") if name in request.fixturenames]
+    if not used:
         yield
         return
-    cluster = request.getfixturevalue("cluster")
+    cluster = request.getfixturevalue(used[0])
     sizes = log_sizes(cluster)
     yield
     dead = [process for process in cluster.processes() if not process.is_running()]
@@ -123,6 +141,10 @@ def healthy(request):
 @pytest.fixture(scope="session")
 def fresh(cluster):
     """fresh("sv1"): an account of sv1 that no test had before; fresh("sv1", 3): a list of three."""
+    return giver(cluster)
+
+
+def giver(cluster):
     left = {host: cluster.accounts_of(host) for host in cluster.backends}
 
     def take(host, count=None):
@@ -130,6 +152,22 @@ def fresh(cluster):
         return taken if count else taken[0]
 
     return take
+
+
+@pytest.fixture(scope="session")
+def unused(scripted_cluster):
+    """As fresh, in the scripted cluster."""
+    return giver(scripted_cluster)
+
+
+@pytest.fixture
+def stage(scripted_cluster):
+    """The scripted cluster, all of its servers as good as new, now and when the test is over."""
+    for server in scripted_cluster.servers():
+        server.forget()
+    yield scripted_cluster
+    for server in scripted_cluster.servers():
+        server.forget()
 
 
 @pytest.fixture(scope="session")

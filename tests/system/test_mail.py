@@ -9,19 +9,6 @@ import pytest
 from cluster import Network, clients, wait_until
 from raw import Raw
 
-TRACE = (b"return-path:", b"delivered-to:", b"received:", b"x-original-to:")
-
-
-def without_trace(message):
-    """The message without the trace headers that stand on top of it."""
-    lines = message.split(b"\r\n")
-    while lines and lines[0].lower().startswith(TRACE):
-        lines.pop(0)
-        while lines and lines[0].startswith((b" ", b"\t")):
-            lines.pop(0)
-    return b"\r\n".join(lines)
-
-
 def send_at(server, account, subject, **more):
     message = clients.make_message(subject, [account.address], **more)
     assert clients.send(server, [account.address], message) == {}
@@ -34,7 +21,7 @@ def test_mail_arrives_byte_identical(frontend, fresh, arrives, host):
     body = "".join(f"line {number}: äöü . .. trailing  \n" for number in range(50)) + ".\n..\n.hidden\n"
     message = send_at(frontend, account, "identical", body=body)
     arrived = arrives(account, "identical")
-    assert without_trace(arrived) == message
+    assert clients.without_trace(arrived) == message
     assert arrived.lower().startswith(b"return-path: <stranger@example.com>")
     assert arrived.count(f"by {frontend.hostname()}".encode()) == 1
 
@@ -46,7 +33,7 @@ def test_any_size_arrives_byte_identical(fe1, fresh, arrives, size):
     message = b"Subject: sized\r\n\r\n" + line * (size // len(line)) + b"." * (size % len(line))
     message += b"" if message.endswith(b"\r\n") else b"\r\n"
     assert clients.send(fe1, [account.address], message) == {}
-    assert without_trace(arrives(account, "sized")) == message
+    assert clients.without_trace(arrives(account, "sized")) == message
 
 
 def test_mail_comes_in_over_starttls(frontend, fresh, arrives, tls):
@@ -64,7 +51,7 @@ def test_8bit_and_binary_looking_bodies_arrive(fe1, fresh, arrives):
         smtp.ehlo()
         assert smtp.has_extn("8bitmime")
         smtp.sendmail("a@example.com", [account.address], message, ["BODY=8BITMIME"])
-    assert without_trace(arrives(account, "eight")) == message
+    assert clients.without_trace(arrives(account, "eight")) == message
 
 
 def test_one_message_to_several_backends(frontend, fresh, arrives):
@@ -73,7 +60,7 @@ def test_one_message_to_several_backends(frontend, fresh, arrives):
     message = clients.make_message("everywhere", addresses)
     assert clients.send(frontend, addresses, message) == {}
     for account in accounts:
-        assert without_trace(arrives(account, "everywhere")) == message
+        assert clients.without_trace(arrives(account, "everywhere")) == message
     wait_until(lambda: not frontend.admin().queued(*accounts), "nothing waits in the queue")
 
 
@@ -174,7 +161,7 @@ def test_mail_for_a_dead_backend_waits_and_arrives_when_it_returns(frontend, fre
     arrives(other, "unaffected")
     assert account.address in frontend.admin().text("queue", "list")
     backend.start()
-    assert without_trace(arrives(account, "patience", frontend)) == message
+    assert clients.without_trace(arrives(account, "patience", frontend)) == message
     wait_until(lambda: not frontend.admin().queued(account), "nothing waits in the queue")
 
 
@@ -183,7 +170,7 @@ def test_a_large_message_waits_too(fe1, fresh, arrives, down):
     backend = down("sv3")
     message = send_at(fe1, account, "large and patient", body="0123456789" * 6 + "\n" + "line\n" * 400_000)
     backend.start()
-    assert without_trace(arrives(account, "large and patient", fe1)) == message
+    assert clients.without_trace(arrives(account, "large and patient", fe1)) == message
 
 
 def test_of_several_recipients_only_those_of_the_dead_backend_wait(fe2, fresh, arrives, down):
