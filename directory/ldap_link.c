@@ -15,61 +15,14 @@
  *
  * Referrals are never followed: the one write URI is configured.
  */
-#include "directory/ldap_link.h"
-
-#include <lber.h>
-#include <ldap.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "common/base/clock.h"
 #include "common/base/memory.h"
-#include "directory/ldap_link_connect.h"
-#include "directory/page_value.h"
+#include "directory/ldap_link_private.h"
 
-enum {
-    LINK_TICK_MS = 50,
-    LINK_TURN_MESSAGES = 1000,
-    LINK_TURN_MS = 20,
-    LINK_ATTRIBUTES_MAX = 32,
-    LINK_VALUES_MAX = 8192, /* of one entry; what is more is not shown */
-    LINK_CONTROLS_MAX = 3
-};
-
-enum link_state { LINK_CONNECTING, LINK_READY, LINK_ENDED };
-
-struct ldap_link {
-    struct io_loop *loop;
-    const struct ldap_link_events *events;
-    void *context;
-    enum link_state state;
-    bool is_closing; /* by its owner: nothing is called any more */
-    LDAP *ld;        /* the pool's while CONNECTING, then the loop's; NULL after the end */
-    struct list operations;
-    size_t operation_count;
-    size_t deadline_count; /* operations that have one */
-    uv_work_t work;
-    struct connect_watch *watch;
-    uv_poll_t poll;
-    uv_timer_t timer;
-    uint64_t message_count;        /* taken in all */
-    struct io_resumption more;     /* input beyond the budget, or a failure to be told */
-    unsigned users;                /* open handles, and the pool: at 0 the memory is freed */
-    char reason[LDAP_REASON_SIZE]; /* of the end; empty while there is none */
-    /* Copies for the pool: */
-    char *uri, *ca, *bind_dn, *password;
-    bool starttls;
-    unsigned timeout_ms;
-};
-
-struct link_operation {
-    struct list node;
-    int number;
-    uint64_t deadline_ms;                    /* 0: none */
-    const struct ldap_search_events *search; /* NULL: not a search */
-    ldap_done *done;
-    void *context;
-};
+enum { LINK_TICK_MS = 50, LINK_TURN_MESSAGES = 1000, LINK_TURN_MS = 20 };
 
 /* Runs in the pool. */
 static void link_connect(uv_work_t *work)
@@ -108,7 +61,7 @@ static void link_on_closed(uv_handle_t *handle)
     link_release(handle->data);
 }
 
-static void link_free_operation(struct ldap_link *link, struct link_operation *operation)
+void link_free_operation(struct ldap_link *link, struct link_operation *operation)
 {
     list_remove(&operation->node);
     link->operation_count--;
@@ -117,9 +70,8 @@ static void link_free_operation(struct ldap_link *link, struct link_operation *o
     free(operation);
 }
 
-/* Ends one operation and tells its owner. */
-static void link_finish(struct ldap_link *link, struct link_operation *operation,
-                        const struct ldap_answer *answer)
+void link_finish(struct ldap_link *link, struct link_operation *operation,
+                 const struct ldap_answer *answer)
 {
     ldap_done *done = operation->done;
     void *context = operation->context;
@@ -171,12 +123,7 @@ void ldap_link_close(struct ldap_link *link)
 
 /* --- answers ------------------------------------------------------------------------------ */
 
-static struct span link_span(const struct berval *value)
-{
-    return value ? span_of(value->bv_val, value->bv_len) : SPAN_EMPTY;
-}
-
-static struct link_operation *link_find_operation(struct ldap_link *link, int number)
+struct link_operation *link_find_operation(struct ldap_link *link, int number)
 {
     LIST_EACH (node, &link->operations) {
         struct link_operation *operation = LIST_ELEMENT(node, struct link_operation, node);
@@ -185,146 +132,6 @@ static struct link_operation *link_find_operation(struct ldap_link *link, int nu
             return operation;
     }
     return NULL;
-}
-
-/* The value of the control `oid`; data NULL when there is none. */
-static struct span link_find_control(LDAPControl **controls, const char *oid)
-{
-    LDAPControl *control = ldap_control_find(oid, controls, NULL);
-
-    return control ? link_span(&control->ldctl_value) : SPAN_EMPTY;
-}
-
-/* Reads what ended an operation and tells its owner. */
-static void link_take_result(struct ldap_link *link, struct link_operation *operation,
-                             LDAPMessage *message)
-{
-    struct ldap_answer answer = { .code = LDAP_CODE_LOST };
-    struct berval *value = NULL;
-    LDAPControl **controls = NULL;
-    char *text = NULL, *oid = NULL, **referrals = NULL;
-
-    if (ldap_msgtype(message) == LDAP_RES_EXTENDED)
-        ldap_parse_extended_result(link->ld, message, &oid, &value, 0);
-    ldap_parse_result(link->ld, message, &answer.code, NULL, &text, &referrals, &controls, 0);
-    answer.text = text && *text ? text : answer.code ? ldap_err2string(answer.code) : "";
-    answer.referral = referrals ? referrals[0] : NULL;
-    if (value)
-        answer.value = span_of(value->bv_val ? value->bv_val : "", value->bv_len);
-    answer.page = page_read(link_find_control(controls, LDAP_CONTROL_PAGEDRESULTS));
-    if (!sync_read_done(link_find_control(controls, LDAP_CONTROL_SYNC_DONE), &answer.sync))
-        answer.sync = (struct sync_done_value){ .refresh_deletes = false };
-    link_finish(link, operation, &answer);
-    ldap_controls_free(controls);
-    ldap_memvfree((void **)referrals);
-    ldap_memfree(text);
-    ldap_memfree(oid);
-    ber_bvfree(value);
-}
-
-struct link_attributes {
-    struct ldap_attribute list[LINK_ATTRIBUTES_MAX];
-    size_t count;
-    struct span values[LINK_VALUES_MAX];
-    size_t value_count;
-};
-
-static void link_add_attribute(struct link_attributes *attributes, const struct berval *name,
-                               const struct berval *values)
-{
-    struct ldap_attribute *attribute = &attributes->list[attributes->count];
-    size_t first = attributes->value_count;
-
-    if (attributes->count == LINK_ATTRIBUTES_MAX)
-        return;
-    for (; values && values->bv_val && attributes->value_count < LINK_VALUES_MAX; values++)
-        attributes->values[attributes->value_count++] = link_span(values);
-    *attribute = (struct ldap_attribute){ link_span(name), attributes->values + first,
-                                          attributes->value_count - first };
-    attributes->count++;
-}
-
-/* Shows the entry's attributes, which stay in the message. */
-static void link_tell_entry(struct ldap_link *link, struct link_operation *operation,
-                            LDAPMessage *message, const struct sync_entry_value *sync)
-{
-    static struct link_attributes
-        attributes; /* large; used by one call at a time, copied by none */
-    struct berval dn, name, *values = NULL;
-    BerElement *ber = NULL;
-    struct ldap_entry entry;
-
-    if (ldap_get_dn_ber(link->ld, message, &ber, &dn) != LDAP_SUCCESS)
-        return;
-    attributes.count = 0;
-    attributes.value_count = 0;
-    while (ldap_get_attribute_ber(link->ld, message, ber, &name, &values) == LDAP_SUCCESS &&
-           name.bv_val) {
-        link_add_attribute(&attributes, &name, values);
-        ldap_memfree(values);
-        values = NULL;
-    }
-    ber_free(ber, 0);
-    entry = (struct ldap_entry){ dn.bv_val, sync, attributes.list, attributes.count };
-    operation->search->entry(operation->context, &entry);
-}
-
-static void link_take_entry(struct ldap_link *link, struct link_operation *operation,
-                            LDAPMessage *message)
-{
-    struct sync_entry_value sync;
-    LDAPControl **controls = NULL;
-    bool is_synchronised;
-
-    if (!operation->search || !operation->search->notice) {
-        link_tell_entry(link, operation, message, NULL);
-        return;
-    }
-    ldap_get_entry_controls(link->ld, message, &controls);
-    is_synchronised = sync_read_entry(link_find_control(controls, LDAP_CONTROL_SYNC_STATE), &sync);
-    if (is_synchronised)
-        link_tell_entry(link, operation, message, &sync);
-    else
-        snprintf(link->reason, sizeof(link->reason), "an entry without its state (RFC 4533)");
-    ldap_controls_free(controls);
-}
-
-static void link_take_intermediate(struct ldap_link *link, struct link_operation *operation,
-                                   LDAPMessage *message)
-{
-    struct sync_notice_value notice;
-    struct berval *value = NULL;
-    char *oid = NULL;
-
-    if (ldap_parse_intermediate(link->ld, message, &oid, &value, NULL, 0) == LDAP_SUCCESS && oid &&
-        strcmp(oid, LDAP_SYNC_INFO) == 0 && operation->search && operation->search->notice) {
-        if (sync_read_notice(link_span(value), &notice))
-            operation->search->notice(operation->context, &notice);
-        else
-            snprintf(link->reason, sizeof(link->reason), "a malformed notice (RFC 4533)");
-    }
-    ldap_memfree(oid);
-    ber_bvfree(value);
-}
-
-static void link_take_message(struct ldap_link *link, LDAPMessage *message)
-{
-    struct link_operation *operation = link_find_operation(link, ldap_msgid(message));
-
-    if (!operation)
-        return; /* abandoned, timed out, or a notice to nobody */
-    switch (ldap_msgtype(message)) {
-    case LDAP_RES_SEARCH_ENTRY:
-        link_take_entry(link, operation, message);
-        break;
-    case LDAP_RES_INTERMEDIATE:
-        link_take_intermediate(link, operation, message);
-        break;
-    case LDAP_RES_SEARCH_REFERENCE:
-        break;
-    default:
-        link_take_result(link, operation, message);
-    }
 }
 
 /* Takes one message; false when there is none, or the link is at its end. */
@@ -492,9 +299,8 @@ static void link_on_tick(uv_timer_t *timer)
         ;
 }
 
-/* Notes an operation that libldap answered with `code`; its number, or 0. */
-static int link_note(struct ldap_link *link, int code, int number, unsigned timeout_ms,
-                     const struct link_operation *what)
+int link_note(struct ldap_link *link, int code, int number, unsigned timeout_ms,
+              const struct link_operation *what)
 {
     struct link_operation *operation;
 
@@ -514,137 +320,4 @@ static int link_note(struct ldap_link *link, int code, int number, unsigned time
     if (link->deadline_count++ == 0)
         uv_timer_start(&link->timer, link_on_tick, LINK_TICK_MS, LINK_TICK_MS);
     return number;
-}
-
-/* Controls of one request, on the stack; the values are borrowed. */
-struct link_controls {
-    LDAPControl controls[LINK_CONTROLS_MAX];
-    LDAPControl *list[LINK_CONTROLS_MAX + 1];
-    size_t count;
-};
-
-static void link_add_control(struct link_controls *controls, const char *oid, struct span value)
-{
-    LDAPControl *control = &controls->controls[controls->count];
-
-    control->ldctl_oid = (char *)(uintptr_t)oid;
-    control->ldctl_value = (struct berval){ value.length, (char *)(uintptr_t)value.data };
-    control->ldctl_iscritical = 1;
-    controls->list[controls->count++] = control;
-    controls->list[controls->count] = NULL;
-}
-
-int ldap_link_search(struct ldap_link *link, const struct ldap_search *search,
-                     const struct ldap_search_events *events, void *context)
-{
-    struct link_operation what = { .search = events, .done = events->done, .context = context };
-    struct link_controls controls = { .count = 0 };
-    char sync_memory[SYNC_REQUEST_SIZE], page_memory[SYNC_REQUEST_SIZE];
-    struct buffer sync = buffer_over(sync_memory, sizeof(sync_memory));
-    struct buffer page = buffer_over(page_memory, sizeof(page_memory));
-    int number = 0, code;
-
-    if (link->state != LINK_READY || link->reason[0])
-        return 0;
-    if (search->is_synchronised) {
-        sync_write_request(&sync, search->sync_cookie);
-        link_add_control(&controls, LDAP_CONTROL_SYNC, buffer_span(&sync));
-    }
-    if (search->page_size) {
-        page_write_request(&page, search->page_size, search->page);
-        link_add_control(&controls, LDAP_CONTROL_PAGEDRESULTS, buffer_span(&page));
-    }
-    code = ldap_search_ext(
-        link->ld, search->base,
-        search->scope == LDAP_SCOPE_OF_BASE ? LDAP_SCOPE_BASE : LDAP_SCOPE_SUBTREE, search->filter,
-        (char **)(uintptr_t)search->attributes, 0, controls.list, NULL, NULL,
-        search->size_limit ? (int)search->size_limit : LDAP_NO_LIMIT, &number);
-    return link_note(link, code, number, search->timeout_ms, &what);
-}
-
-struct link_mods {
-    LDAPMod mods[LDAP_CHANGES_MAX];
-    LDAPMod *list[LDAP_CHANGES_MAX + 1];
-    struct berval values[LDAP_CHANGES_MAX];
-    struct berval *value_lists[LDAP_CHANGES_MAX][2];
-};
-
-static void link_build_mods(struct link_mods *mods, const struct ldap_modify *modify)
-{
-    static const int kinds[] = { LDAP_MOD_ADD, LDAP_MOD_DELETE, LDAP_MOD_REPLACE };
-
-    for (size_t i = 0; i < modify->change_count; i++) {
-        const struct ldap_change *change = &modify->changes[i];
-
-        mods->values[i].bv_val = (char *)(uintptr_t)change->value;
-        mods->values[i].bv_len = change->value ? strlen(change->value) : 0;
-        mods->value_lists[i][0] = change->value ? &mods->values[i] : NULL;
-        mods->value_lists[i][1] = NULL;
-        mods->mods[i].mod_op = kinds[change->kind] | LDAP_MOD_BVALUES;
-        mods->mods[i].mod_type = (char *)(uintptr_t)change->attribute;
-        mods->mods[i].mod_bvalues = change->value ? mods->value_lists[i] : NULL;
-        mods->list[i] = &mods->mods[i];
-    }
-    mods->list[modify->change_count] = NULL;
-}
-
-int ldap_link_modify(struct ldap_link *link, const struct ldap_modify *modify, ldap_done *done,
-                     void *context)
-{
-    struct link_operation what = { .done = done, .context = context };
-    struct link_controls controls = { .count = 0 };
-    struct berval assertion = { 0, NULL };
-    struct link_mods mods;
-    int number = 0, code = LDAP_SUCCESS;
-
-    if (link->state != LINK_READY || link->reason[0])
-        return 0;
-    if (modify->assertion) {
-        code = ldap_create_assertion_control_value(link->ld, (char *)(uintptr_t)modify->assertion,
-                                                   &assertion);
-        link_add_control(&controls, LDAP_CONTROL_ASSERT, link_span(&assertion));
-    }
-    if (modify->transaction.data)
-        link_add_control(&controls, LDAP_CONTROL_TXN_SPEC, modify->transaction);
-    link_build_mods(&mods, modify);
-    if (code == LDAP_SUCCESS)
-        code = ldap_modify_ext(link->ld, modify->dn, mods.list, controls.list, NULL, &number);
-    ldap_memfree(assertion.bv_val);
-    return link_note(link, code, number, modify->timeout_ms, &what);
-}
-
-int ldap_link_begin_transaction(struct ldap_link *link, unsigned timeout_ms, ldap_done *done,
-                                void *context)
-{
-    struct link_operation what = { .done = done, .context = context };
-    int number = 0, code;
-
-    if (link->state != LINK_READY || link->reason[0])
-        return 0;
-    code = ldap_txn_start(link->ld, NULL, NULL, &number);
-    return link_note(link, code, number, timeout_ms, &what);
-}
-
-int ldap_link_end_transaction(struct ldap_link *link, struct span transaction, bool commit,
-                              unsigned timeout_ms, ldap_done *done, void *context)
-{
-    struct link_operation what = { .done = done, .context = context };
-    struct berval identifier = { transaction.length, (char *)(uintptr_t)transaction.data };
-    int number = 0, code;
-
-    if (link->state != LINK_READY || link->reason[0])
-        return 0;
-    code = ldap_txn_end(link->ld, commit, &identifier, NULL, NULL, &number);
-    return link_note(link, code, number, timeout_ms, &what);
-}
-
-void ldap_link_abandon(struct ldap_link *link, int number)
-{
-    struct link_operation *operation = link_find_operation(link, number);
-
-    if (!operation)
-        return;
-    if (link->state == LINK_READY)
-        ldap_abandon_ext(link->ld, number, NULL, NULL);
-    link_free_operation(link, operation);
 }
