@@ -10,7 +10,7 @@ enum mail_flavor { MAIL_SMTP, MAIL_LMTP };
 enum {
     MAIL_PATH_SIZE = 512,       /* a path without its brackets, and its NUL; RFC 5321 asks 256 */
     MAIL_REPLY_TEXT_SIZE = 512, /* the text of one reply, and its NUL */
-    MAIL_REPLY_LINE_SIZE = MAIL_REPLY_TEXT_SIZE + 16 /* the same with both codes */
+    MAIL_REPLY_LINE_SIZE = MAIL_REPLY_TEXT_SIZE + 32 /* the same with both codes */
 };
 
 /*
