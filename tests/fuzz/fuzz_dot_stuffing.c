@@ -9,7 +9,7 @@
 #include "common/proto/trace.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { WIRE_MAX = 2 * FUZZ_INPUT_MAX + 8, BYTEWISE_MAX = 4096 };
+enum { WIRE_MAX = 2 * FUZZ_INPUT_MAX + 8 };
 
 static void stuff_part(struct dot_stuffer *stuffer, struct span content, struct buffer *wire)
 {
@@ -132,7 +132,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     wire = stuff(content, FUZZ_INPUT_MAX, memory);
     check_step(content, wire, FUZZ_INPUT_MAX);
     check_step(content, wire, position > 0 ? position : 1);
-    if (content.length <= BYTEWISE_MAX)
+    if (content.length <= FUZZ_BYTEWISE_MAX)
         check_step(content, wire, 1);
     return 0;
 }

@@ -18,8 +18,6 @@ enum {
     OPTION_FEW_ERRORS = 32
 };
 
-enum { BYTEWISE_MAX = 4096 };
-
 /* One run of the machine over the input. */
 struct run {
     struct smtp_server server;
@@ -226,19 +224,6 @@ static struct span run_pieces(unsigned bits, struct span input, size_t cut, size
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
-    static char whole_memory[FUZZ_TRACE_MAX], pieces_memory[FUZZ_TRACE_MAX];
-    struct span input = span_of((const char *)bytes, size);
-    unsigned bits = fuzz_take_byte(&input);
-    size_t position = fuzz_take_byte(&input) * 256 + fuzz_take_byte(&input);
-    struct span whole, pieces;
-
-    input = span_take(input, FUZZ_INPUT_MAX / 4);
-    whole = run_pieces(bits, input, input.length, 1, whole_memory);
-    pieces = run_pieces(bits, input, position, FUZZ_INPUT_MAX, pieces_memory);
-    FUZZ_CHECK(span_equals(whole, pieces));
-    if (input.length <= BYTEWISE_MAX) {
-        pieces = run_pieces(bits, input, 1, 1, pieces_memory);
-        FUZZ_CHECK(span_equals(whole, pieces));
-    }
+    fuzz_compare_cuts(bytes, size, run_pieces);
     return 0;
 }

@@ -6,7 +6,7 @@
 
 enum { OPTION_STARTTLS = 1, OPTION_FORWARDED = 2, OPTION_SESSION = 4 };
 
-enum { BYTEWISE_MAX = 4096, MACHINE_SIZE_MAX = 8192, SAID_MAX = 1 << 15 };
+enum { MACHINE_SIZE_MAX = 8192, SAID_MAX = 1 << 15 };
 
 /* What is the same in all runs over one input. */
 struct subject {
@@ -163,6 +163,6 @@ void fuzz_login_client(const struct login_client_ops *ops, const char *starttls,
     run_pieces(&whole, input, input.length, 1);
     check_said(&whole, starttls, line_is_allowed);
     check_same(&whole, &subject, input, position, FUZZ_INPUT_MAX);
-    if (input.length <= BYTEWISE_MAX)
+    if (input.length <= FUZZ_BYTEWISE_MAX)
         check_same(&whole, &subject, input, 1, 1);
 }

@@ -5,7 +5,7 @@
 
 enum { OPTION_TLS = 1, OPTION_SECURE = 2, OPTION_PLAINTEXT = 4, OPTION_TRUSTED = 8 };
 
-enum { BYTEWISE_MAX = 4096, MACHINE_SIZE_MAX = 8192 };
+enum { MACHINE_SIZE_MAX = 8192 };
 
 /* One run of a machine over the input. */
 struct run {
@@ -126,7 +126,7 @@ void fuzz_login_server(const struct login_server_ops *ops, struct span input)
     whole = run_pieces(ops, bits, input, input.length, 1, whole_memory);
     pieces = run_pieces(ops, bits, input, position, FUZZ_INPUT_MAX, pieces_memory);
     FUZZ_CHECK(span_equals(whole, pieces));
-    if (input.length <= BYTEWISE_MAX) {
+    if (input.length <= FUZZ_BYTEWISE_MAX) {
         pieces = run_pieces(ops, bits, input, 1, 1, pieces_memory);
         FUZZ_CHECK(span_equals(whole, pieces));
     }
