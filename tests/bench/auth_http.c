@@ -50,7 +50,8 @@ static const char *address_of_host(const struct berval *host)
 /* The address of the backend that `user` lives on, or NULL. */
 static const char *find_backend(LDAP *ldap, const char *user)
 {
-    char *attributes[] = { "hostServer", NULL };
+    char attribute[] = "hostServer";
+    char *attributes[] = { attribute, NULL };
     char filter[512];
     LDAPMessage *answer = NULL, *entry;
     struct berval **values;
