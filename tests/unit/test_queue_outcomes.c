@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the scheduler makes of an attempt's outcome, of one that it never learns, and of age. */
+#include "tests/unit/queue_scheduler_support.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "tests/unit/fault.h"
+
+static void test_an_unknown_outcome_waits_ten_minutes_wherever_it_goes(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture_send_to(fixture, "a@x");
+    fixture_report(fixture, fixture_last_sent(fixture), QUEUE_UNKNOWN, "reply lost");
+    fixture->entries[0].host = "sv2";
+    fixture->revision++;
+    fixture_pass(fixture, 1000);
+    fixture_pass(fixture, 598000);
+    assert_int_equal(fixture->sent_count, 1);
+    fixture_pass(fixture, 1100);
+    assert_int_equal(fixture->sent_count, 2);
+    assert_string_equal(fixture_last_sent(fixture)->backend, "sv2");
+}
+
+static void test_a_worker_that_does_not_come_back_leaves_unknown_outcomes(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture_send_to(fixture, "a@x");
+    scheduler_worker_lost(fixture->scheduler, FIXTURE_WORKER);
+    fixture_pass(fixture, 100000);
+    fixture->busy = 0;
+    fixture_pass(fixture, 500000);
+    assert_int_equal(fixture->sent_count, 1);
+    fixture_pass(fixture, 101000);
+    assert_int_equal(fixture->sent_count, 2);
+}
+
+static void test_a_worker_that_comes_back_goes_on(void **state)
+{
+    struct fixture *fixture = *state;
+    struct fixture_sent *sent;
+
+    fixture_send_to(fixture, "a@x");
+    sent = fixture_last_sent(fixture);
+    scheduler_worker_lost(fixture->scheduler, FIXTURE_WORKER);
+    fixture_pass(fixture, 1000);
+    scheduler_claim(fixture->scheduler, FIXTURE_WORKER + 1, sent->attempt, sent->rows, sent->count);
+    fixture_pass(fixture, 700000);
+    assert_int_equal(fixture->sent_count, 1);
+    fixture_report(fixture, sent, QUEUE_DELIVERED, "");
+    assert_int_equal(fixture_messages(fixture), 0);
+}
+
+static void test_after_a_restart_claims_and_late_results_prevent_duplicates(void **state)
+{
+    struct fixture *fixture = *state;
+    struct fixture_sent *first, *second, *third;
+
+    for (int i = 0; i < 3; i++)
+        fixture_send_to(fixture, "a@x");
+    first = &fixture->sent[0], second = &fixture->sent[1], third = &fixture->sent[2];
+    fixture_restart(fixture);
+    fixture_pass(fixture, 200);
+    assert_int_equal(fixture->sent_count, 3); /* it waits for the workers */
+    fixture_report(fixture, first, QUEUE_DELIVERED, "");
+    scheduler_claim(fixture->scheduler, FIXTURE_WORKER, second->attempt, second->rows,
+                    second->count);
+    assert_int_equal(fixture_messages(fixture), 2);
+    fixture_pass(fixture, 2000);
+    assert_int_equal(fixture->sent_count, 4); /* only the third */
+    assert_true(fixture_last_sent(fixture)->rows[0] == third->rows[0]);
+    fixture_report(fixture, second, QUEUE_DELIVERED, "");
+    fixture_report(fixture, second, QUEUE_DELIVERED, "");
+    assert_int_equal(fixture_messages(fixture), 1);
+    /* The worker that had it comes late: what is delivered is delivered. */
+    third->is_open = false;
+    fixture_report(fixture, third, QUEUE_DELIVERED, "");
+    assert_int_equal(fixture_messages(fixture), 0);
+    fixture_report(fixture, fixture_last_sent(fixture), QUEUE_PENDING, "451");
+    assert_int_equal(fixture_messages(fixture), 0);
+    assert_int_equal(fixture->acknowledged, 5);
+}
+
+static void test_a_late_failure_of_what_is_in_other_hands_is_ignored(void **state)
+{
+    struct fixture *fixture = *state;
+    struct fixture_sent *first;
+
+    fixture_send_to(fixture, "a@x");
+    first = fixture_last_sent(fixture);
+    fixture_restart(fixture);
+    fixture_pass(fixture, 2100);
+    assert_int_equal(fixture->sent_count, 2);
+    first->is_open = false;
+    fixture_report(fixture, first, QUEUE_FAILED, "550 no");
+    assert_int_equal(fixture_messages(fixture), 1);
+    fixture_report(fixture, fixture_last_sent(fixture), QUEUE_DELIVERED, "");
+    assert_int_equal(fixture_messages(fixture), 0);
+}
+
+static void test_a_permanent_refusal_is_reported_to_the_sender_once(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture_send_to(fixture, "a@x");
+    fixture_report(fixture, fixture_last_sent(fixture), QUEUE_FAILED, "550 5.1.1 no such user");
+    assert_int_equal(fixture->sent_count, 2);
+    assert_string_equal(fixture_last_sent(fixture)->backend, "sv3");
+    assert_string_equal(fixture_last_sent(fixture)->address, "sender@x");
+    assert_string_equal(fixture_last_sent(fixture)->reverse_path, "");
+    assert_int_equal(fixture_messages(fixture), 1);
+    fixture_report(fixture, fixture_last_sent(fixture), QUEUE_FAILED, "550 5.1.1 no such user");
+    assert_int_equal(fixture_messages(fixture), 0); /* nobody is told that a report failed */
+    fixture_pass(fixture, 86400000);
+    assert_int_equal(fixture->sent_count, 2);
+}
+
+static void test_refusals_known_at_arrival_are_reported_and_the_rest_delivered(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture_submit(fixture, &(struct fixture_letter){ "sender@x",
+                                                      false,
+                                                      { "a@x", "b@x" },
+                                                      { QUEUE_FAILED, QUEUE_PENDING },
+                                                      { "550 5.7.1 no" } });
+    fixture_run(fixture);
+    assert_int_equal(fixture->sent_count, 2);
+    assert_int_equal(fixture_messages(fixture), 2);
+    fixture_submit(
+        fixture, &(struct fixture_letter){ "", false, { "a@x" }, { QUEUE_FAILED }, { "550 no" } });
+    fixture_run(fixture);
+    assert_int_equal(fixture->stored, 2);
+    assert_int_equal(fixture_messages(fixture), 2);
+}
+
+static void test_an_unknown_address_fails_only_when_confirmed(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->entries[0].outcome = ROUTE_UNKNOWN;
+    fixture_send_to(fixture, "a@x");
+    assert_int_equal(fixture->confirms, 1);
+    scheduler_confirmed(fixture->scheduler, fixture->confirm_row, false);
+    fixture_run(fixture);
+    assert_int_equal(fixture_messages(fixture), 1);
+    fixture_pass(fixture, 80000);
+    assert_int_equal(fixture->confirms, 2);
+    scheduler_confirmed(fixture->scheduler, fixture->confirm_row, true);
+    fixture_run(fixture);
+    assert_int_equal(fixture->sent_count, 1);
+    assert_string_equal(fixture_last_sent(fixture)->address, "sender@x");
+}
+
+static void test_a_report_to_a_foreign_sender_needs_the_relay_host(void **state)
+{
+    struct fixture *fixture = *state;
+    struct fixture_letter letter = { "who@else", false, { "a@x" }, { QUEUE_FAILED }, { "550 no" } };
+
+    fixture_submit(fixture, &letter);
+    fixture_run(fixture);
+    assert_int_equal(fixture->sent_count, 0);
+    assert_int_equal(store_counts(fixture->store).held, 1);
+    fixture->has_relay_host = true;
+    fixture_restart(fixture);
+    fixture_pass(fixture, 2100);
+    fixture_submit(fixture, &letter);
+    fixture_run(fixture);
+    assert_int_equal(fixture->sent_count, 1);
+    assert_string_equal(fixture_last_sent(fixture)->backend, "");
+    assert_string_equal(fixture_last_sent(fixture)->recipient, "who@else");
+}
+
+static void test_expiry_needs_age_and_a_failed_attempt(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture_send_to(fixture, "a@x");
+    fixture_report(fixture, fixture_last_sent(fixture), QUEUE_PENDING, "451 busy");
+    fixture->now_ms += 500000000;
+    fixture_restart(fixture);
+    fixture_pass(fixture, 2100);
+    assert_int_equal(fixture->sent_count, 2); /* old, but tried again first */
+    scheduler_suspend_expiry(fixture->scheduler, true);
+    fixture_report(fixture, fixture_last_sent(fixture), QUEUE_PENDING, "451 busy");
+    scheduler_suspend_expiry(fixture->scheduler, false);
+    fixture_pass(fixture, 200000);
+    assert_int_equal(fixture->sent_count, 3);
+    assert_string_equal(fixture_last_sent(fixture)->address, "a@x");
+    fixture_report(fixture, fixture_last_sent(fixture), QUEUE_PENDING, "451 busy");
+    assert_int_equal(fixture->sent_count, 4);
+    assert_string_equal(fixture_last_sent(fixture)->address, "sender@x");
+}
+
+static void test_mail_for_a_backend_that_stays_down_expires_too(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->down = "sv1";
+    fixture_send_to(fixture, "a@x");
+    fixture_pass(fixture, 400000000);
+    assert_int_equal(fixture->sent_count, 0);
+    fixture_pass(fixture, 40000000);
+    assert_int_equal(fixture->sent_count, 1); /* one attempt, so that there is a reason */
+    fixture_report(fixture, fixture_last_sent(fixture), QUEUE_UNREACHABLE, "connection refused");
+    assert_int_equal(fixture->sent_count, 2);
+    assert_string_equal(fixture_last_sent(fixture)->address, "sender@x");
+}
+
+static void test_a_failure_of_our_own_expires_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->entries[0].outcome = ROUTE_UNAVAILABLE;
+    fixture_send_to(fixture, "a@x");
+    fixture_pass(fixture, 500000000);
+    fixture_pass(fixture, 500000000);
+    assert_int_equal(fixture_messages(fixture), 1);
+    assert_int_equal(fixture->sent_count, 0);
+}
+
+static void test_a_result_is_written_again_until_it_is_committed(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture_send_to(fixture, "a@x");
+    log_set_descriptor(open("/dev/null", O_WRONLY | O_CLOEXEC));
+    fault_arm(1, FAULT_FAIL_FROM);
+    fixture_report(fixture, fixture_last_sent(fixture), QUEUE_DELIVERED, "");
+    fixture_pass(fixture, 200);
+    assert_int_equal(fixture->acknowledged, 0);
+    fault_disarm();
+    log_set_descriptor(STDERR_FILENO);
+    fixture_pass(fixture, 200);
+    assert_int_equal(fixture->acknowledged, 1);
+    assert_int_equal(fixture_messages(fixture), 0);
+    assert_int_equal(fixture->sent_count, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FIXTURE_TEST(test_an_unknown_outcome_waits_ten_minutes_wherever_it_goes),
+        FIXTURE_TEST(test_a_worker_that_does_not_come_back_leaves_unknown_outcomes),
+        FIXTURE_TEST(test_a_worker_that_comes_back_goes_on),
+        FIXTURE_TEST(test_after_a_restart_claims_and_late_results_prevent_duplicates),
+        FIXTURE_TEST(test_a_late_failure_of_what_is_in_other_hands_is_ignored),
+        FIXTURE_TEST(test_a_permanent_refusal_is_reported_to_the_sender_once),
+        FIXTURE_TEST(test_refusals_known_at_arrival_are_reported_and_the_rest_delivered),
+        FIXTURE_TEST(test_an_unknown_address_fails_only_when_confirmed),
+        FIXTURE_TEST(test_a_report_to_a_foreign_sender_needs_the_relay_host),
+        FIXTURE_TEST(test_expiry_needs_age_and_a_failed_attempt),
+        FIXTURE_TEST(test_mail_for_a_backend_that_stays_down_expires_too),
+        FIXTURE_TEST(test_a_failure_of_our_own_expires_nothing),
+        FIXTURE_TEST(test_a_result_is_written_again_until_it_is_committed),
+    };
+
+    log_set_level(LOG_LEVEL_ERROR);
+    fault_install();
+    return cmocka_run_group_tests_name("queue outcomes", tests, NULL, NULL);
+}
