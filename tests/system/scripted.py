@@ -395,8 +395,8 @@ health {{
 }}
 timeouts {{
     connect_s = 2
-    backend_s = 2
-    data_end_s = 2
+    backend_s = {backend_s}
+    data_end_s = {backend_s}
     login_hold_s = 2
 }}
 """
@@ -419,9 +419,9 @@ UNKNOWN_DELAY_S = 2  # after a lost reply
 class ScriptedFrontend(FrontendDaemon):
     """A frontend with short deadlines, for which no backend is ever down."""
 
-    def __init__(self, name, cluster, address, backend_tls="off", has_relay_host=True):
+    def __init__(self, name, cluster, address, backend_tls="off", has_relay_host=True, backend_s=2):
         super().__init__(name, cluster, address)
-        self.backend_tls, self.has_relay_host = backend_tls, has_relay_host
+        self.backend_tls, self.has_relay_host, self.backend_s = backend_tls, has_relay_host, backend_s
         # Freed memory is not kept long, so that a bound on a process's size means something.
         self.process.environment = {**self.process.environment,
                                     "ASAN_OPTIONS": self.process.environment["ASAN_OPTIONS"]
@@ -434,7 +434,7 @@ class ScriptedFrontend(FrontendDaemon):
         cluster = self.cluster
         login = '    default_domain = "example.org"\n    plaintext_allowed = true\n'
         text = FRONTEND.format(backend_tls=self.backend_tls, ca=cluster.certificates.ca,
-                               queue=self.queue_folder(), unknown_delay_s=UNKNOWN_DELAY_S)
+                               queue=self.queue_folder(), unknown_delay_s=UNKNOWN_DELAY_S, backend_s=self.backend_s)
         if self.has_relay_host:
             text += RELAY_HOST.format(address=cluster.relay.address, port=cluster.relay.port,
                                       ca=cluster.certificates.ca, user=RELAY_USER.decode(),
@@ -455,7 +455,7 @@ class ScriptedFrontend(FrontendDaemon):
 class ScriptedCluster(Cluster):
     """A real slapd and real frontends; the backends and the relay host are scripted.
 
-    fe1 has a relay host, fe2 has none, fe3 speaks TLS to the backends.
+    fe1 has a relay host, fe2 has none and is patient, fe3 speaks TLS to the backends.
     """
 
     def __init__(self, folder, network, build):
@@ -467,7 +467,7 @@ class ScriptedCluster(Cluster):
         self.relay = MailServer(network.address(31), Network.SMTP, relay_certificate, is_smtp=True)
         self.frontends = {
             "fe1": ScriptedFrontend("fe1", self, network.address(21)),
-            "fe2": ScriptedFrontend("fe2", self, network.address(22), has_relay_host=False),
+            "fe2": ScriptedFrontend("fe2", self, network.address(22), has_relay_host=False, backend_s=30),
             "fe3": ScriptedFrontend("fe3", self, network.address(23), backend_tls="starttls")}
 
     def servers(self):
