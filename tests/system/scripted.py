@@ -136,23 +136,28 @@ class Connection:
         return re.sub(rb"(^|\r\n)\.", rb"\1", content)
 
     # -- what is answered ----------------------------------------------------
-    def say(self, answer, key=None):
-        """Gives an answer; what was sent."""
+    def choose(self, answer, key=None):
+        """The bytes of an answer, when it is due; or the connection is over."""
         if isinstance(answer, dict):
             answer = answer[key] if key in answer else answer.get(None, b"250 2.0.0 Ok")
         if isinstance(answer, Turns):
-            return self.say(answer.next())
+            return self.choose(answer.next())
         if isinstance(answer, Held):
             answer.is_asked.set()
             assert answer.is_due.wait(LONGEST_WAIT_S), "never released"
-            return self.say(answer.answer)
+            return self.choose(answer.answer)
         if answer == SILENCE:
             while True:
                 self.receive()
         if answer == CLOSE:
             raise ClosedError
-        self.socket.sendall(answer + b"\r\n")
         return answer
+
+    def say(self, answer, key=None):
+        """Gives an answer; what was sent."""
+        chosen = self.choose(answer, key)
+        self.socket.sendall(chosen + b"\r\n")
+        return chosen
 
     def start_tls(self):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -286,13 +291,18 @@ class MailServer(ScriptedServer):
         self.messages.append(message)
         final = script.get("final", b"250 2.0.0 Taken")
         if self.is_smtp:
-            reply = connection.say(final)
-            message.replies.update({address: reply[:1].decode() for address in message.recipients})
+            self.conclude(message, message.recipients, connection.choose(final))
         else:
             for address in message.recipients:
-                message.replies[address] = connection.say(final, address)[:1].decode()
+                self.conclude(message, [address], connection.choose(final, address))
         if "behind_final" in script:
             connection.say(script["behind_final"])
+
+    @staticmethod
+    def conclude(message, addresses, reply):
+        """Writes the reply down before it is sent: whoever has it may look for it at once."""
+        message.replies.update({address: reply[:1].decode() for address in addresses})
+        message.session.say(reply)
 
 
 class ImapServer(ScriptedServer):

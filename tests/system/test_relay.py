@@ -79,8 +79,8 @@ def test_mail_waits_for_a_relay_host_that_is_not_as_it_should_be(stage, fe1, for
     relay.play(greeting=b"554 5.3.2 no")
     assert submit(fe1, [forward], CONTENT).final.startswith(b"250 ")
     for certificate, script in ((good, {"starttls": b"454 4.7.0 not now"}), (good, {"extensions": (b"AUTH PLAIN",)}),
-                                (wrong, {"auth": b"454 4.7.0 later"}), (good, {"auth": b"535 5.7.8 no"}), (good, {"auth": b"garbage"}),
-                                (good, {"auth": CLOSE})):
+                                (wrong, {"auth": b"454 4.7.0 later"}), (good, {"auth": b"535 5.7.8 no"}),
+                                (good, {"auth": b"garbage"}), (good, {"auth": CLOSE})):
         relay.certificate = certificate
         relay.play(**script)
         await_try(relay)
