@@ -66,9 +66,9 @@ def log_in(frontend, protocol, account):
 
 
 TROUBLES = {
-    "imap": [{"greeting": SILENCE}, {"greeting": b"* BYE not now"}, {"greeting": b"* OK " + b"x" * 100_000}, {"login": CLOSE}, {"login": b"* BYE overloaded"},
-             {"login": b"garbage"}, {"login": SILENCE}, {"login": b"%t NO [UNAVAILABLE] moving"},
-             {"login": b"%t NO [INUSE] later"}],
+    "imap": [{"greeting": SILENCE}, {"greeting": b"* BYE not now"}, {"greeting": b"* OK " + b"x" * 100_000},
+             {"login": CLOSE}, {"login": b"* BYE overloaded"}, {"login": b"garbage"}, {"login": SILENCE},
+             {"login": b"%t NO [UNAVAILABLE] moving"}, {"login": b"%t NO [INUSE] later"}],
     "pop3": [{"greeting": SILENCE}, {"greeting": b"-ERR not now"}, {"greeting": b"garbage"},
              {"greeting": b"+OK " + b"x" * 100_000}, {"login": CLOSE}, {"user": b"garbage"}, {"login": SILENCE},
              {"login": b"-ERR [SYS/TEMP] moving"}, {"login": b"-ERR [IN-USE] later"}],
