@@ -2,6 +2,7 @@
 /* Whole command lines of `mailstead`: options, words, exit statuses, output for people and
  * programs. */
 #include "tests/unit/unit.h"
+#include "tests/unit/listening.h"
 
 #include <netinet/in.h>
 #include <signal.h>
@@ -391,22 +392,6 @@ static void queue_flush_says_how_many_are_due(void **state)
 }
 
 /* --- reassign and restore ----------------------------------------------------------- */
-
-/* A listening socket on loopback; the kernel accepts for it, and nobody greets. */
-static int listen_somewhere(uint16_t *port)
-{
-    struct sockaddr_in address = { .sin_family = AF_INET,
-                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t length = sizeof(address);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    assert_true(fd >= 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-    assert_int_equal(listen(fd, 8), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
-    *port = ntohs(address.sin_port);
-    return fd;
-}
 
 static void reassign_needs_known_and_different_backends(void **state)
 {

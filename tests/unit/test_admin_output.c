@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tables, durations and sizes as people see them, and the probe of a backend. */
 #include "tests/unit/unit.h"
+#include "tests/unit/listening.h"
 
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -114,21 +115,6 @@ static void members_of_another_type_count_as_absent(void **state)
 }
 
 /* --- the probe ---------------------------------------------------------------------- */
-
-static int listen_somewhere(uint16_t *port)
-{
-    struct sockaddr_in address = { .sin_family = AF_INET,
-                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t length = sizeof(address);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    assert_true(fd >= 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-    assert_int_equal(listen(fd, 8), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
-    *port = ntohs(address.sin_port);
-    return fd;
-}
 
 /* Greets the first who connects, from a process of its own. */
 static pid_t greet(int fd, const char *greeting)
