@@ -79,16 +79,52 @@ static void plan_append_equals(struct buffer *filter, const char *attribute, con
     buffer_append_byte(filter, ')');
 }
 
+/* The entries that are to change by their hosts. */
+static void plan_append_hosts(struct buffer *filter, const struct reassign_plan *plan,
+                              const struct directory_config *names)
+{
+    if (plan->kind == REASSIGN_RESTORE) {
+        plan_append_equals(filter, names->old_host_attribute, plan->from);
+        return;
+    }
+    if (plan->is_permanent)
+        buffer_append_string(filter, "(|");
+    plan_append_equals(filter, names->host_attribute, plan->from);
+    if (!plan->is_permanent)
+        return;
+    buffer_append_string(filter, "(&");
+    plan_append_equals(filter, names->host_attribute, plan->to);
+    plan_append_equals(filter, names->old_host_attribute, plan->from);
+    buffer_append_string(filter, "))");
+}
+
+/* Those with an address in one of the domains, whichever attribute it is in. */
+static void plan_append_domains(struct buffer *filter, const struct reassign_plan *plan,
+                                const struct directory_config *names)
+{
+    if (plan->domain_count == 0)
+        return;
+    buffer_append_string(filter, "(|");
+    for (size_t i = 0; i < plan->domain_count; i++)
+        for (size_t k = 0; k < names->address_attributes.count; k++) {
+            buffer_append_format(filter, "(%s=*@", names->address_attributes.items[k]);
+            ldap_escape(filter, span_from_string(plan->domains[i]));
+            buffer_append_byte(filter, ')');
+        }
+    buffer_append_byte(filter, ')');
+}
+
 bool plan_write_filter(const struct reassign_plan *plan, const struct directory_config *names,
                        char filter[PLAN_FILTER_SIZE])
 {
     struct buffer buffer = buffer_over(filter, PLAN_FILTER_SIZE);
 
     buffer_append_format(&buffer, "(&%s", names->filter);
-    plan_append_equals(
-        &buffer, plan->kind == REASSIGN_MOVE ? names->host_attribute : names->old_host_attribute,
-        plan->from);
-    buffer_append_string(&buffer, ")");
+    plan_append_hosts(&buffer, plan, names);
+    plan_append_domains(&buffer, plan, names);
+    if (plan->filter)
+        buffer_append_string(&buffer, plan->filter);
+    buffer_append_byte(&buffer, ')');
     return buffer_append_byte(&buffer, '\0');
 }
 
@@ -111,14 +147,15 @@ static bool plan_is_same(const char *a, const char *b)
     return a && b && span_equals_ignore_case(span_from_string(a), span_from_string(b));
 }
 
-/* What becomes of oldHostServer: kept, unless the account comes home to that server. */
-static void plan_add_old_host(const struct directory_config *names, const struct plan_item *item,
+/* What becomes of oldHostServer: kept, unless the mail is on the target now. */
+static void plan_add_old_host(const struct reassign_plan *plan,
+                              const struct directory_config *names, const struct plan_item *item,
                               const char *target, struct plan_change *change)
 {
-    if (!item->old_host)
-        plan_add(change, LDAP_CHANGE_ADD, names->old_host_attribute, item->host);
-    else if (plan_is_same(item->old_host, target))
+    if (item->old_host && (plan->is_permanent || plan_is_same(item->old_host, target)))
         plan_add(change, LDAP_CHANGE_DELETE, names->old_host_attribute, item->old_host);
+    else if (!item->old_host && !plan->is_permanent)
+        plan_add(change, LDAP_CHANGE_ADD, names->old_host_attribute, item->host);
 }
 
 void plan_write_change(const struct reassign_plan *plan, const struct directory_config *names,
@@ -135,7 +172,7 @@ void plan_write_change(const struct reassign_plan *plan, const struct directory_
             plan_add(change, LDAP_CHANGE_DELETE, names->host_attribute, item->host);
         plan_add(change, LDAP_CHANGE_ADD, names->host_attribute, target);
     }
-    plan_add_old_host(names, item, target, change);
+    plan_add_old_host(plan, names, item, target, change);
     buffer_append_string(&assertion, "(&");
     plan_assert(&assertion, names->host_attribute, item->host);
     plan_assert(&assertion, names->old_host_attribute, item->old_host);

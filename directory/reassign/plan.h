@@ -20,7 +20,7 @@ struct plan_item {
 struct plan_item *plan_judge(const struct reassign_plan *plan, const struct directory_config *names,
                              const struct ldap_entry *entry, const char **why);
 
-enum { PLAN_FILTER_SIZE = 2048 };
+enum { PLAN_FILTER_SIZE = 16384, PLAN_ASSERTION_SIZE = 2048 };
 
 /* The search filter of the work list; false when it is too long. */
 bool plan_write_filter(const struct reassign_plan *plan, const struct directory_config *names,
@@ -29,8 +29,8 @@ bool plan_write_filter(const struct reassign_plan *plan, const struct directory_
 /* The change of one entry; `modify` points into this struct and the item. */
 struct plan_change {
     struct ldap_change changes[LDAP_CHANGES_MAX];
-    char assertion[PLAN_FILTER_SIZE]; /* that the entry still is as it was read */
-    struct ldap_modify modify;        /* the caller adds transaction and timeout */
+    char assertion[PLAN_ASSERTION_SIZE]; /* that the entry still is as it was read */
+    struct ldap_modify modify;           /* the caller adds transaction and timeout */
 };
 
 void plan_write_change(const struct reassign_plan *plan, const struct directory_config *names,

@@ -4,6 +4,9 @@
  *
  *     reassign --from A --to B    hostServer=A       becomes hostServer=B, oldHostServer=A
  *     restore A                   oldHostServer=A    becomes hostServer=A, no oldHostServer
+ *     reassign --permanent        hostServer=A       becomes hostServer=B, no oldHostServer;
+ *                                 so do those that an earlier reassign from A to B has left
+ *                                 with hostServer=B and oldHostServer=A
  *
  * The work list is the directory itself: what has moved no longer matches, so a run can be
  * stopped or killed at any moment, and run again.  Each entry is changed only if it still is as
@@ -48,7 +51,11 @@ struct reassign_plan {
     enum reassign_kind kind;
     const char *from; /* MOVE: the host that the accounts leave; RESTORE: the host they return to */
     const char *to;   /* MOVE only */
-    bool is_dry_run;  /* counts, changes nothing */
+    bool is_permanent;          /* MOVE only: the mail has moved too, so no oldHostServer remains */
+    const char *const *domains; /* only accounts with an address in one of these; none: all */
+    size_t domain_count;
+    const char *filter; /* only entries that match it too (RFC 4515, checked); NULL: all */
+    bool is_dry_run;    /* counts, changes nothing */
     /* Called about every 200 ms and at the end; may be NULL. */
     void (*progress)(void *context, const struct reassign_progress *progress);
     /* For each entry that is skipped or fails; may be NULL. */
