@@ -96,7 +96,7 @@ static void lane_on_single(void *context, const struct ldap_answer *answer)
     if (!lane_has_answer(lane, answer))
         return;
     if (answer->code == LDAP_CODE_SUCCESS) {
-        lane->events->moved(lane->context, 1);
+        lane->events->moved(lane->context, &single->item, 1);
     } else if (answer->code == LDAP_CODE_ASSERTION_FAILED ||
                answer->code == LDAP_CODE_NO_SUCH_ATTRIBUTE) {
         lane->events->contended(lane->context, single->item);
@@ -161,7 +161,7 @@ static void lane_on_committed(void *context, const struct ldap_answer *answer)
         return;
     }
     lane->has_committed = true;
-    lane->events->moved(lane->context, lane->batch_count);
+    lane->events->moved(lane->context, lane->batch, lane->batch_count);
     state_move(&lane->state, LANE_IDLE);
     lane_take_batch(lane);
 }
@@ -219,9 +219,20 @@ static void lane_on_begun(void *context, const struct ldap_answer *answer)
 
 /* --- batches --------------------------------------------------------------------------------- */
 
+static void lane_on_waited(uv_timer_t *timer)
+{
+    lane_take_batch(timer->data);
+}
+
 static void lane_take_batch(struct lane *lane)
 {
-    lane->batch_count = lane->events->take(lane->context, &lane->batch);
+    unsigned wait_ms;
+
+    lane->batch_count = lane->events->take(lane->context, &lane->batch, &wait_ms);
+    if (lane->batch_count == 0 && wait_ms > 0) {
+        uv_timer_start(&lane->pause, lane_on_waited, wait_ms, 0);
+        return;
+    }
     if (lane->batch_count == 0) {
         lane_end(lane);
         return;

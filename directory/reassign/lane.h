@@ -15,9 +15,14 @@ struct lane;
 
 /* What a lane works for. */
 struct lane_events {
-    /* Up to LANE_BATCH_MAX items to change, or 0: no more, the lane ends. */
-    size_t (*take)(void *context, struct plan_item ***items);
-    void (*moved)(void *context, size_t count);
+    /*
+     * Up to LANE_BATCH_MAX items, which are sent when it returns, so that here is the moment to
+     * note what is intended.  0 with `*wait_ms` above 0: ask again after that time; 0 without:
+     * no more, the lane ends.
+     */
+    size_t (*take)(void *context, struct plan_item ***items, unsigned *wait_ms);
+    /* The server said that these are changed, and durable. */
+    void (*moved)(void *context, struct plan_item *const *items, size_t count);
     void (*skipped)(void *context, const struct plan_item *item, const char *why);
     void (*failed)(void *context, const struct plan_item *item, const char *why);
     /* The entry is not as it was read: somebody else changes entries.  The batch is completed. */
@@ -46,7 +51,7 @@ struct lane {
     struct plan_item **batch;
     size_t batch_count;
     size_t sent, answered;
-    uv_timer_t pause; /* before a transaction's end */
+    uv_timer_t pause; /* before a transaction's end, or before a batch is taken */
     bool is_spoilt;   /* an operation of the transaction was refused: do not commit */
     bool is_refused;
     bool has_committed; /* a transaction, at least once */

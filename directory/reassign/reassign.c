@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The run: connect and ask what the server can, list the entries page by page, then let
+ * The run: connect and ask what the server can (writer.c), list the entries (work_list.c), then let
  * lanes change them: one with transactions (two connections with a transaction each crash OpenLDAP
  * 2.5), else two.  The first entry is changed alone, so that a server that
  * refuses is found out without a transaction.  The first trouble decides how it ends; the
@@ -14,26 +14,15 @@
 
 #include "common/base/clock.h"
 #include "common/base/memory.h"
-#include "directory/page_value.h"
 #include "directory/reassign/lane.h"
+#include "directory/reassign/work_list.h"
+#include "directory/reassign/writer.h"
 
-enum {
-    REASSIGN_LANES = 2,
-    REASSIGN_CONNECT_MS = 5000,
-    REASSIGN_SEARCH_MS = 120000,
-    REASSIGN_PAGE_SIZE = 1000,
-    REASSIGN_PROGRESS_MS = 200
-};
+enum { REASSIGN_LANES = 2, REASSIGN_PROGRESS_MS = 200 };
 
-static const char reassign_oid_transactions[] = "1.3.6.1.1.21.1"; /* RFC 5805 section 2.1 */
-static const char reassign_oid_assertion[] = "1.3.6.1.1.12";      /* RFC 4528 section 4 */
-
-struct reassign;
-
-/* One of the connections: its link, and its lane once it works. */
+/* One of the connections, and its lane once it works. */
 struct reassign_connection {
-    struct reassign *run;
-    struct ldap_link *link; /* NULL: none any more */
+    struct writer writer;
     struct lane lane;
     bool has_lane, is_working;
 };
@@ -44,20 +33,14 @@ struct reassign {
     const struct reassign_plan *plan;
     struct reassign_result *result;
     struct reassign_connection connections[REASSIGN_LANES];
-    bool has_transactions, has_assertions;
-    struct plan_item **items; /* owned, each too */
-    size_t item_count, item_capacity, next;
-    char filter[PLAN_FILTER_SIZE];
-    char page[PAGE_COOKIE_MAX];
-    size_t page_length;
-    bool is_unpaged; /* the server knows no pages */
+    struct work_list list;
+    size_t next; /* of the list, to be taken */
     bool is_stopping;
     uv_timer_t timer;
     uint64_t started_ms;
 };
 
-static void reassign_list(struct reassign *run);
-static void reassign_open(struct reassign_connection *connection);
+static void reassign_open(struct reassign *run, struct reassign_connection *connection);
 
 /* --- how it ends --------------------------------------------------------------------------- */
 
@@ -85,12 +68,6 @@ static void reassign_abort(struct reassign *run, const char *what, const char *w
     io_loop_stop(&run->loop);
 }
 
-static const char *reassign_uri(const struct reassign *run)
-{
-    return run->config->admin.write_uri ? run->config->admin.write_uri
-                                        : run->config->directory.uri.items[0];
-}
-
 static void reassign_show_progress(struct reassign *run)
 {
     struct reassign_progress *progress = &run->result->progress;
@@ -109,11 +86,12 @@ static void reassign_complain(struct reassign *run, const char *dn, const char *
 /* --- what lanes tell ---------------------------------------------------------------------------
  */
 
-static size_t reassign_take(void *context, struct plan_item ***items)
+static size_t reassign_take(void *context, struct plan_item ***items, unsigned *wait_ms)
 {
     struct reassign *run = context;
-    size_t count = run->item_count - run->next;
+    size_t count = run->list.count - run->next;
 
+    *wait_ms = 0;
     if (count > 0 && !run->is_stopping && run->plan->should_stop &&
         run->plan->should_stop(run->plan->context))
         reassign_stop(run, REASSIGN_INTERRUPTED, "stopped, as asked");
@@ -123,15 +101,16 @@ static size_t reassign_take(void *context, struct plan_item ***items)
         count = 1;
     if (count > LANE_BATCH_MAX)
         count = LANE_BATCH_MAX;
-    *items = run->items + run->next;
+    *items = run->list.items + run->next;
     run->next += count;
     return count;
 }
 
-static void reassign_on_moved(void *context, size_t count)
+static void reassign_on_moved(void *context, struct plan_item *const *items, size_t count)
 {
     struct reassign *run = context;
 
+    (void)items;
     run->result->progress.moved += count;
 }
 
@@ -166,9 +145,10 @@ static void reassign_on_refused(void *context, const struct ldap_answer *answer)
     if (answer->code == LDAP_CODE_REFERRAL)
         reassign_stop(run, REASSIGN_REFUSED,
                       "%s is a replica that takes no changes; they go to %s: set admin.write_uri",
-                      reassign_uri(run), answer->referral ? answer->referral : "its provider");
+                      writer_uri(run->config),
+                      answer->referral ? answer->referral : "its provider");
     else
-        reassign_stop(run, REASSIGN_REFUSED, "%s refuses the change: %s", reassign_uri(run),
+        reassign_stop(run, REASSIGN_REFUSED, "%s refuses the change: %s", writer_uri(run->config),
                       answer->text);
 }
 
@@ -176,7 +156,7 @@ static void reassign_on_broken(void *context, const char *why)
 {
     struct reassign *run = context;
 
-    reassign_stop(run, REASSIGN_INTERRUPTED, "%s: %s", reassign_uri(run), why);
+    reassign_stop(run, REASSIGN_INTERRUPTED, "%s: %s", writer_uri(run->config), why);
 }
 
 static void reassign_on_lane_ended(void *context, struct lane *lane)
@@ -204,200 +184,101 @@ static const struct lane_events reassign_lane_events = {
     .ended = reassign_on_lane_ended,
 };
 
-/* --- working -------------------------------------------------------------------------------------
- */
+/* --- working ---------------------------------------------------------------------------- */
 
-static void reassign_start_lane(struct reassign_connection *connection)
+static void reassign_start_lane(struct reassign *run, struct reassign_connection *connection)
 {
-    struct reassign *run = connection->run;
-
     connection->lane.plan = run->plan;
     connection->lane.names = &run->config->directory;
     connection->lane.events = &reassign_lane_events;
     connection->lane.context = run;
-    connection->lane.has_transactions = run->has_transactions;
-    connection->lane.has_assertions = run->has_assertions;
+    connection->lane.has_transactions = connection->writer.has_transactions;
+    connection->lane.has_assertions = connection->writer.has_assertions;
     connection->is_working = true;
     connection->has_lane = true;
-    lane_start(&connection->lane, &run->loop, connection->link);
+    lane_start(&connection->lane, &run->loop, connection->writer.link);
 }
 
-/* The list is complete. */
-static void reassign_work(struct reassign *run)
+static void reassign_on_complete(void *context)
 {
+    struct reassign *run = context;
+
     run->result->progress.is_listed = true;
-    if (run->plan->is_dry_run || run->item_count == 0) {
+    if (run->plan->is_dry_run || run->list.count == 0) {
         io_loop_stop(&run->loop);
         return;
     }
-    if (!run->has_transactions)
-        reassign_open(&run->connections[1]); /* it joins when it is ready */
-    reassign_start_lane(&run->connections[0]);
+    if (!run->connections[0].writer.has_transactions)
+        reassign_open(run, &run->connections[1]); /* it joins when it is ready */
+    reassign_start_lane(run, &run->connections[0]);
 }
 
-/* --- listing
- * ---------------------------------------------------------------------------------------- */
+/* --- listing ---------------------------------------------------------------------------- */
 
-static void reassign_keep(struct reassign *run, struct plan_item *item)
-{
-    if (run->item_count == run->item_capacity) {
-        run->item_capacity = run->item_capacity ? run->item_capacity * 2 : 1024;
-        run->items = memory_resize(run->items, run->item_capacity * sizeof(struct plan_item *));
-    }
-    run->items[run->item_count++] = item;
-}
-
-static void reassign_on_entry(void *context, const struct ldap_entry *entry)
+static void reassign_on_kept(void *context, struct plan_item *item)
 {
     struct reassign *run = context;
-    const char *why;
-    struct plan_item *item = plan_judge(run->plan, &run->config->directory, entry, &why);
+
+    (void)item;
+    run->result->progress.found++;
+}
+
+static void reassign_on_passed_over(void *context, const char *dn, const char *why)
+{
+    struct reassign *run = context;
 
     run->result->progress.found++;
-    if (item) {
-        reassign_keep(run, item);
-        return;
-    }
     run->result->progress.skipped++;
-    reassign_complain(run, entry->dn, why);
+    reassign_complain(run, dn, why);
 }
 
-static void reassign_on_page(void *context, const struct ldap_answer *answer)
+static void reassign_on_list_failed(void *context, const char *why)
+{
+    reassign_abort(context, "the search for the accounts", why);
+}
+
+static const struct work_list_events reassign_list_events = {
+    .kept = reassign_on_kept,
+    .passed_over = reassign_on_passed_over,
+    .complete = reassign_on_complete,
+    .failed = reassign_on_list_failed,
+};
+
+/* --- connections ------------------------------------------------------------------------ */
+
+static void reassign_on_ready(void *context, struct writer *writer)
 {
     struct reassign *run = context;
-
-    if (answer->code == LDAP_CODE_LOST)
-        return; /* the link's end follows */
-    if (answer->code == LDAP_CODE_NO_PAGES && !run->is_unpaged) {
-        run->is_unpaged = true;
-        reassign_list(run);
-    } else if (answer->code != LDAP_CODE_SUCCESS) {
-        reassign_abort(run, "the search for the accounts", answer->text);
-    } else if (answer->page.length > 0) {
-        memcpy(run->page, answer->page.data, answer->page.length);
-        run->page_length = answer->page.length;
-        reassign_list(run);
-    } else {
-        reassign_work(run);
-    }
-}
-
-/* Asks for the next page. */
-static void reassign_list(struct reassign *run)
-{
-    static const struct ldap_search_events events = { .entry = reassign_on_entry,
-                                                      .done = reassign_on_page };
-    const struct directory_config *names = &run->config->directory;
-    const char *attributes[] = { names->host_attribute, names->old_host_attribute, NULL };
-    struct ldap_search search = { .base = names->base,
-                                  .scope = LDAP_SCOPE_OF_SUBTREE,
-                                  .filter = run->filter,
-                                  .attributes = attributes,
-                                  .timeout_ms = REASSIGN_SEARCH_MS,
-                                  .page_size = run->is_unpaged ? 0 : REASSIGN_PAGE_SIZE,
-                                  .page = span_of(run->page, run->page_length) };
-
-    (void)ldap_link_search(run->connections[0].link, &search, &events, run);
-}
-
-/* --- what the server can
- * ------------------------------------------------------------------------------- */
-
-static bool reassign_has_value(const struct ldap_entry *entry, const char *name, const char *value)
-{
-    const struct ldap_attribute *attribute = ldap_entry_find(entry, name);
-
-    for (size_t i = 0; attribute && i < attribute->value_count; i++)
-        if (span_equals(attribute->values[i], span_from_string(value)))
-            return true;
-    return false;
-}
-
-static void reassign_on_root(void *context, const struct ldap_entry *entry)
-{
-    struct reassign *run = context;
-
-    run->has_assertions = reassign_has_value(entry, "supportedControl", reassign_oid_assertion);
-    run->has_transactions = run->has_assertions && reassign_has_value(entry, "supportedExtension",
-                                                                      reassign_oid_transactions);
-}
-
-static void reassign_on_root_done(void *context, const struct ldap_answer *answer)
-{
-    struct reassign *run = context;
-
-    if (answer->code == LDAP_CODE_LOST)
-        return;
-    if (answer->code == LDAP_CODE_TIMEOUT)
-        reassign_abort(run, reassign_uri(run), answer->text);
-    else
-        reassign_list(run);
-}
-
-static void reassign_ask_root(struct reassign *run)
-{
-    static const char *const attributes[] = { "supportedControl", "supportedExtension", NULL };
-    static const struct ldap_search_events events = { .entry = reassign_on_root,
-                                                      .done = reassign_on_root_done };
-    struct ldap_search search = { .base = "",
-                                  .scope = LDAP_SCOPE_OF_BASE,
-                                  .filter = "(objectClass=*)",
-                                  .attributes = attributes,
-                                  .timeout_ms = REASSIGN_SEARCH_MS };
-
-    (void)ldap_link_search(run->connections[0].link, &search, &events, run);
-}
-
-/* --- connecting
- * ------------------------------------------------------------------------------------------- */
-
-static void reassign_on_ready(void *context)
-{
-    struct reassign_connection *connection = context;
-    struct reassign *run = connection->run;
+    struct reassign_connection *connection =
+        CONTAINER_OF(writer, struct reassign_connection, writer);
 
     if (connection == &run->connections[0])
-        reassign_ask_root(run);
+        work_list_fill(&run->list, writer->link, &reassign_list_events, run);
     else if (run->connections[0].is_working)
-        reassign_start_lane(connection);
+        reassign_start_lane(run, connection);
 }
 
-static void reassign_on_ended(void *context, const char *reason)
+static void reassign_on_ended(void *context, struct writer *writer, const char *reason)
 {
-    struct reassign_connection *connection = context;
-    struct reassign *run = connection->run;
+    struct reassign *run = context;
+    struct reassign_connection *connection =
+        CONTAINER_OF(writer, struct reassign_connection, writer);
 
-    ldap_link_close(connection->link);
-    connection->link = NULL;
     if (connection->is_working)
         lane_lose(&connection->lane, reason);
     else if (connection == &run->connections[0] && !run->result->progress.is_listed)
-        reassign_abort(run, reassign_uri(run), reason);
+        reassign_abort(run, writer_uri(run->config), reason);
 }
 
-static void reassign_open(struct reassign_connection *connection)
+static void reassign_open(struct reassign *run, struct reassign_connection *connection)
 {
-    static const struct ldap_link_events events = { .ready = reassign_on_ready,
-                                                    .ended = reassign_on_ended };
-    const struct config *config = connection->run->config;
-    const struct admin_config *admin = &config->admin;
-    const struct directory_config *directory = &config->directory;
-    const struct secret *password =
-        admin->bind_dn ? &admin->bind_password : &directory->bind_password;
-    struct ldap_settings settings = {
-        .uri = reassign_uri(connection->run),
-        .starttls = admin->write_uri ? admin->starttls : directory->starttls,
-        .ca = admin->ca ? admin->ca : directory->ca,
-        .bind_dn = admin->bind_dn ? admin->bind_dn : directory->bind_dn,
-        .password = password->file ? password->value : NULL,
-        .timeout_ms = REASSIGN_CONNECT_MS,
-    };
+    static const struct writer_events events = { .ready = reassign_on_ready,
+                                                 .ended = reassign_on_ended };
 
-    connection->link = ldap_link_open(&connection->run->loop, &settings, &events, connection);
+    writer_open(&connection->writer, &run->loop, run->config, &events, run);
 }
 
-/* --- all of it
- * ---------------------------------------------------------------------------------------------- */
+/* --- all of it -------------------------------------------------------------------------- */
 
 static void reassign_on_timer(uv_timer_t *timer)
 {
@@ -414,16 +295,13 @@ static void reassign_on_timer(uv_timer_t *timer)
 static void reassign_clean_up(struct reassign *run)
 {
     for (size_t i = 0; i < REASSIGN_LANES; i++) {
-        if (run->connections[i].link)
-            ldap_link_close(run->connections[i].link);
+        writer_close(&run->connections[i].writer);
         if (run->connections[i].has_lane)
             lane_close(&run->connections[i].lane);
     }
     uv_close((uv_handle_t *)&run->timer, NULL);
     io_loop_fini(&run->loop);
-    for (size_t i = 0; i < run->item_count; i++)
-        free(run->items[i]);
-    free(run->items);
+    work_list_fini(&run->list);
     free(run);
 }
 
@@ -455,10 +333,8 @@ void reassign_run(const struct config *config, const struct reassign_plan *plan,
     uv_timer_init(&run->loop.uv, &run->timer);
     run->timer.data = run;
     uv_timer_start(&run->timer, reassign_on_timer, REASSIGN_PROGRESS_MS, REASSIGN_PROGRESS_MS);
-    for (size_t i = 0; i < REASSIGN_LANES; i++)
-        run->connections[i].run = run;
-    if (plan_write_filter(plan, &config->directory, run->filter)) {
-        reassign_open(&run->connections[0]);
+    if (work_list_init(&run->list, plan, &config->directory)) {
+        reassign_open(run, &run->connections[0]);
         io_loop_run(&run->loop);
     } else {
         reassign_stop(run, REASSIGN_FAILED, "the filter is too long");

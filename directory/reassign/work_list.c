@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "directory/reassign/work_list.h"
+
+#include <stdlib.h>
+
+#include "common/base/memory.h"
+
+enum { WORK_LIST_SEARCH_MS = 120000, WORK_LIST_PAGE_SIZE = 1000 };
+
+static void work_list_ask(struct work_list *list);
+
+bool work_list_init(struct work_list *list, const struct reassign_plan *plan,
+                    const struct directory_config *names)
+{
+    *list = (struct work_list){ .plan = plan, .names = names };
+    return plan_write_filter(plan, names, list->filter);
+}
+
+void work_list_fini(struct work_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        free(list->items[i]);
+    free(list->items);
+}
+
+static void work_list_keep(struct work_list *list, struct plan_item *item)
+{
+    if (list->count == list->capacity) {
+        list->capacity = list->capacity ? list->capacity * 2 : 1024;
+        list->items = memory_resize(list->items, list->capacity * sizeof(struct plan_item *));
+    }
+    list->items[list->count++] = item;
+}
+
+static void work_list_on_entry(void *context, const struct ldap_entry *entry)
+{
+    struct work_list *list = context;
+    const char *why;
+    struct plan_item *item = plan_judge(list->plan, list->names, entry, &why);
+
+    if (item) {
+        work_list_keep(list, item);
+        list->events->kept(list->context, item);
+    } else {
+        list->events->passed_over(list->context, entry->dn, why);
+    }
+}
+
+static void work_list_on_page(void *context, const struct ldap_answer *answer)
+{
+    struct work_list *list = context;
+
+    if (answer->code == LDAP_CODE_LOST)
+        return; /* the link's end follows */
+    if (answer->code == LDAP_CODE_NO_PAGES && !list->is_unpaged) {
+        list->is_unpaged = true;
+        work_list_ask(list);
+    } else if (answer->code != LDAP_CODE_SUCCESS) {
+        list->events->failed(list->context, answer->text);
+    } else if (answer->page.length > 0) {
+        memcpy(list->page, answer->page.data, answer->page.length);
+        list->page_length = answer->page.length;
+        work_list_ask(list);
+    } else {
+        list->events->complete(list->context);
+    }
+}
+
+/* Asks for the next page. */
+static void work_list_ask(struct work_list *list)
+{
+    static const struct ldap_search_events events = { .entry = work_list_on_entry,
+                                                      .done = work_list_on_page };
+    const char *attributes[] = { list->names->host_attribute, list->names->old_host_attribute,
+                                 NULL };
+    struct ldap_search search = { .base = list->names->base,
+                                  .scope = LDAP_SCOPE_OF_SUBTREE,
+                                  .filter = list->filter,
+                                  .attributes = attributes,
+                                  .timeout_ms = WORK_LIST_SEARCH_MS,
+                                  .page_size = list->is_unpaged ? 0 : WORK_LIST_PAGE_SIZE,
+                                  .page = span_of(list->page, list->page_length) };
+
+    (void)ldap_link_search(list->link, &search, &events, list);
+}
+
+void work_list_fill(struct work_list *list, struct ldap_link *link,
+                    const struct work_list_events *events, void *context)
+{
+    list->link = link;
+    list->events = events;
+    list->context = context;
+    work_list_ask(list);
+}
