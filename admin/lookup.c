@@ -101,6 +101,7 @@ static const char *rule_text(const char *rule)
         const char *rule, *text;
     } rules[] = { { "exact", "as it is" },
                   { "detail", "without its detail" },
+                  { "domain-alias", "under the domain that this one is an alias of" },
                   { "catch-all", "the domain's catch-all" } };
 
     for (size_t i = 0; rule && i < ARRAY_LENGTH(rules); i++)

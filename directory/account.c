@@ -93,6 +93,7 @@ static char *account_make_source(const struct account_reader *reader)
     const struct directory_config *config = reader->config;
     struct bytes text = bytes_empty(ACCOUNT_TEXT_MAX);
 
+    account_append(&text, "2 ", ""); /* the normal form of names: another makes other keys */
     account_append(&text, config->base, " ");
     account_append(&text, reader->filter, "");
     account_append_list(&text, "address", &config->address_attributes);

@@ -15,6 +15,7 @@
 #include "common/base/map.h"
 #include "common/base/memory.h"
 #include "directory/ldap_link.h"
+#include "directory/route_rules.h"
 
 enum {
     CONFIRM_KEEP_MS = 3000,
@@ -144,7 +145,7 @@ static void confirm_append_steps(struct confirm *confirm, struct buffer *filter,
     const struct directory_config *config = &confirm->config->directory;
     const struct string_list *attributes =
         key == ROUTE_KEY_LOGIN ? &config->login_attributes : &config->address_attributes;
-    struct route_rules rules = { .recipient_delimiter = config->recipient_delimiter };
+    struct route_rules rules = route_rules_of(confirm->config);
     struct route_step steps[ROUTE_STEPS_MAX];
     size_t count = route_steps(&rules, key, value, default_domain, steps);
 

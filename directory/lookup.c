@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "common/base/memory.h"
+#include "directory/route_rules.h"
 
 static const char *lookup_found_name(enum route_found found)
 {
@@ -18,22 +19,6 @@ static const char *lookup_confirmation_name(enum directory_confirmation confirma
     static const char *const names[] = { "absent", "present", "unsure" };
 
     return names[confirmation];
-}
-
-static bool lookup_has_domain(const void *context, const char *domain)
-{
-    return config_has_domain(context, domain);
-}
-
-static struct route_rules lookup_rules(const struct config *config)
-{
-    return (struct route_rules){
-        .has_domain = lookup_has_domain,
-        .context = config,
-        .recipient_delimiter = config->directory.recipient_delimiter,
-        .hostname = config->cluster.hostname,
-        .first_domain = config->cluster.domains.count ? config->cluster.domains.items[0] : NULL,
-    };
 }
 
 /* The source of one lookup, which tells each step as it is asked for it. */
@@ -134,7 +119,7 @@ void lookup_answer(const struct lookup_sources *sources, struct control_request 
     enum route_key key =
         json_is_true(json_object_get(arguments, "login")) ? ROUTE_KEY_LOGIN : ROUTE_KEY_ADDRESS;
     const char *default_domain = lookup_default_domain(sources->config);
-    struct route_rules rules = lookup_rules(sources->config);
+    struct route_rules rules = route_rules_of(sources->config);
     struct route_step steps[ROUTE_STEPS_MAX];
     struct lookup_tracer tracer = { mirror_source(sources->mirror), request, steps, 0 };
     struct route_source source = { lookup_trace, &tracer };

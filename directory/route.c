@@ -6,59 +6,9 @@
  */
 #include "directory/route.h"
 
-#include <idn2.h>
 #include <stdio.h>
 
 #include "common/base/buffer.h"
-
-static bool route_is_ascii(struct span text)
-{
-    for (size_t i = 0; i < text.length; i++)
-        if ((unsigned char)text.data[i] >= 0x80)
-            return false;
-    return true;
-}
-
-/* Appends a domain of U-labels as A-labels (IDNA 2008 with the mapping of UTS 46). */
-static bool route_append_a_labels(struct buffer *normal, struct span domain)
-{
-    char labels[ROUTE_ADDRESS_SIZE];
-    char *ascii = NULL;
-    bool fits;
-
-    if (!span_copy_string(domain, labels, sizeof(labels)) ||
-        idn2_to_ascii_8z(labels, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK)
-        return false;
-    fits = buffer_append_string(normal, ascii);
-    idn2_free(ascii);
-    return fits;
-}
-
-static bool route_has_control(struct span text)
-{
-    for (size_t i = 0; i < text.length; i++)
-        if ((unsigned char)text.data[i] < 0x20 || text.data[i] == 0x7f)
-            return true;
-    return false;
-}
-
-bool route_normalise(struct span address, char normal[ROUTE_ADDRESS_SIZE])
-{
-    struct buffer target = buffer_over(normal, ROUTE_ADDRESS_SIZE);
-    size_t local_length = span_find_last(address, '@') + 1;
-    struct span domain = span_drop(address, local_length);
-
-    if (address.length > 0 && !route_has_control(address) &&
-        buffer_append(&target, span_take(address, local_length)) &&
-        (route_is_ascii(domain) ? buffer_append(&target, domain)
-                                : route_append_a_labels(&target, domain)) &&
-        buffer_append_byte(&target, '\0')) {
-        string_to_lower(normal);
-        return true;
-    }
-    normal[0] = '\0';
-    return false;
-}
 
 /*
  * Where the detail of an address begins (its delimiter), or the length of its local part
@@ -90,7 +40,7 @@ struct route_step_list {
 };
 
 static void route_add_step(struct route_step_list *list, enum route_rule rule, struct span local,
-                           struct span domain)
+                           struct span domain, bool without_detail)
 {
     struct route_step *step = &list->steps[list->count];
     struct buffer value = buffer_over(step->value, sizeof(step->value));
@@ -100,7 +50,33 @@ static void route_add_step(struct route_step_list *list, enum route_rule rule, s
     if (!buffer_append_byte(&value, '\0'))
         return;
     step->rule = rule;
+    step->without_detail = without_detail;
     list->count++;
+}
+
+/* The name itself and, when it has no domain, under the default one (may be empty). */
+static void route_add_name(struct route_step_list *list, enum route_rule rule, struct span local,
+                           struct span domain, struct span default_domain, bool without_detail)
+{
+    route_add_step(list, rule, local, domain, without_detail);
+    if (default_domain.length > 0)
+        route_add_step(list, rule, local, default_domain, without_detail);
+}
+
+/* The domain that `domain` (with its "@", perhaps empty) is an alias of, in the same form. */
+static struct span route_find_alias(const struct route_rules *rules, struct span domain,
+                                    char memory[ROUTE_ADDRESS_SIZE])
+{
+    char name[ROUTE_ADDRESS_SIZE];
+    const char *of;
+
+    if (!rules->alias_of || !span_copy_string(span_drop(domain, 1), name, sizeof(name)))
+        return SPAN_EMPTY;
+    of = rules->alias_of(rules->context, name);
+    if (!of)
+        return SPAN_EMPTY;
+    snprintf(memory, ROUTE_ADDRESS_SIZE, "@%s", of);
+    return span_from_string(memory);
 }
 
 size_t route_steps(const struct route_rules *rules, enum route_key key, const char *normal,
@@ -111,23 +87,26 @@ size_t route_steps(const struct route_rules *rules, enum route_key key, const ch
     struct span local = span_take(name, span_find_last(name, '@'));
     struct span domain = span_drop(name, local.length); /* with its "@" */
     struct span base = span_take(local, route_find_detail(rules, name));
-    char suffix[ROUTE_ADDRESS_SIZE];
     bool has_default = key == ROUTE_KEY_LOGIN && domain.length == 0 && default_domain;
+    char suffix_memory[ROUTE_ADDRESS_SIZE] = "", alias_memory[ROUTE_ADDRESS_SIZE];
+    struct span suffix, alias;
 
     if (local.length == 0) /* "@domain" is the catch-all's own key, and no address */
         return 0;
-    snprintf(suffix, sizeof(suffix), "@%s", has_default ? default_domain : "");
-    string_to_lower(suffix);
-    route_add_step(&list, ROUTE_RULE_EXACT, local, domain);
     if (has_default)
-        route_add_step(&list, ROUTE_RULE_EXACT, local, span_from_string(suffix));
-    if (base.length < local.length) {
-        route_add_step(&list, ROUTE_RULE_DETAIL, base, domain);
-        if (has_default)
-            route_add_step(&list, ROUTE_RULE_DETAIL, base, span_from_string(suffix));
-    }
+        snprintf(suffix_memory, sizeof(suffix_memory), "@%s", default_domain);
+    string_to_lower(suffix_memory);
+    suffix = span_from_string(suffix_memory);
+    alias = route_find_alias(rules, has_default ? suffix : domain, alias_memory);
+    route_add_name(&list, ROUTE_RULE_EXACT, local, domain, suffix, false);
+    if (base.length < local.length)
+        route_add_name(&list, ROUTE_RULE_DETAIL, base, domain, suffix, true);
+    if (alias.length > 0)
+        route_add_step(&list, ROUTE_RULE_ALIAS, local, alias, false);
+    if (alias.length > 0 && base.length < local.length)
+        route_add_step(&list, ROUTE_RULE_ALIAS, base, alias, true);
     if (key == ROUTE_KEY_ADDRESS && domain.length > 1)
-        route_add_step(&list, ROUTE_RULE_CATCH_ALL, SPAN_EMPTY, domain);
+        route_add_name(&list, ROUTE_RULE_CATCH_ALL, SPAN_EMPTY, domain, alias, false);
     return list.count;
 }
 
@@ -157,7 +136,7 @@ static void route_take_entry(struct route *route, const struct route_entry *entr
     memcpy(route->account, entry->account, sizeof(route->account));
     memcpy(route->host, entry->host, sizeof(route->host));
     memcpy(route->old_host, entry->old_host, sizeof(route->old_host));
-    route_set_recipient(route, route->rule == ROUTE_RULE_DETAIL ? detail : SPAN_EMPTY);
+    route_set_recipient(route, detail);
     if (entry->has_several_hosts)
         route_refuse(route, ROUTE_MISCONFIGURED, "the account's entry names several hosts");
     else if (entry->host[0])
@@ -182,7 +161,7 @@ static bool route_try_step(const struct route_source *source, enum route_key key
     memcpy(route->key, step->value, sizeof(route->key));
     switch (found) {
     case ROUTE_FIND_ONE:
-        route_take_entry(route, &entry, detail);
+        route_take_entry(route, &entry, step->without_detail ? detail : SPAN_EMPTY);
         break;
     case ROUTE_FIND_SEVERAL:
         route_refuse(route, ROUTE_MISCONFIGURED, "several entries have this address");
@@ -241,11 +220,14 @@ static void route_postmaster(const struct route_rules *rules, const struct route
 void route_address(const struct route_rules *rules, const struct route_source *source,
                    struct span address, struct route *route)
 {
+    char tidy[ROUTE_ADDRESS_SIZE];
     const char *at;
 
     route_clear(route);
-    if (!route_normalise(address, route->key))
+    if (!route_tidy(address, tidy))
         return;
+    memcpy(route->key, tidy, sizeof(tidy));
+    string_to_lower(route->key);
     if (route_is_bare_postmaster(rules, route->key)) {
         route_postmaster(rules, source, route);
         return;
@@ -255,7 +237,8 @@ void route_address(const struct route_rules *rules, const struct route_source *s
         route->outcome = ROUTE_NOT_OURS;
         return;
     }
-    route_walk(rules, source, ROUTE_KEY_ADDRESS, NULL, route_detail(rules, address), route);
+    route_walk(rules, source, ROUTE_KEY_ADDRESS, NULL, route_detail(rules, span_from_string(tidy)),
+               route);
 }
 
 void route_login(const struct route_rules *rules, const struct route_source *source,
@@ -277,7 +260,7 @@ const char *route_outcome_name(enum route_outcome outcome)
 
 const char *route_rule_name(enum route_rule rule)
 {
-    static const char *const names[] = { "none", "exact", "detail", "catch-all" };
+    static const char *const names[] = { "none", "exact", "detail", "domain-alias", "catch-all" };
 
     return names[rule];
 }

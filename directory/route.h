@@ -3,8 +3,9 @@
  * Routing: from an address or a login name to the account and its hostServer.
  * Pure: it asks a source (the mirror, or a table in a test) and never waits.
  *
- * Order of an address: exact; without its +detail; the same under the domain that
- * this one is an alias of; the domain's catch-all "@domain" (never for logins).
+ * Order of an address: exact; without its +detail; both again under the domain that this one
+ * is an alias of; the catch-all "@domain" of its own domain, then of the other (never for
+ * logins).
  */
 #ifndef MAILSTEAD_DIRECTORY_ROUTE_H
 #define MAILSTEAD_DIRECTORY_ROUTE_H
@@ -28,7 +29,13 @@ enum route_outcome {
     ROUTE_UNAVAILABLE    /* the source cannot be read: temporary refusal */
 };
 
-enum route_rule { ROUTE_RULE_NONE, ROUTE_RULE_EXACT, ROUTE_RULE_DETAIL, ROUTE_RULE_CATCH_ALL };
+enum route_rule {
+    ROUTE_RULE_NONE,
+    ROUTE_RULE_EXACT,
+    ROUTE_RULE_DETAIL,
+    ROUTE_RULE_ALIAS,
+    ROUTE_RULE_CATCH_ALL
+};
 
 struct route {
     enum route_outcome outcome;
@@ -62,6 +69,8 @@ struct route_source {
 
 struct route_rules {
     bool (*has_domain)(const void *context, const char *domain); /* lower case */
+    /* The domain that `domain` (lower case) is an alias of; NULL: of none.  May be NULL. */
+    const char *(*alias_of)(const void *context, const char *domain);
     const void *context;
     const char *recipient_delimiter; /* one character or empty */
     const char *hostname;            /* <postmaster@hostname> is bare <postmaster>; NULL: none */
@@ -84,19 +93,29 @@ void route_login(const struct route_rules *rules, const struct route_source *sou
                  struct span name, const char *default_domain, struct route *route);
 
 /*
- * The normal form by which addresses compare: lower case (ASCII), the domain as
- * A-labels.  False when it is no address that could be a key (too long, control characters).
+ * The normal form by which names compare: a quoted local part that needs no quotes without
+ * them, the domain as A-labels without a dot at its end, and all of it in lower case (ASCII).
+ * False when it is no name that could be a key (too long, control characters).
  */
 bool route_normalise(struct span address, char normal[ROUTE_ADDRESS_SIZE])
+    __attribute__((warn_unused_result));
+
+/* The same with its letters as they are: byte for byte the normal form but for their case. */
+bool route_tidy(struct span name, char tidy[ROUTE_ADDRESS_SIZE])
+    __attribute__((warn_unused_result));
+
+/* The name with its domain as U-labels; false when that is no other name. */
+bool route_to_u_labels(const char *normal, char text[ROUTE_ADDRESS_SIZE])
     __attribute__((warn_unused_result));
 
 /* One step of the order: what is looked up, and which rule it stands for. */
 struct route_step {
     enum route_rule rule;
+    bool without_detail;            /* the name's detail is not in `value`: it is put back later */
     char value[ROUTE_ADDRESS_SIZE]; /* normalised */
 };
 
-enum { ROUTE_STEPS_MAX = 4 };
+enum { ROUTE_STEPS_MAX = 6 };
 
 /*
  * The steps that route_address and route_login take for a name in normal form, in their

@@ -123,7 +123,15 @@ bool config_has_domain(const struct config *config, const char *domain)
     for (size_t i = 0; i < config->cluster.domains.count; i++)
         if (strcmp(config->cluster.domains.items[i], domain) == 0)
             return true;
-    return false;
+    return config_alias_of(config, domain) != NULL;
+}
+
+const char *config_alias_of(const struct config *config, const char *domain)
+{
+    for (size_t i = 0; i < config->cluster.domain_alias_count; i++)
+        if (strcmp(config->cluster.domain_aliases[i].name, domain) == 0)
+            return config->cluster.domain_aliases[i].of;
+    return NULL;
 }
 
 const char *protocol_name(enum protocol protocol)

@@ -42,9 +42,16 @@ struct frontend_config {
     char *address;
 };
 
+struct domain_alias_config {
+    char *name; /* the domain, lower case */
+    char *of;   /* the domain that has its accounts; one of the cluster's, and no alias */
+};
+
 struct cluster_config {
     char *hostname;
     struct string_list domains; /* lower case */
+    struct domain_alias_config *domain_aliases;
+    size_t domain_alias_count;
     struct backend_config *backends;
     size_t backend_count;
     struct frontend_config *frontends;
@@ -194,8 +201,11 @@ void config_wipe_secrets(struct config *config, unsigned keep);
 /* The backend called `name`, or NULL. */
 const struct backend_config *config_find_backend(const struct config *config, const char *name);
 
-/* True when `domain` (lower case) is one of the cluster's. */
+/* True when `domain` (lower case) is one of the cluster's, or an alias of one. */
 bool config_has_domain(const struct config *config, const char *domain);
+
+/* The domain that `domain` (lower case) is an alias of; NULL: of none. */
+const char *config_alias_of(const struct config *config, const char *domain);
 
 /* The text of a protocol: "smtp", "lmtp", "imap", "pop3". */
 const char *protocol_name(enum protocol protocol);

@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "common/base/memory.h"
+#include "common/base/span.h"
 #include "common/service/board.h"
 #include "common/service/config_loader.h"
+#include "common/service/config_value.h"
 
 static const struct endpoint *store_for(const struct node_config *node, enum protocol protocol)
 {
@@ -99,6 +101,59 @@ static void check_backends(struct config_loader *loader)
             "cluster.backend: there are %zu; expected %d at most", count, BOARD_BACKENDS);
 }
 
+static void complain_alias(struct config_loader *loader, size_t index, const char *what)
+{
+    const struct domain_alias_config *alias = &loader->config->cluster.domain_aliases[index];
+
+    config_loader_complain(loader, config_loader_line(loader, "cluster.domain_alias", index, "of"),
+                           "cluster.domain_alias \"%.127s\".of: \"%s\" is %s; expected one of "
+                           "cluster.domains that is no alias",
+                           alias->name, alias->of, what);
+}
+
+static bool is_own_domain(const struct config *config, const char *domain)
+{
+    for (size_t i = 0; i < config->cluster.domains.count; i++)
+        if (strcmp(config->cluster.domains.items[i], domain) == 0)
+            return true;
+    return false;
+}
+
+/* No alias leads to another: so there are no loops. */
+static void check_alias(struct config_loader *loader, size_t index)
+{
+    const struct config *config = loader->config;
+    const struct domain_alias_config *alias = &config->cluster.domain_aliases[index];
+    char domain[CONFIG_DOMAIN_SIZE];
+
+    if (!config_value_parse_domain(alias->name, domain))
+        config_loader_complain(
+            loader, config_loader_line(loader, "cluster.domain_alias", index, NULL),
+            "cluster.domain_alias \"%.127s\": this is no domain; expected a domain name (A-labels)",
+            alias->name);
+    if (config_alias_of(config, alias->of))
+        complain_alias(loader, index, "an alias itself");
+    else if (config->cluster.domains.count > 0 && !is_own_domain(config, alias->of))
+        complain_alias(loader, index, "no domain of the cluster");
+}
+
+static void check_aliases(struct config_loader *loader)
+{
+    const struct cluster_config *cluster = &loader->config->cluster;
+
+    for (size_t i = 0; i < cluster->domain_alias_count; i++)
+        string_to_lower(cluster->domain_aliases[i].name);
+    for (size_t i = 0; i < cluster->domain_alias_count; i++)
+        check_alias(loader, i);
+    for (size_t i = 1; i < cluster->domain_alias_count; i++)
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(cluster->domain_aliases[i].name, cluster->domain_aliases[j].name) == 0)
+                config_loader_complain(
+                    loader, config_loader_line(loader, "cluster.domain_alias", i, NULL),
+                    "cluster.domain_alias \"%.127s\": is there twice; expected one section",
+                    cluster->domain_aliases[i].name);
+}
+
 /* `option` is set, but `other`, without which it means nothing, is not. */
 static void complain_alone(struct config_loader *loader, const char *section, const char *option,
                            const char *other)
@@ -149,6 +204,7 @@ static void fill_derived(struct config *config)
 
 void config_loader_check(struct config_loader *loader)
 {
+    check_aliases(loader);
     check_backends(loader);
     check_pairs(loader);
     if (loader->program != CONFIG_ADMIN)

@@ -59,6 +59,12 @@ static const struct config_option cluster_options[] = {
          "The mail domains of the cluster, as A-labels."),
 };
 
+static const struct config_option domain_alias_options[] = {
+    ROW(DOMAIN, domain_alias_config, of, "of", NULL, 1, 253, NULL, ~0U,
+        "The domain of cluster.domains under which its addresses are looked up when they are not "
+        "found as they are."),
+};
+
 static const struct config_option backend_options[] = {
     ROW(TEXT, backend_config, address, "address", NULL, 1, 253, NULL, ~0U,
         "The IP address or host name of this backend."),
@@ -230,6 +236,9 @@ const struct config_section config_sections[] = {
     SINGLE("", NULL, 0, top_options, "Options outside all sections."),
     SINGLE("cluster", "", offsetof(struct config, cluster), cluster_options,
            "What all machines of the cluster agree on."),
+    TITLED("cluster.domain_alias", "cluster", cluster.domain_aliases, cluster.domain_alias_count,
+           domain_alias_config, domain_alias_options,
+           "One domain that has the accounts of another; its title is the domain."),
     TITLED("cluster.backend", "cluster", cluster.backends, cluster.backend_count, backend_config,
            backend_options, "One backend; its title is the hostServer value of its accounts."),
     TITLED("cluster.frontend", "cluster", cluster.frontends, cluster.frontend_count,

@@ -150,12 +150,12 @@ static bool is_label(struct span label)
     return true;
 }
 
-/* `text` in lower case at `domain`, if it is a name of labels (RFC 1035 section 2.3.1). */
-static bool parse_domain(const char *text, char domain[254])
+/* A name of labels: RFC 1035 section 2.3.1. */
+bool config_value_parse_domain(const char *text, char domain[CONFIG_DOMAIN_SIZE])
 {
     struct span rest;
 
-    if (!span_copy_string(span_from_string(text), domain, 254))
+    if (!span_copy_string(span_from_string(text), domain, CONFIG_DOMAIN_SIZE))
         return false;
     string_to_lower(domain);
     rest = span_from_string(domain);
@@ -169,10 +169,10 @@ static bool parse_domain(const char *text, char domain[254])
 
 static bool set_domain(const struct config_option *option, void *member, const char *text)
 {
-    char domain[254];
+    char domain[CONFIG_DOMAIN_SIZE];
 
     (void)option;
-    if (!parse_domain(text, domain))
+    if (!config_value_parse_domain(text, domain))
         return false;
     replace_string(member, domain);
     return true;
@@ -180,10 +180,10 @@ static bool set_domain(const struct config_option *option, void *member, const c
 
 static bool set_domain_list(const struct config_option *option, void *member, const char *text)
 {
-    char domain[254];
+    char domain[CONFIG_DOMAIN_SIZE];
 
     (void)option;
-    if (!parse_domain(text, domain))
+    if (!config_value_parse_domain(text, domain))
         return false;
     append_string(member, domain);
     return true;

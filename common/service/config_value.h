@@ -5,7 +5,7 @@
 
 #include "common/service/config_table.h"
 
-enum { CONFIG_EXPECTED_SIZE = 200 };
+enum { CONFIG_EXPECTED_SIZE = 200, CONFIG_DOMAIN_SIZE = 254 };
 
 /*
  * Puts `text` into the member of `option` in the struct at `record`; an item more
@@ -20,6 +20,10 @@ void config_value_set_default(const struct config_option *option, void *record);
 
 /* Frees the member; a secret is wiped. */
 void config_value_clear(const struct config_option *option, void *record);
+
+/* `text` in lower case at `domain`; false when it is no domain name of A-labels. */
+bool config_value_parse_domain(const char *text, char domain[CONFIG_DOMAIN_SIZE])
+    __attribute__((warn_unused_result));
 
 bool config_value_is_list(const struct config_option *option);
 

@@ -7,13 +7,9 @@
 #include "common/base/log.h"
 #include "common/service/child.h"
 #include "directory/messages.h"
+#include "directory/route_rules.h"
 
 enum { RESOLVER_TICK_MS = 250, RESOLVER_TIMEOUT_MS = 3000 };
-
-static bool resolver_has_domain(const void *context, const char *domain)
-{
-    return config_has_domain(context, domain);
-}
 
 static void resolver_finish(struct resolver_request *request, enum route_outcome outcome)
 {
@@ -151,13 +147,7 @@ void resolver_start(struct resolver *resolver, struct io_loop *loop, const struc
     *resolver =
         (struct resolver){ .loop = loop, .config = config, .open_handles = 1, .changed = changed };
     resolver->mirror = mirror_open(config->state_directory);
-    resolver->rules = (struct route_rules){
-        .has_domain = resolver_has_domain,
-        .context = config,
-        .recipient_delimiter = config->directory.recipient_delimiter,
-        .hostname = config->cluster.hostname,
-        .first_domain = config->cluster.domains.count > 0 ? config->cluster.domains.items[0] : NULL,
-    };
+    resolver->rules = route_rules_of(config);
     list_init(&resolver->waiting);
     uv_timer_init(&loop->uv, &resolver->timer);
     uv_timer_start(&resolver->timer, resolver_tick, 0, RESOLVER_TICK_MS);

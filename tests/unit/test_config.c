@@ -105,6 +105,49 @@ static void test_minimal_configuration_has_the_defaults(void **unused)
     config_free(config);
 }
 
+#define ALIASES(text)                                                                              \
+    "cluster { hostname = \"mx1.example.org\" domains = { \"example.org\", \"example.net\" } "     \
+    "backend \"sv1\" { address = \"10.0.1.11\" }\n" text "}\n" DIRECTORY LISTEN
+
+static void test_a_domain_alias_is_ours_and_leads_to_its_domain(void **unused)
+{
+    struct config *config = load(ALIASES("domain_alias \"Example.com\" { of = \"Example.org\" }\n"
+                                         "domain_alias \"example.net\" { of = example.org }\n"));
+
+    (void)unused;
+    assert_non_null(config);
+    assert_true(config_has_domain(config, "example.com"));
+    assert_string_equal(config_alias_of(config, "example.com"), "example.org");
+    assert_string_equal(config_alias_of(config, "example.net"), "example.org");
+    assert_null(config_alias_of(config, "example.org"));
+    config_free(config);
+}
+
+static void test_a_domain_alias_that_leads_nowhere_or_around_is_refused(void **unused)
+{
+    (void)unused;
+    assert_refused(ALIASES("domain_alias \"a.example\" { of = \"b.example\" }\n"
+                           "domain_alias \"b.example\" { of = \"a.example\" }\n"
+                           "domain_alias \"c.example\" { of = \"c.example\" }\n"
+                           "domain_alias \"d.example\" { of = \"else.example\" }\n"
+                           "domain_alias \"no domain\" { of = \"example.org\" }\n"
+                           "domain_alias \"D.example\" { of = \"example.org\" }\n"),
+                   "2: cluster.domain_alias \"a.example\".of: \"b.example\" is an alias itself; "
+                   "expected one of cluster.domains that is no alias\n"
+                   "3: cluster.domain_alias \"b.example\".of: \"a.example\" is an alias itself; "
+                   "expected one of cluster.domains that is no alias\n"
+                   "4: cluster.domain_alias \"c.example\".of: \"c.example\" is an alias itself; "
+                   "expected one of cluster.domains that is no alias\n"
+                   "5: cluster.domain_alias \"d.example\".of: \"else.example\" is no domain of the "
+                   "cluster; expected one of cluster.domains that is no alias\n"
+                   "6: cluster.domain_alias \"no domain\": this is no domain; expected a domain "
+                   "name (A-labels)\n"
+                   "7: cluster.domain_alias \"d.example\": is there twice; expected one section\n");
+    assert_refused(ALIASES("domain_alias \"e.example\" { }\n"),
+                   "2: cluster.domain_alias \"e.example\".of: is missing; expected a domain name "
+                   "(A-labels)\n");
+}
+
 static void test_everything_can_be_set(void **unused)
 {
     struct config *config = load(
@@ -472,9 +515,8 @@ static int make_folder(void **unused)
 
 static int remove_folder(void **unused)
 {
-    static const char *const names[] = {
-        "test.conf", "nul.conf", "secret", "c.pem", "ca.pem", "k.pem", "open"
-    };
+    static const char *const names[] = { "test.conf", "nul.conf", "secret", "c.pem",
+                                         "ca.pem",    "k.pem",    "open" };
     char path[128];
 
     (void)unused;
@@ -489,6 +531,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_minimal_configuration_has_the_defaults),
+        cmocka_unit_test(test_a_domain_alias_is_ours_and_leads_to_its_domain),
+        cmocka_unit_test(test_a_domain_alias_that_leads_nowhere_or_around_is_refused),
         cmocka_unit_test(test_everything_can_be_set),
         cmocka_unit_test(test_every_wrong_value_is_reported_with_its_line),
         cmocka_unit_test(test_what_is_missing_is_named_for_each_program),

@@ -33,6 +33,10 @@ static const struct table_row table[] = {
     ADDRESS("@catch.example", "all@catch.example", "sv3"),
     ADDRESS("one@catch.example", "one@catch.example", "sv1"),
     ADDRESS("joe@xn--bcher-kva.example", "joe@xn--bcher-kva.example", "sv1"),
+    ADDRESS("own@alias.example", "own@alias.example", "sv4"),
+    ADDRESS("own@example.org", "own@example.org", "sv1"),
+    ADDRESS("@catch-alias.example", "all@catch-alias.example", "sv4"),
+    ADDRESS("\"two words\"@example.org", "\"Two Words\"@example.org", "sv2"),
     ADDRESS("postmaster@example.org", "ann@example.org", "sv1"),
     ADDRESS("nohost@example.org", "nohost@example.org", ""),
     ADDRESS("store@example.org", "store", "sv1"),
@@ -72,14 +76,25 @@ static enum route_found table_find(void *context, enum route_key key, struct spa
     return ROUTE_FIND_NONE;
 }
 
+static const char *alias_of(const void *context, const char *domain)
+{
+    (void)context;
+    if (strcmp(domain, "alias.example") == 0 || strcmp(domain, "xn--alis-7na.example") == 0)
+        return "example.org";
+    if (strcmp(domain, "catch-alias.example") == 0 || strcmp(domain, "far-alias.example") == 0)
+        return "catch.example";
+    return NULL;
+}
+
 static bool has_domain(const void *context, const char *domain)
 {
     (void)context;
     return strcmp(domain, "example.org") == 0 || strcmp(domain, "catch.example") == 0 ||
-           strcmp(domain, "xn--bcher-kva.example") == 0;
+           strcmp(domain, "xn--bcher-kva.example") == 0 || alias_of(context, domain);
 }
 
-static const struct route_rules rules = { has_domain, NULL, "+", "mx1.example.net", "example.org" };
+static const struct route_rules rules = { has_domain, alias_of,          NULL,
+                                          "+",        "mx1.example.net", "example.org" };
 static const struct route_source source = { table_find, NULL };
 
 static struct route mail(const char *address)
@@ -151,13 +166,142 @@ static void a_canonical_name_without_domain_takes_the_detail_at_its_end(void **s
     assert_string_equal(mail("store+d@example.org").recipient, "store+d");
 }
 
+static void an_alias_domain_comes_after_the_address_itself_and_before_any_catch_all(void **state)
+{
+    struct route route = mail("ANN@Alias.example");
+
+    (void)state;
+    assert_int_equal(route.outcome, ROUTE_FOUND);
+    assert_int_equal(route.rule, ROUTE_RULE_ALIAS);
+    assert_string_equal(route.key, "ann@example.org");
+    assert_string_equal(route.recipient, "Ann@example.org");
+    assert_string_equal(asked, "ann@alias.example ann@example.org ");
+    assert_string_equal(mail("own@alias.example").host, "sv4");
+    assert_string_equal(asked, "own@alias.example ");
+    assert_string_equal(mail("own+x@alias.example").host, "sv4");
+    assert_string_equal(asked, "own+x@alias.example own@alias.example ");
+    assert_string_equal(mail("one@catch-alias.example").host, "sv1");
+    assert_int_equal(mail("nobody+x@alias.example").outcome, ROUTE_UNKNOWN);
+    assert_string_equal(asked, "nobody+x@alias.example nobody@alias.example nobody+x@example.org "
+                               "nobody@example.org @alias.example @example.org ");
+}
+
+static void a_detail_is_kept_under_an_alias_domain_unless_it_is_part_of_the_address(void **state)
+{
+    struct route route = mail("Bob+News@alias.example");
+
+    (void)state;
+    assert_int_equal(route.rule, ROUTE_RULE_ALIAS);
+    assert_string_equal(route.key, "bob@example.org");
+    assert_string_equal(route.recipient, "bob+News@example.org");
+    assert_string_equal(mail("bob+spam@alias.example").recipient, "spam@example.org");
+}
+
+static void the_alias_domains_own_catch_all_comes_before_that_of_the_other(void **state)
+{
+    struct route route = mail("nobody+x@catch-alias.example");
+
+    (void)state;
+    assert_int_equal(route.rule, ROUTE_RULE_CATCH_ALL);
+    assert_string_equal(route.key, "@catch-alias.example");
+    assert_string_equal(route.recipient, "all@catch-alias.example");
+    route = mail("nobody@far-alias.example");
+    assert_int_equal(route.rule, ROUTE_RULE_CATCH_ALL);
+    assert_string_equal(route.recipient, "all@catch.example");
+    assert_string_equal(asked, "nobody@far-alias.example nobody@catch.example "
+                               "@far-alias.example @catch.example ");
+}
+
+static void an_alias_domain_of_u_labels_is_one(void **state)
+{
+    (void)state;
+    assert_string_equal(mail("ann@Ali\xc3\xa1"
+                             "s.example")
+                            .host,
+                        "sv1");
+    assert_string_equal(mail("ann@XN--ALIS-7NA.example").host, "sv1");
+}
+
+static void a_login_goes_through_the_alias_domain_and_through_no_catch_all(void **state)
+{
+    struct route route = login("Ann+x@alias.example", NULL);
+
+    (void)state;
+    assert_int_equal(route.rule, ROUTE_RULE_ALIAS);
+    assert_string_equal(route.account, "ann@example.org");
+    assert_int_equal(login("nobody@catch-alias.example", NULL).outcome, ROUTE_UNKNOWN);
+    assert_string_equal(asked, "nobody@catch-alias.example nobody@catch.example ");
+    login("nobody+x", "Alias.example");
+    assert_string_equal(asked, "nobody+x nobody+x@alias.example nobody nobody@alias.example "
+                               "nobody+x@example.org nobody@example.org ");
+}
+
 static void a_leading_delimiter_and_a_quoted_local_part_have_no_detail(void **state)
 {
     (void)state;
     assert_int_equal(mail("+x@example.org").outcome, ROUTE_UNKNOWN);
     assert_string_equal(asked, "+x@example.org @example.org ");
-    assert_int_equal(mail("\"bob+x\"@example.org").outcome, ROUTE_UNKNOWN);
-    assert_string_equal(asked, "\"bob+x\"@example.org @example.org ");
+    assert_int_equal(mail("\"bob +x\"@example.org").outcome, ROUTE_UNKNOWN);
+    assert_string_equal(asked, "\"bob +x\"@example.org @example.org ");
+}
+
+static void quotes_that_are_not_needed_make_no_other_address(void **state)
+{
+    (void)state;
+    assert_string_equal(mail("\"Ann\"@example.org").key, "ann@example.org");
+    assert_string_equal(mail("\"a\\nn\"@example.org").key, "ann@example.org");
+    assert_string_equal(mail("\"BOB+X\"@example.org").recipient, "bob+X@example.org");
+    assert_string_equal(mail("\"two\\ Words\"@example.org").account, "\"Two Words\"@example.org");
+}
+
+static void what_needs_quotes_keeps_them(void **state)
+{
+    static const char *const rows[][2] = {
+        { "\"\"@x.example", "\"\"@x.example" },
+        { "\"a..b\"@x.example", "\"a..b\"@x.example" },
+        { "\".a\"@x.example", "\".a\"@x.example" },
+        { "\"A@b\"@x.example", "\"a@b\"@x.example" },
+        { "\"a\\\"\\\\\"@x.example", "\"a\\\"\\\\\"@x.example" },
+        { "\"a\"b\"@x.example", "\"a\"b\"@x.example" }, /* no quoted string: as it is */
+        { "\"a\\\"@x.example", "\"a\\\"@x.example" },
+        { "\"@x.example", "\"@x.example" },
+        { "\"a.b\"", "a.b" },
+    };
+    char normal[ROUTE_ADDRESS_SIZE];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        assert_true(route_normalise(span_from_string(rows[i][0]), normal));
+        assert_string_equal(normal, rows[i][1]);
+    }
+}
+
+static void a_dot_at_the_end_of_the_domain_is_no_part_of_it(void **state)
+{
+    char normal[ROUTE_ADDRESS_SIZE];
+
+    (void)state;
+    assert_string_equal(mail("ann@example.org.").host, "sv1");
+    assert_string_equal(mail("joe@B\xc3\xbc"
+                             "cher.example\xe3\x80\x82")
+                            .host,
+                        "sv1");
+    assert_true(route_normalise(SPAN_LITERAL("ann."), normal));
+    assert_string_equal(normal, "ann.");
+    assert_int_equal(mail("ann@.").outcome, ROUTE_NOT_OURS);
+}
+
+static void a_name_with_a_labels_has_a_form_with_u_labels(void **state)
+{
+    char text[ROUTE_ADDRESS_SIZE];
+
+    (void)state;
+    assert_true(route_to_u_labels("joe@xn--bcher-kva.example", text));
+    assert_string_equal(text, "joe@b\xc3\xbc"
+                              "cher.example");
+    assert_false(route_to_u_labels("joe@example.org", text));
+    assert_false(route_to_u_labels("xn--bcher-kva", text));
+    assert_false(route_to_u_labels("joe@xn--\x7f.example", text));
 }
 
 static void the_catch_all_is_for_mail_and_not_for_logins(void **state)
@@ -349,6 +493,7 @@ static void outcomes_and_rules_have_names(void **state)
     assert_string_equal(route_outcome_name(ROUTE_FOUND), "found");
     assert_string_equal(route_outcome_name(ROUTE_UNAVAILABLE), "unavailable");
     assert_string_equal(route_rule_name(ROUTE_RULE_CATCH_ALL), "catch-all");
+    assert_string_equal(route_rule_name(ROUTE_RULE_ALIAS), "domain-alias");
 }
 
 int main(void)
@@ -359,6 +504,15 @@ int main(void)
         cmocka_unit_test(an_exact_address_with_a_delimiter_wins_over_its_base),
         cmocka_unit_test(a_detail_is_kept_as_written_in_the_recipient),
         cmocka_unit_test(a_canonical_name_without_domain_takes_the_detail_at_its_end),
+        cmocka_unit_test(an_alias_domain_comes_after_the_address_itself_and_before_any_catch_all),
+        cmocka_unit_test(a_detail_is_kept_under_an_alias_domain_unless_it_is_part_of_the_address),
+        cmocka_unit_test(the_alias_domains_own_catch_all_comes_before_that_of_the_other),
+        cmocka_unit_test(an_alias_domain_of_u_labels_is_one),
+        cmocka_unit_test(a_login_goes_through_the_alias_domain_and_through_no_catch_all),
+        cmocka_unit_test(quotes_that_are_not_needed_make_no_other_address),
+        cmocka_unit_test(what_needs_quotes_keeps_them),
+        cmocka_unit_test(a_dot_at_the_end_of_the_domain_is_no_part_of_it),
+        cmocka_unit_test(a_name_with_a_labels_has_a_form_with_u_labels),
         cmocka_unit_test(a_leading_delimiter_and_a_quoted_local_part_have_no_detail),
         cmocka_unit_test(the_catch_all_is_for_mail_and_not_for_logins),
         cmocka_unit_test(an_unknown_address_names_the_key_to_confirm),
