@@ -212,20 +212,6 @@ enum command_status move_status(enum reassign_end end)
     return COMMAND_FAILED;
 }
 
-static const char *end_name(enum reassign_end end)
-{
-    static const char *const names[] = {
-        [REASSIGN_DONE] = "done",
-        [REASSIGN_FAILED] = "failed",
-        [REASSIGN_REFUSED] = "refused",
-        [REASSIGN_INCOMPLETE] = "incomplete",
-        [REASSIGN_INTERRUPTED] = "interrupted",
-        [REASSIGN_CONTENDED] = "contended",
-    };
-
-    return names[end];
-}
-
 static uint64_t left_of(const struct reassign_progress *progress)
 {
     uint64_t done = progress->moved + progress->skipped + progress->failed;
@@ -289,7 +275,7 @@ static void print_json_result(const struct move *move)
     const struct reassign_result *result = &move->result;
     json_t *line = progress_to_json(&result->progress, "result");
 
-    json_object_set_new(line, "end", json_string(end_name(result->end)));
+    json_object_set_new(line, "end", json_string(reassign_end_name(result->end)));
     json_object_set_new(line, "from", json_string(move->plan.from));
     if (move->plan.to)
         json_object_set_new(line, "to", json_string(move->plan.to));

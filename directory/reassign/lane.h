@@ -23,10 +23,10 @@ struct lane_events {
     size_t (*take)(void *context, struct plan_item ***items, unsigned *wait_ms);
     /* The server said that these are changed, and durable. */
     void (*moved)(void *context, struct plan_item *const *items, size_t count);
-    void (*skipped)(void *context, const struct plan_item *item, const char *why);
-    void (*failed)(void *context, const struct plan_item *item, const char *why);
+    void (*skipped)(void *context, struct plan_item *item, const char *why);
+    void (*failed)(void *context, struct plan_item *item, const char *why);
     /* The entry is not as it was read: somebody else changes entries.  The batch is completed. */
-    void (*contended)(void *context, const struct plan_item *item);
+    void (*contended)(void *context, struct plan_item *item);
     /* The server does not let us write, or the lane cannot go on: nothing more is to be taken. */
     void (*refused)(void *context, const struct ldap_answer *answer);
     void (*broken)(void *context, const char *why);

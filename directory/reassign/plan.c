@@ -147,32 +147,44 @@ static bool plan_is_same(const char *a, const char *b)
     return a && b && span_equals_ignore_case(span_from_string(a), span_from_string(b));
 }
 
-/* What becomes of oldHostServer: kept, unless the mail is on the target now. */
-static void plan_add_old_host(const struct reassign_plan *plan,
-                              const struct directory_config *names, const struct plan_item *item,
-                              const char *target, struct plan_change *change)
+const char *plan_host_after(const struct reassign_plan *plan)
 {
-    if (item->old_host && (plan->is_permanent || plan_is_same(item->old_host, target)))
-        plan_add(change, LDAP_CHANGE_DELETE, names->old_host_attribute, item->old_host);
-    else if (!item->old_host && !plan->is_permanent)
-        plan_add(change, LDAP_CHANGE_ADD, names->old_host_attribute, item->host);
+    return plan->kind == REASSIGN_MOVE ? plan->to : plan->from;
+}
+
+/* An oldHostServer is kept, unless the mail is on the new host now. */
+const char *plan_old_host_after(const struct reassign_plan *plan, const struct plan_item *item)
+{
+    if (plan->is_permanent)
+        return NULL;
+    if (!item->old_host)
+        return item->host;
+    return plan_is_same(item->old_host, plan_host_after(plan)) ? NULL : item->old_host;
+}
+
+/* Deletes the value before and adds the value after, where they differ. */
+static void plan_add_step(struct plan_change *change, const char *attribute, const char *before,
+                          const char *after)
+{
+    if (before == after || plan_is_same(before, after))
+        return;
+    if (before)
+        plan_add(change, LDAP_CHANGE_DELETE, attribute, before);
+    if (after)
+        plan_add(change, LDAP_CHANGE_ADD, attribute, after);
 }
 
 void plan_write_change(const struct reassign_plan *plan, const struct directory_config *names,
                        const struct plan_item *item, struct plan_change *change)
 {
-    const char *target = plan->kind == REASSIGN_MOVE ? plan->to : plan->from;
     struct buffer assertion = buffer_over(change->assertion, sizeof(change->assertion));
 
     change->modify = (struct ldap_modify){ .dn = item->dn,
                                            .changes = change->changes,
                                            .assertion = change->assertion };
-    if (!plan_is_same(item->host, target)) {
-        if (item->host)
-            plan_add(change, LDAP_CHANGE_DELETE, names->host_attribute, item->host);
-        plan_add(change, LDAP_CHANGE_ADD, names->host_attribute, target);
-    }
-    plan_add_old_host(plan, names, item, target, change);
+    plan_add_step(change, names->host_attribute, item->host, plan_host_after(plan));
+    plan_add_step(change, names->old_host_attribute, item->old_host,
+                  plan_old_host_after(plan, item));
     buffer_append_string(&assertion, "(&");
     plan_assert(&assertion, names->host_attribute, item->host);
     plan_assert(&assertion, names->old_host_attribute, item->old_host);

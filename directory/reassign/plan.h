@@ -8,9 +8,11 @@
 
 /* An entry of the work list, as it was read. */
 struct plan_item {
-    char *dn;       /* in the same memory as the struct, as are the others */
-    char *host;     /* NULL: no hostServer */
-    char *old_host; /* NULL: no oldHostServer */
+    char *dn;        /* in the same memory as the struct, as are the others */
+    char *host;      /* NULL: no hostServer */
+    char *old_host;  /* NULL: no oldHostServer */
+    size_t number;   /* in the journal, from 1 on; 0: not intended yet */
+    bool is_settled; /* the journal says what became of it */
 };
 
 /*
@@ -25,6 +27,10 @@ enum { PLAN_FILTER_SIZE = 16384, PLAN_ASSERTION_SIZE = 2048 };
 /* The search filter of the work list; false when it is too long. */
 bool plan_write_filter(const struct reassign_plan *plan, const struct directory_config *names,
                        char filter[PLAN_FILTER_SIZE]) __attribute__((warn_unused_result));
+
+/* The hostServer that every entry gets, and the oldHostServer of this one; NULL: none. */
+const char *plan_host_after(const struct reassign_plan *plan);
+const char *plan_old_host_after(const struct reassign_plan *plan, const struct plan_item *item);
 
 /* The change of one entry; `modify` points into this struct and the item. */
 struct plan_change {

@@ -14,7 +14,9 @@
 
 #include "common/base/clock.h"
 #include "common/base/memory.h"
+#include "directory/reassign/journal.h"
 #include "directory/reassign/lane.h"
+#include "directory/reassign/pace.h"
 #include "directory/reassign/work_list.h"
 #include "directory/reassign/writer.h"
 
@@ -35,7 +37,10 @@ struct reassign {
     struct reassign_connection connections[REASSIGN_LANES];
     struct work_list list;
     size_t next; /* of the list, to be taken */
+    struct pace pace;
+    struct journal *journal; /* NULL: not begun, or none */
     bool is_stopping;
+    bool is_broken; /* a connection ended: changes may have come to be without an answer */
     uv_timer_t timer;
     uint64_t started_ms;
 };
@@ -83,25 +88,96 @@ static void reassign_complain(struct reassign *run, const char *dn, const char *
         run->plan->complain(run->plan->context, dn, why);
 }
 
-/* --- what lanes tell ---------------------------------------------------------------------------
- */
+/* --- the journal ------------------------------------------------------------------------ */
+
+/* False when the items must not be changed, since it cannot be written down. */
+static bool reassign_intend(struct reassign *run, struct plan_item *const *items, size_t count)
+{
+    char error[REASSIGN_ERROR_SIZE];
+
+    if (!run->plan->journal_directory)
+        return true;
+    if (!run->journal) {
+        run->journal = journal_open(run->config, run->plan, writer_uri(run->config), error);
+        if (run->journal)
+            snprintf(run->result->journal, sizeof(run->result->journal), "%s",
+                     journal_path(run->journal));
+    }
+    if (run->journal && journal_intend(run->journal, items, count, error))
+        return true;
+    reassign_stop(run, run->next > 0 ? REASSIGN_INTERRUPTED : REASSIGN_FAILED, "%s", error);
+    return false;
+}
+
+static void reassign_settle(struct reassign *run, enum journal_outcome outcome,
+                            struct plan_item *const *items, size_t count, const char *why)
+{
+    char error[REASSIGN_ERROR_SIZE];
+
+    for (size_t i = 0; i < count; i++)
+        items[i]->is_settled = true;
+    if (run->journal && !journal_settle(run->journal, outcome, items, count, why, error))
+        reassign_stop(run, REASSIGN_INTERRUPTED, "%s", error);
+}
+
+/* What was intended and had no answer: lost with its connection, or never sent. */
+static void reassign_settle_rest(struct reassign *run)
+{
+    enum journal_outcome outcome = run->is_broken ? JOURNAL_UNKNOWN : JOURNAL_NOT_DONE;
+    struct plan_item **items = run->list.items;
+
+    for (size_t first = 0, end; first < run->next; first = end + 1) {
+        for (end = first; end < run->next && !items[end]->is_settled; end++)
+            ;
+        reassign_settle(run, outcome, items + first, end - first, run->result->error);
+    }
+}
+
+static void reassign_end_journal(struct reassign *run)
+{
+    char error[REASSIGN_ERROR_SIZE];
+
+    if (!run->journal)
+        return;
+    reassign_settle_rest(run);
+    if (!journal_close(run->journal, run->result, error))
+        reassign_stop(run, REASSIGN_INCOMPLETE, "%s", error);
+    run->journal = NULL;
+}
+
+/* --- what lanes tell -------------------------------------------------------------------- */
+
+/* How many of the list may be taken now. */
+static size_t reassign_allow(struct reassign *run, unsigned *wait_ms)
+{
+    uint64_t end = run->list.count;
+
+    if (run->plan->limit && run->plan->limit < end)
+        end = run->plan->limit;
+    if (run->next >= end)
+        return 0;
+    if (run->next == 0)
+        end = 1;
+    if (end > run->next + LANE_BATCH_MAX)
+        end = run->next + LANE_BATCH_MAX;
+    return pace_take(&run->pace, clock_monotonic_ms(), (size_t)end - run->next, wait_ms);
+}
 
 static size_t reassign_take(void *context, struct plan_item ***items, unsigned *wait_ms)
 {
     struct reassign *run = context;
-    size_t count = run->list.count - run->next;
+    size_t count;
 
     *wait_ms = 0;
-    if (count > 0 && !run->is_stopping && run->plan->should_stop &&
+    if (run->next < run->list.count && !run->is_stopping && run->plan->should_stop &&
         run->plan->should_stop(run->plan->context))
         reassign_stop(run, REASSIGN_INTERRUPTED, "stopped, as asked");
     if (run->is_stopping)
         return 0;
-    if (run->next == 0 && count > 1)
-        count = 1;
-    if (count > LANE_BATCH_MAX)
-        count = LANE_BATCH_MAX;
+    count = reassign_allow(run, wait_ms);
     *items = run->list.items + run->next;
+    if (count == 0 || !reassign_intend(run, *items, count))
+        return 0;
     run->next += count;
     return count;
 }
@@ -110,27 +186,34 @@ static void reassign_on_moved(void *context, struct plan_item *const *items, siz
 {
     struct reassign *run = context;
 
-    (void)items;
     run->result->progress.moved += count;
+    reassign_settle(run, JOURNAL_DONE, items, count, NULL);
 }
 
-static void reassign_on_skipped(void *context, const struct plan_item *item, const char *why)
+/* One entry is left as it is. */
+static void reassign_leave(struct reassign *run, struct plan_item *item, const char *why)
+{
+    reassign_settle(run, JOURNAL_NOT_DONE, &item, 1, why);
+    reassign_complain(run, item->dn, why);
+}
+
+static void reassign_on_skipped(void *context, struct plan_item *item, const char *why)
 {
     struct reassign *run = context;
 
     run->result->progress.skipped++;
-    reassign_complain(run, item->dn, why);
+    reassign_leave(run, item, why);
 }
 
-static void reassign_on_failed(void *context, const struct plan_item *item, const char *why)
+static void reassign_on_failed(void *context, struct plan_item *item, const char *why)
 {
     struct reassign *run = context;
 
     run->result->progress.failed++;
-    reassign_complain(run, item->dn, why);
+    reassign_leave(run, item, why);
 }
 
-static void reassign_on_contended(void *context, const struct plan_item *item)
+static void reassign_on_contended(void *context, struct plan_item *item)
 {
     struct reassign *run = context;
 
@@ -156,6 +239,7 @@ static void reassign_on_broken(void *context, const char *why)
 {
     struct reassign *run = context;
 
+    run->is_broken = true;
     reassign_stop(run, REASSIGN_INTERRUPTED, "%s: %s", writer_uri(run->config), why);
 }
 
@@ -316,6 +400,7 @@ static void reassign_conclude(struct reassign *run)
     else if (progress->skipped > 0 && !run->plan->is_dry_run)
         reassign_stop(run, REASSIGN_INCOMPLETE, "%" PRIu64 " entries were left alone",
                       progress->skipped);
+    reassign_end_journal(run);
     reassign_show_progress(run);
 }
 
@@ -328,6 +413,7 @@ void reassign_run(const struct config *config, const struct reassign_plan *plan,
     run->config = config;
     run->plan = plan;
     run->result = result;
+    run->pace.rate = plan->rate;
     run->started_ms = clock_monotonic_ms();
     io_loop_init(&run->loop);
     uv_timer_init(&run->loop.uv, &run->timer);

@@ -30,7 +30,7 @@ enum reassign_kind { REASSIGN_MOVE, REASSIGN_RESTORE };
 
 /* How a run ended; the command's exit status for each is in mailstead(1). */
 enum reassign_end {
-    REASSIGN_DONE = 0,        /* every entry is as asked, or there was none */
+    REASSIGN_DONE = 0,        /* every entry is as asked, or as many as `limit` allows */
     REASSIGN_FAILED = 1,      /* cannot connect, bind, search, or write: `error` says why */
     REASSIGN_REFUSED = 2,     /* the server refuses writes: read-only, a replica, no rights */
     REASSIGN_INCOMPLETE = 3,  /* some entries could not be changed; run it again */
@@ -55,7 +55,11 @@ struct reassign_plan {
     const char *const *domains; /* only accounts with an address in one of these; none: all */
     size_t domain_count;
     const char *filter; /* only entries that match it too (RFC 4515, checked); NULL: all */
+    uint64_t limit;     /* entries that are changed at most; 0: all */
+    unsigned rate;      /* changes a second at most, evenly; 0: as fast as it goes */
     bool is_dry_run;    /* counts, changes nothing */
+    /* The folder of the journal (journal.h); NULL: none is kept. */
+    const char *journal_directory;
     /* Called about every 200 ms and at the end; may be NULL. */
     void (*progress)(void *context, const struct reassign_progress *progress);
     /* For each entry that is skipped or fails; may be NULL. */
@@ -65,14 +69,18 @@ struct reassign_plan {
     void *context;
 };
 
-enum { REASSIGN_ERROR_SIZE = 512 };
+enum { REASSIGN_ERROR_SIZE = 512, REASSIGN_PATH_SIZE = 1280 };
 
 struct reassign_result {
     enum reassign_end end;
     struct reassign_progress progress;
     bool used_transactions;
-    char error[REASSIGN_ERROR_SIZE]; /* one line for a person; empty when DONE */
+    char error[REASSIGN_ERROR_SIZE];  /* one line for a person; empty when DONE */
+    char journal[REASSIGN_PATH_SIZE]; /* its path; empty: none was begun */
 };
+
+/* "done", "failed" ... */
+const char *reassign_end_name(enum reassign_end end);
 
 /*
  * Runs it against config->admin's server (the first of config->directory's when it has no

@@ -3,6 +3,7 @@
 #include "tests/unit/unit.h"
 
 #include "directory/filter_syntax.h"
+#include "directory/reassign/pace.h"
 #include "directory/reassign/plan.h"
 
 static char *text(const char *string)
@@ -217,6 +218,70 @@ static void a_filter_is_one_filter_or_is_refused(void **state)
     assert_non_null(filter_syntax_trouble(span_from_string(deep)));
 }
 
+/* --- how fast --------------------------------------------------------------------------- */
+
+/* How many start in `seconds` when each step takes no time, and the largest step. */
+static size_t paced_count(unsigned rate, unsigned seconds, size_t *largest)
+{
+    struct pace pace = { .rate = rate };
+    uint64_t now_ms = 1000000, end_ms = now_ms + seconds * 1000;
+    size_t total = 0;
+
+    *largest = 0;
+    while (now_ms < end_ms) {
+        unsigned wait_ms;
+        size_t count = pace_take(&pace, now_ms, 500, &wait_ms);
+
+        assert_true(count > 0 || wait_ms > 0);
+        *largest = count > *largest ? count : *largest;
+        total += count;
+        now_ms += wait_ms;
+    }
+    return total;
+}
+
+static void a_rate_is_kept_in_steps_that_fit_it(void **state)
+{
+    static const struct {
+        unsigned rate;
+        size_t step;
+    } cases[] = { { 1, 1 }, { 3, 1 }, { 20, 4 }, { 1000, 200 }, { 2500, 500 }, { 40000, 500 } };
+    size_t largest;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        size_t count = paced_count(cases[i].rate, 10, &largest);
+
+        assert_in_range(count, cases[i].rate * 99UL / 10, cases[i].rate * 102UL / 10 + 2);
+        assert_int_equal(largest, cases[i].step);
+    }
+}
+
+static void what_a_slow_server_did_not_use_is_not_made_up_for_at_once(void **state)
+{
+    struct pace pace = { .rate = 100 };
+    size_t count, total = 0;
+    unsigned wait_ms;
+
+    (void)state;
+    assert_int_equal(pace_take(&pace, 1000, 500, &wait_ms), 20);
+    assert_int_equal(pace_take(&pace, 1000, 500, &wait_ms), 0);
+    assert_int_equal(wait_ms, 200);
+    while ((count = pace_take(&pace, 61000, 500, &wait_ms)) > 0)
+        total += count;
+    assert_in_range(total, 20, 40);
+}
+
+static void without_a_rate_everything_may_go_at_once(void **state)
+{
+    struct pace pace = { .rate = 0 };
+    unsigned wait_ms;
+
+    (void)state;
+    assert_int_equal(pace_take(&pace, 1, 500, &wait_ms), 500);
+    assert_int_equal(wait_ms, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +294,9 @@ int main(void)
         cmocka_unit_test(domains_and_a_filter_narrow_the_list),
         cmocka_unit_test(a_filter_that_does_not_fit_is_refused),
         cmocka_unit_test(a_filter_is_one_filter_or_is_refused),
+        cmocka_unit_test(a_rate_is_kept_in_steps_that_fit_it),
+        cmocka_unit_test(what_a_slow_server_did_not_use_is_not_made_up_for_at_once),
+        cmocka_unit_test(without_a_rate_everything_may_go_at_once),
     };
 
     return cmocka_run_group_tests_name("reassign plan", tests, NULL, NULL);
