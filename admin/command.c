@@ -54,17 +54,18 @@ const struct command commands[] = {
       .run = queue_flush_run },
     { .name = "reassign",
       .words = "",
-      .options = OPTION_FROM | OPTION_TO | OPTION_DRY_RUN | OPTION_YES,
+      .options = OPTION_FROM | OPTION_TO | OPTION_PERMANENT | OPTIONS_MOVE,
       .summary = "give the accounts of a backend that is off to a sibling",
       .help = "Sets hostServer to the new backend and oldHostServer to the old one, in every\n"
               "account of the old one.  It can be stopped and run again: what is done stays done.\n"
-              "Refused while the old backend still answers, or when the new one does not.\n",
+              "Refused while the old backend still answers, or when the new one does not.\n"
+              "What is changed is written down in a journal, which the result names.\n",
       .run = reassign_run_command },
     { .name = "restore",
       .words = "BACKEND",
       .words_min = 1,
       .words_max = 1,
-      .options = OPTION_DRY_RUN | OPTION_YES,
+      .options = OPTIONS_MOVE,
       .summary = "give a backend the accounts back that were reassigned from it",
       .help = "Every account whose oldHostServer is BACKEND goes back to it.  It can be stopped\n"
               "and run again.  Refused when BACKEND does not answer.\n",
@@ -193,7 +194,7 @@ static int refuse_words(char **words, int count, int used, const struct argument
 
 int command_main(int argc, char **argv)
 {
-    struct arguments arguments = { .config_file = MAILSTEAD_CONFIG_FILE, .limit = 1000 };
+    struct arguments arguments = { .config_file = MAILSTEAD_CONFIG_FILE };
     char error[OPTIONS_ERROR_SIZE];
     const struct command *command;
     int first, used;

@@ -20,6 +20,8 @@ enum command_status {
     COMMAND_CONTENDED /* stopped, because somebody else changes the same things */
 };
 
+enum { ARGUMENTS_DOMAINS_MAX = 64 };
+
 /* What the command line said.  The texts are borrowed from it. */
 struct arguments {
     const char *config_file;
@@ -32,9 +34,13 @@ struct arguments {
     bool is_check;
     const char *backend;
     bool is_all;
-    unsigned limit;
+    unsigned limit; /* 0: not given */
     const char *from, *to;
-    bool is_dry_run, is_yes;
+    const char *domains[ARGUMENTS_DOMAINS_MAX];
+    size_t domain_count;
+    const char *filter, *journal;
+    unsigned rate; /* 0: not given */
+    bool is_permanent, is_dry_run, is_yes;
     const char *program;
 };
 
@@ -55,7 +61,16 @@ enum command_option {
     OPTION_DRY_RUN = 1 << 12,
     OPTION_YES = 1 << 13,
     OPTION_PROGRAM = 1 << 14,
-    OPTIONS_EVERYWHERE = OPTION_CONFIG | OPTION_JSON | OPTION_HELP
+    OPTION_DOMAIN = 1 << 15,
+    OPTION_FILTER = 1 << 16,
+    OPTION_MOVE_LIMIT = 1 << 17,
+    OPTION_RATE = 1 << 18,
+    OPTION_PERMANENT = 1 << 19,
+    OPTION_JOURNAL = 1 << 20,
+    OPTIONS_EVERYWHERE = OPTION_CONFIG | OPTION_JSON | OPTION_HELP,
+    /* How reassign and restore do it. */
+    OPTIONS_MOVE = OPTION_DOMAIN | OPTION_FILTER | OPTION_MOVE_LIMIT | OPTION_RATE |
+                   OPTION_JOURNAL | OPTION_DRY_RUN | OPTION_YES
 };
 
 struct command {

@@ -1,32 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is done to the directory is directory/reassign/; here are the questions before it, its
- * progress for a terminal, a log or a program, and how a run is stopped: the first Ctrl-C lets
- * the changes in flight end, a second one kills.
+ * What is done to the directory is directory/reassign/, and what is shown of it move_view.c; here
+ * are the questions before it, and how a run is stopped: the first Ctrl-C lets the changes in
+ * flight end, a second one kills.
  */
 #include "admin/move.h"
 
-#include <errno.h>
-#include <inttypes.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "admin/daemon.h"
 #include "admin/follow.h"
-#include "admin/output.h"
+#include "admin/move_view.h"
 #include "admin/probe.h"
-
-enum { PROGRESS_TERMINAL_MS = 200, PROGRESS_LINES_MS = 1000, COMPLAINTS_MAX = 20 };
+#include "common/base/memory.h"
+#include "directory/filter_syntax.h"
 
 struct move {
     const struct arguments *arguments;
     const struct config *config;
     struct reassign_plan plan;
     struct reassign_result result;
-    bool is_terminal; /* where progress goes */
-    uint64_t shown_ms;
-    unsigned complaints;
+    struct move_view view;
+    char *domains[ARGUMENTS_DOMAINS_MAX]; /* owned, in lower case */
+    char *filter;                         /* owned, in parentheses; or NULL */
+    bool is_stopping;
 };
 
 static volatile sig_atomic_t was_interrupted;
@@ -41,88 +40,38 @@ static void catch_interrupts(void)
 {
     struct sigaction action = { .sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND };
 
+    was_interrupted = 0;
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGHUP, &action, NULL);
+    signal(SIGXFSZ, SIG_IGN); /* a journal that may not grow is an error like others */
 }
 
 static bool should_stop(void *context)
 {
-    (void)context;
+    struct move *move = context;
+
+    if (was_interrupted && !move->is_stopping) {
+        move->is_stopping = true;
+        move_view_stopping(&move->view);
+    }
     return was_interrupted != 0;
-}
-
-/* --- progress ----------------------------------------------------------------------- */
-
-static json_t *progress_to_json(const struct reassign_progress *progress, const char *event)
-{
-    return json_pack("{s:s,s:I,s:I,s:I,s:I,s:I}", "event", event, "found",
-                     (json_int_t)progress->found, "moved", (json_int_t)progress->moved, "skipped",
-                     (json_int_t)progress->skipped, "failed", (json_int_t)progress->failed,
-                     "elapsed_ms", (json_int_t)progress->elapsed_ms);
-}
-
-static void print_progress(const struct move *move, const struct reassign_progress *progress)
-{
-    uint64_t done = progress->moved + progress->skipped + progress->failed;
-    uint64_t rate = progress->elapsed_ms ? done * 1000 / progress->elapsed_ms : 0;
-    char left[OUTPUT_TEXT_SIZE] = "", total[OUTPUT_TEXT_SIZE] = "";
-
-    if (progress->is_listed)
-        snprintf(total, sizeof(total), " of %" PRIu64, progress->found);
-    if (progress->is_listed && rate > 0 && progress->found > done)
-        format_duration((int64_t)((progress->found - done) * 1000 / rate), left);
-    fprintf(stderr, "%s%" PRIu64 "%s done, %" PRIu64 " a second%s%s%s%s",
-            move->is_terminal ? "\r" : "", done, total, rate, *left ? ", " : "", left,
-            *left ? " left" : "", move->is_terminal ? "\033[K" : "\n");
-    fflush(stderr);
 }
 
 static void show_progress(void *context, const struct reassign_progress *progress)
 {
     struct move *move = context;
-    unsigned interval_ms = move->is_terminal ? PROGRESS_TERMINAL_MS : PROGRESS_LINES_MS;
-    json_t *line;
 
-    if (move->plan.is_dry_run || progress->elapsed_ms < move->shown_ms + interval_ms)
-        return;
-    move->shown_ms = progress->elapsed_ms;
-    if (!move->arguments->is_json) {
-        print_progress(move, progress);
-        return;
-    }
-    line = progress_to_json(progress, "progress");
-    print_json_line(line);
-    fflush(stdout);
-    json_decref(line);
-}
-
-static void end_progress_line(struct move *move)
-{
-    if (move->is_terminal && move->shown_ms > 0 && !move->arguments->is_json)
-        fputs("\r\033[K", stderr);
+    if (!move->plan.is_dry_run)
+        move_view_progress(&move->view, progress);
 }
 
 static void show_complaint(void *context, const char *dn, const char *why)
 {
     struct move *move = context;
 
-    if (move->arguments->is_json) {
-        json_t *line = json_pack("{s:s,s:s,s:s}", "event", "complaint", "dn", dn, "why", why);
-
-        print_json_line(line);
-        json_decref(line);
-        return;
-    }
-    if (++move->complaints > COMPLAINTS_MAX)
-        return;
-    end_progress_line(move);
-    print_harmless(stderr, dn);
-    fputs(": ", stderr);
-    print_harmless(stderr, why);
-    fputs(move->complaints == COMPLAINTS_MAX ? "\n(more are not shown; --json shows all)\n" : "\n",
-          stderr);
+    move_view_complaint(&move->view, dn, why);
 }
 
 /* --- before ------------------------------------------------------------------------- */
@@ -192,17 +141,68 @@ static enum command_status look_before(const struct move *move)
     return plan->is_dry_run ? COMMAND_OK : COMMAND_REFUSED;
 }
 
-/* --- after -------------------------------------------------------------------------- */
+/* --- which accounts ----------------------------------------------------------------- */
 
-enum command_status move_status(enum reassign_end end)
+static bool take_domain(struct move *move, const char *given)
 {
-    switch (end) {
+    const struct cluster_config *cluster = &move->config->cluster;
+    char *domain = memory_copy_string(given);
+
+    string_to_lower(domain);
+    move->domains[move->plan.domain_count++] = domain;
+    if (config_has_domain(move->config, domain))
+        return true;
+    fprintf(stderr, "mailstead: \"%s\" is no domain of %s; there are:", given, move->config->file);
+    for (size_t i = 0; i < cluster->domains.count; i++)
+        fprintf(stderr, " %s", cluster->domains.items[i]);
+    fputc('\n', stderr);
+    return false;
+}
+
+/* Takes a filter without its parentheses too, as ldapsearch does. */
+static bool take_filter(struct move *move, const char *given)
+{
+    size_t size = strlen(given) + 3;
+    const char *trouble;
+
+    move->filter = memory_new(size);
+    snprintf(move->filter, size, *given == '(' ? "%s" : "(%s)", given);
+    move->plan.filter = move->filter;
+    trouble = filter_syntax_trouble(span_from_string(move->filter));
+    if (trouble)
+        fprintf(stderr, "mailstead: --filter: \"%s\" is no search filter: %s\n", given, trouble);
+    return !trouble;
+}
+
+static bool take_selection(struct move *move)
+{
+    const struct arguments *arguments = move->arguments;
+
+    for (size_t i = 0; i < arguments->domain_count; i++)
+        if (!take_domain(move, arguments->domains[i]))
+            return false;
+    move->plan.domains = (const char *const *)move->domains;
+    return !arguments->filter || take_filter(move, arguments->filter);
+}
+
+static void drop_selection(struct move *move)
+{
+    for (size_t i = 0; i < move->plan.domain_count; i++)
+        free(move->domains[i]);
+    free(move->filter);
+}
+
+/* --- all of it ---------------------------------------------------------------------- */
+
+enum command_status move_status(const struct reassign_result *result)
+{
+    switch (result->end) {
     case REASSIGN_DONE:
         return COMMAND_OK;
     case REASSIGN_FAILED:
-        return COMMAND_FAILED;
+        return result->progress.moved > 0 ? COMMAND_PARTLY : COMMAND_FAILED;
     case REASSIGN_REFUSED:
-        return COMMAND_REFUSED;
+        return result->progress.moved > 0 ? COMMAND_PARTLY : COMMAND_REFUSED;
     case REASSIGN_INCOMPLETE:
     case REASSIGN_INTERRUPTED:
         return COMMAND_PARTLY;
@@ -212,87 +212,9 @@ enum command_status move_status(enum reassign_end end)
     return COMMAND_FAILED;
 }
 
-static uint64_t left_of(const struct reassign_progress *progress)
-{
-    uint64_t done = progress->moved + progress->skipped + progress->failed;
-
-    return progress->found > done ? progress->found - done : 0;
-}
-
-/* "120 accounts from sv1 to sv2", "120 accounts back to sv1" */
-static void print_what(const struct move *move, uint64_t count)
-{
-    char accounts[OUTPUT_TEXT_SIZE];
-
-    printf("%s", format_count((int64_t)count, "account", accounts));
-    if (move->plan.kind == REASSIGN_MOVE)
-        printf(" from %s to %s", move->plan.from, move->plan.to);
-    else
-        printf(" back to %s", move->plan.from);
-}
-
-static void print_counts(const struct move *move)
-{
-    const struct reassign_progress *progress = &move->result.progress;
-    char elapsed[OUTPUT_TEXT_SIZE];
-
-    printf("changed ");
-    print_what(move, progress->moved);
-    printf(" in %s\n", format_duration((int64_t)progress->elapsed_ms, elapsed));
-    if (progress->skipped > 0)
-        printf("left alone, since they are not what they should be: %" PRIu64 "\n",
-               progress->skipped);
-    if (progress->failed > 0)
-        printf("failed: %" PRIu64 "\n", progress->failed);
-    if (left_of(progress) > 0)
-        printf("not done yet: %s%" PRIu64 "\n", progress->is_listed ? "" : "at least ",
-               left_of(progress));
-}
-
-static void print_result(const struct move *move)
-{
-    const struct reassign_result *result = &move->result;
-
-    if (move->plan.is_dry_run && result->end == REASSIGN_DONE) {
-        printf("would change ");
-        print_what(move, result->progress.found - result->progress.skipped);
-        printf("\n");
-    } else if (result->end == REASSIGN_DONE && result->progress.found == 0) {
-        printf("nothing to do: no account %s %s\n",
-               move->plan.kind == REASSIGN_MOVE ? "is on" : "was reassigned from", move->plan.from);
-    } else if (result->end == REASSIGN_DONE || result->progress.found > 0) {
-        print_counts(move);
-    }
-    fflush(stdout);
-    if (*result->error)
-        fprintf(stderr, "mailstead: %s\n", result->error);
-    if (result->end == REASSIGN_INCOMPLETE || result->end == REASSIGN_INTERRUPTED)
-        fprintf(stderr, "mailstead: run the same command again to do the rest\n");
-}
-
-static void print_json_result(const struct move *move)
-{
-    const struct reassign_result *result = &move->result;
-    json_t *line = progress_to_json(&result->progress, "result");
-
-    json_object_set_new(line, "end", json_string(reassign_end_name(result->end)));
-    json_object_set_new(line, "from", json_string(move->plan.from));
-    if (move->plan.to)
-        json_object_set_new(line, "to", json_string(move->plan.to));
-    json_object_set_new(line, "left", json_integer((json_int_t)left_of(&result->progress)));
-    json_object_set_new(line, "dry_run", json_boolean(move->plan.is_dry_run));
-    json_object_set_new(line, "transactions", json_boolean(result->used_transactions));
-    if (*result->error)
-        json_object_set_new(line, "error", json_string(result->error));
-    print_json_line(line);
-    json_decref(line);
-}
-
-/* --- all of it ---------------------------------------------------------------------- */
-
 static enum command_status run(struct move *move)
 {
-    enum command_status status = look_before(move);
+    enum command_status status = take_selection(move) ? look_before(move) : COMMAND_FAILED;
     struct follow follow;
 
     if (status != COMMAND_OK)
@@ -300,38 +222,39 @@ static enum command_status run(struct move *move)
     follow_begin(&follow, move->config);
     catch_interrupts();
     reassign_run(move->config, &move->plan, &move->result);
-    end_progress_line(move);
-    if (move->arguments->is_json)
-        print_json_result(move);
-    else
-        print_result(move);
+    move_view_result(&move->view, &move->result);
     if (move->result.progress.moved > 0 && !move->plan.is_dry_run)
         follow_report(&follow, move->arguments->is_json);
-    return move_status(move->result.end);
+    return move_status(&move->result);
 }
 
 static enum command_status move_accounts(const struct arguments *arguments, enum reassign_kind kind,
                                          const char *from, const char *to)
 {
     struct config *config = daemon_config(arguments, true);
-    struct move move = {
-        .arguments = arguments,
-        .config = config,
-        .plan = { .kind = kind,
-                  .from = from,
-                  .to = to,
-                  .is_dry_run = arguments->is_dry_run,
-                  .progress = show_progress,
-                  .complain = show_complaint,
-                  .should_stop = should_stop,
-                  .context = &move },
-        .is_terminal = isatty(STDERR_FILENO),
-    };
+    struct move move = { .arguments = arguments, .config = config };
     enum command_status status;
 
     if (!config)
         return COMMAND_FAILED;
+    move.plan = (struct reassign_plan){
+        .kind = kind,
+        .from = from,
+        .to = to,
+        .is_permanent = arguments->is_permanent,
+        .limit = arguments->limit,
+        .rate = arguments->rate,
+        .is_dry_run = arguments->is_dry_run,
+        .journal_directory =
+            arguments->journal ? arguments->journal : config->admin.journal_directory,
+        .progress = show_progress,
+        .complain = show_complaint,
+        .should_stop = should_stop,
+        .context = &move,
+    };
+    move_view_init(&move.view, &move.plan, arguments->is_json);
     status = run(&move);
+    drop_selection(&move);
     config_free(config);
     return status;
 }

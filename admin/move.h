@@ -9,8 +9,8 @@
 enum command_status reassign_run_command(const struct arguments *arguments);
 enum command_status restore_run_command(const struct arguments *arguments);
 
-/* The exit status that stands for the end of a run. */
-enum command_status move_status(enum reassign_end end);
+/* The exit status that stands for the end of a run: what was changed counts, too. */
+enum command_status move_status(const struct reassign_result *result);
 
 /*
  * What makes a move look unsafe, one line each to standard error: a backend that is left still

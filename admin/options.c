@@ -9,7 +9,8 @@
 #include "common/base/memory.h"
 #include "common/base/span.h"
 
-enum option_kind { KIND_FLAG, KIND_TEXT, KIND_NUMBER };
+enum { NUMBER_MAX = 1000000000 };
+enum option_kind { KIND_FLAG, KIND_TEXT, KIND_NUMBER, KIND_DOMAIN };
 
 struct option_row {
     enum command_option option;
@@ -29,10 +30,24 @@ struct option_row {
     {                                                                                              \
         option, name, letter, KIND_TEXT, value, offsetof(struct arguments, member), help           \
     }
+#define NUMBER(option, name, member, help)                                                         \
+    {                                                                                              \
+        option, name, 0, KIND_NUMBER, "N", offsetof(struct arguments, member), help                \
+    }
 
 static const struct option_row rows[] = {
     TEXT(OPTION_FROM, "from", 0, "BACKEND", from, "the backend that the accounts leave"),
     TEXT(OPTION_TO, "to", 0, "BACKEND", to, "the backend that they go to"),
+    FLAG(OPTION_PERMANENT, "permanent", 0, is_permanent,
+         "their mail has moved too: no oldHostServer remains"),
+    { OPTION_DOMAIN, "domain", 0, KIND_DOMAIN, "DOMAIN", 0,
+      "only accounts with an address in DOMAIN; may be given more than once" },
+    TEXT(OPTION_FILTER, "filter", 0, "FILTER", filter,
+         "only entries that match this LDAP filter too"),
+    NUMBER(OPTION_MOVE_LIMIT, "limit", limit, "change at most N accounts"),
+    NUMBER(OPTION_RATE, "rate", rate, "change at most N accounts a second"),
+    TEXT(OPTION_JOURNAL, "journal", 0, "FOLDER", journal,
+         "keep the journal in FOLDER, not where the configuration says"),
     FLAG(OPTION_DRY_RUN, "dry-run", 'n', is_dry_run, "say what would be done, and change nothing"),
     FLAG(OPTION_YES, "yes", 'y', is_yes, "do it although it looks unsafe"),
     FLAG(OPTION_LOGIN, "login", 0, is_login, "ADDRESS is a login name, not a mail address"),
@@ -41,8 +56,7 @@ static const struct option_row rows[] = {
          "show only what is wrong; exit with status 1 if anything is"),
     TEXT(OPTION_BACKEND, "backend", 0, "BACKEND", backend, "only what is for this backend"),
     FLAG(OPTION_ALL, "all", 0, is_all, "everything; this is the default"),
-    { OPTION_LIMIT, "limit", 0, KIND_NUMBER, "N", offsetof(struct arguments, limit),
-      "show at most N messages" },
+    NUMBER(OPTION_LIMIT, "limit", limit, "show at most N messages"),
     TEXT(OPTION_PROGRAM, "program", 0, "frontend|backend", program,
          "the daemon that is to read the file"),
     FLAG(OPTION_JSON, "json", 0, is_json, "print JSON, for programs"),
@@ -61,12 +75,24 @@ static bool set_number(struct arguments *arguments, const struct option_row *row
 {
     uint64_t number;
 
-    if (!span_parse_u64(span_from_string(text), &number) || number < 1 || number > 1000000) {
-        snprintf(error, OPTIONS_ERROR_SIZE, "--%s wants a number from 1 to 1000000, not \"%.100s\"",
-                 row->name, text);
+    if (!span_parse_u64(span_from_string(text), &number) || number < 1 || number > NUMBER_MAX) {
+        snprintf(error, OPTIONS_ERROR_SIZE, "--%s wants a number from 1 to %d, not \"%.100s\"",
+                 row->name, NUMBER_MAX, text);
         return false;
     }
     *(unsigned *)member_of(arguments, row) = (unsigned)number;
+    return true;
+}
+
+static bool add_domain(struct arguments *arguments, const char *text,
+                       char error[OPTIONS_ERROR_SIZE])
+{
+    if (arguments->domain_count == ARGUMENTS_DOMAINS_MAX) {
+        snprintf(error, OPTIONS_ERROR_SIZE, "--domain may be given %d times",
+                 ARGUMENTS_DOMAINS_MAX);
+        return false;
+    }
+    arguments->domains[arguments->domain_count++] = text;
     return true;
 }
 
@@ -85,6 +111,8 @@ static bool set_option(struct arguments *arguments, const struct option_row *row
         return *text != '\0';
     case KIND_NUMBER:
         return set_number(arguments, row, text, error);
+    case KIND_DOMAIN:
+        return add_domain(arguments, text, error);
     }
     abort();
 }

@@ -9,6 +9,8 @@
 #include "admin/output.h"
 #include "common/base/clock.h"
 
+enum { QUEUE_LIST_MAX = 1000 }; /* unless --limit says another */
+
 static const char *destination_text(const json_t *recipient)
 {
     const char *destination = json_text(recipient, "backend");
@@ -110,8 +112,9 @@ static void print_lines(const json_t *lines)
 
 enum command_status queue_list_run(const struct arguments *arguments)
 {
-    json_t *request = json_pack("{s:s,s:i,s:s*}", "command", "queue-list", "limit",
-                                (int)arguments->limit, "backend", arguments->backend);
+    unsigned limit = arguments->limit ? arguments->limit : QUEUE_LIST_MAX;
+    json_t *request = json_pack("{s:s,s:i,s:s*}", "command", "queue-list", "limit", (int)limit,
+                                "backend", arguments->backend);
     json_t *messages = daemon_answer(arguments, request);
 
     if (!messages)
@@ -119,7 +122,7 @@ enum command_status queue_list_run(const struct arguments *arguments)
     if (arguments->is_json)
         print_lines(messages);
     else
-        print_list(messages, arguments->limit);
+        print_list(messages, limit);
     json_decref(messages);
     return COMMAND_OK;
 }

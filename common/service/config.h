@@ -110,6 +110,7 @@ struct admin_config {
     struct secret bind_password;
     bool starttls;
     char *ca;
+    char *journal_directory; /* where reassign writes down what it changes */
 };
 
 struct node_config {

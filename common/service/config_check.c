@@ -191,6 +191,15 @@ static void check_pairs(struct config_loader *loader)
                                config->queue.retry_min_s, config->queue.retry_max_s);
 }
 
+static char *journal_directory_in(const char *state_directory)
+{
+    static const char name[] = "/journal";
+    char *path = memory_new(strlen(state_directory) + sizeof(name));
+
+    strcpy(path, state_directory);
+    return strcat(path, name);
+}
+
 /* Defaults that are another option's value. */
 static void fill_derived(struct config *config)
 {
@@ -200,6 +209,8 @@ static void fill_derived(struct config *config)
         if (!backend->tls_name)
             backend->tls_name = memory_copy_string(backend->address);
     }
+    if (!config->admin.journal_directory)
+        config->admin.journal_directory = journal_directory_in(config->state_directory);
 }
 
 void config_loader_check(struct config_loader *loader)

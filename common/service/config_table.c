@@ -147,6 +147,9 @@ static const struct config_option admin_options[] = {
     BOOLEAN(admin_config, starttls, "false", "STARTTLS on an ldap:// connection."),
     PATH(admin_config, ca, "ca", NULL, TEXT_MAX,
          "The PEM file of the server's authorities; without it, the system's."),
+    PATH(admin_config, journal_directory, "journal_directory", NULL, TEXT_MAX,
+         "Where each run of mailstead reassign and restore leaves a journal; without it, the "
+         "folder journal in state_directory."),
 };
 
 static const struct config_option node_options[] = {

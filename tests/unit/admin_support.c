@@ -10,7 +10,7 @@
 #include "common/base/memory.h"
 #include "common/service/control.h"
 
-enum { ANSWERS_MAX = 4, OUTPUT_MAX = 65536, WORDS_MAX = 16 };
+enum { ANSWERS_MAX = 4, OUTPUT_MAX = 65536, WORDS_MAX = 32 };
 
 struct daemon_answer {
     char *command, *lines, *error, *request;

@@ -2,6 +2,7 @@
 /* Whole command lines of `mailstead`: options, words, exit statuses, output for people and
  * programs. */
 #include "tests/unit/unit.h"
+
 #include "tests/unit/listening.h"
 
 #include <netinet/in.h>
@@ -95,6 +96,10 @@ static void wrong_options_are_named(void **state)
         { "--nonsense status", "unknown option --nonsense" },
         { "check --program cyrus", "--program is frontend or backend" },
         { "reassign --from sv1", "--from and --to" },
+        { "reassign --limit 0", "--limit wants a number" },
+        { "restore sv1 --rate fast", "--rate wants a number" },
+        { "restore sv1 --permanent", "unknown option --permanent" },
+        { "restore sv1 --filter=", "--filter wants FILTER, not an empty text" },
     };
 
     (void)state;
@@ -488,6 +493,93 @@ static void nothing_to_do_is_a_success(void **state)
     assert_string_equal(result.out, "nothing to do: no account is on sv1\n");
 }
 
+static char selection[128], journal_directory[128];
+
+/* The plan's texts live as long as the run. */
+static void keep_selection(const struct reassign_plan *plan)
+{
+    assert_int_equal(plan->domain_count, 1);
+    snprintf(selection, sizeof(selection), "%s %s", plan->domains[0], plan->filter);
+    snprintf(journal_directory, sizeof(journal_directory), "%s", plan->journal_directory);
+}
+
+static void a_run_is_narrowed_and_slowed_by_options(void **state)
+{
+    const struct reassign_plan *plan = &admin_reassign_plan;
+    char directory[128];
+
+    (void)state;
+    admin_run("reassign --from sv1 --to sv2 --yes --domain Example.ORG --domain example.net "
+              "--filter uid=a* --limit 7 --rate 3 --permanent");
+    assert_int_equal(admin_reassign_runs, 0); /* example.net is no domain of ours */
+    admin_reassign_during = keep_selection;
+    admin_run("reassign --from sv1 --to sv2 --yes --domain Example.ORG --filter uid=a* --limit 7 "
+              "--rate 3 --permanent");
+    assert_int_equal(admin_reassign_runs, 1);
+    assert_string_equal(selection, "example.org (uid=a*)");
+    assert_true(plan->is_permanent);
+    assert_int_equal(plan->limit, 7);
+    assert_int_equal(plan->rate, 3);
+    snprintf(directory, sizeof(directory), "%.*s/journal",
+             (int)(strrchr(admin_config_file(), '/') - admin_config_file()), admin_config_file());
+    assert_string_equal(journal_directory, directory);
+    admin_run("restore sv1 --yes --domain example.org --filter (uid=b) --journal /somewhere");
+    assert_string_equal(selection, "example.org (uid=b)");
+    assert_string_equal(journal_directory, "/somewhere");
+    assert_false(plan->is_permanent);
+    assert_int_equal(plan->limit, 0);
+}
+
+static void a_selection_that_makes_no_sense_is_refused_before_anything(void **state)
+{
+    static const struct {
+        const char *line, *part;
+    } cases[] = {
+        { "reassign --from sv1 --to sv2 --yes --domain example.con",
+          "\"example.con\" is no domain of" },
+        { "reassign --from sv1 --to sv2 --yes --domain *)(uid=*", "there are: example.org" },
+        { "restore sv1 --yes --filter (uid=a", "is no search filter: a ) is missing" },
+        { "restore sv1 --yes --filter uid=a)(b=c", "is no search filter" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct admin_result result = admin_run(cases[i].line);
+
+        assert_int_equal(result.status, COMMAND_FAILED);
+        assert_contains(result.err, cases[i].part);
+        assert_string_equal(result.out, "");
+    }
+    assert_int_equal(admin_reassign_runs, 0);
+}
+
+static void a_limited_run_says_how_many_are_left(void **state)
+{
+    struct admin_result result;
+
+    (void)state;
+    admin_reassign_result =
+        (struct reassign_result){ .progress = { .found = 100, .moved = 10, .is_listed = true },
+                                  .journal = "/j/x.jsonl" };
+    result = admin_run("reassign --from sv1 --to sv2 --yes --limit 10");
+    assert_int_equal(result.status, COMMAND_OK);
+    assert_contains(result.out, "not done yet: 90, as --limit asks\n");
+    assert_contains(result.out, "journal: /j/x.jsonl\n");
+    assert_string_equal(result.err, "");
+    result = admin_run("reassign --from sv1 --to sv2 --limit 10 --rate 2 --dry-run");
+    assert_contains(result.out, "would change 10 accounts from sv1 to sv2 in 5 s or more\n"
+                                "would be left: 90, as --limit asks\n");
+}
+
+static void what_was_changed_before_a_refusal_counts(void **state)
+{
+    (void)state;
+    admin_reassign_result = (struct reassign_result){ .end = REASSIGN_REFUSED,
+                                                      .progress = { .found = 2, .moved = 1 },
+                                                      .error = "read-only" };
+    assert_int_equal(admin_run("reassign --from sv1 --to sv2 --yes").status, COMMAND_PARTLY);
+}
+
 static void each_end_of_a_run_has_its_exit_status(void **state)
 {
     static const struct {
@@ -545,7 +637,9 @@ static void report(const struct reassign_plan *plan)
     const struct reassign_progress progress = {
         .found = 9, .moved = 3, .elapsed_ms = 2000, .is_listed = true
     };
+    const struct reassign_progress listing = { .found = 5, .elapsed_ms = 1000 };
 
+    plan->progress(plan->context, &listing);
     plan->progress(plan->context, &progress);
     plan->complain(plan->context, "uid=a,dc=example", "it has two hosts");
 }
@@ -559,11 +653,11 @@ static void progress_and_complaints_are_lines(void **state)
     (void)state;
     admin_reassign_during = report;
     result = admin_run("reassign --from sv1 --to sv2 --yes");
-    assert_contains(result.err, "3 of 9 done, 1 a second, 6 s left\n");
+    assert_contains(result.err, "listing: 5 found\nchanging: 3 of 9 done, 3 a second, 2 s left\n");
     assert_contains(result.err, "uid=a,dc=example: it has two hosts\n");
     rest = admin_run("reassign --from sv1 --to sv2 --yes --json").out;
-    for (int i = 0; i < 3; i++) {
-        static const char *const events[] = { "progress", "complaint", "result" };
+    for (int i = 0; i < 4; i++) {
+        static const char *const events[] = { "progress", "progress", "complaint", "result" };
 
         line = json_loads(rest, JSON_DISABLE_EOF_CHECK, NULL);
         assert_string_equal(json_string_value(json_object_get(line, "event")), events[i]);
@@ -656,6 +750,10 @@ int main(void)
         TEST(restore_needs_the_backend_to_answer),
         TEST(nothing_to_do_is_a_success),
         TEST(each_end_of_a_run_has_its_exit_status),
+        TEST(a_run_is_narrowed_and_slowed_by_options),
+        TEST(a_selection_that_makes_no_sense_is_refused_before_anything),
+        TEST(a_limited_run_says_how_many_are_left),
+        TEST(what_was_changed_before_a_refusal_counts),
         TEST(an_interrupted_run_says_what_is_done_and_left),
         TEST(an_interrupt_asks_the_run_to_stop),
         TEST(progress_and_complaints_are_lines),
