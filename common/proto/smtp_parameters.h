@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What stands behind the path of MAIL: SIZE (RFC 1870) and BODY (RFC 6152). */
+#ifndef MAILSTEAD_PROTO_SMTP_PARAMETERS_H
+#define MAILSTEAD_PROTO_SMTP_PARAMETERS_H
+
+#include "common/proto/mail.h"
+
+/* What the session has offered to its client. */
+struct smtp_parameter_rules {
+    bool is_extended; /* EHLO or LHLO; else no parameter is known */
+    uint64_t size_max;
+};
+
+/*
+ * Reads the parameters of MAIL: 0, or the code by which they are refused: 501 not well-formed,
+ * 555 not known, 552 the declared size is above size_max.  `parameters` is of no use then.
+ */
+int smtp_parameters_read_mail(struct span arguments, const struct smtp_parameter_rules *rules,
+                              struct mail_parameters *parameters)
+    __attribute__((warn_unused_result));
+
+#endif

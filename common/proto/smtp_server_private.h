@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parts of the SMTP server machine share; smtp_server.h is its interface. */
+#ifndef MAILSTEAD_PROTO_SMTP_SERVER_PRIVATE_H
+#define MAILSTEAD_PROTO_SMTP_SERVER_PRIVATE_H
+
+#include "common/proto/smtp_server.h"
+
+/* The states of the machine; their table is in smtp_server.c. */
+enum {
+    GREETED,
+    READY, /* after the hello, no transaction */
+    ASKED_MAIL,
+    ENVELOPE, /* MAIL was accepted */
+    ASKED_RCPT,
+    ASKED_DATA,
+    CONTENT,
+    SKIPPING, /* the rest of a refused message */
+    REFUSING, /* its replies are being written */
+    ASKED_FINAL,
+    ASKED_STARTTLS,
+    DONE
+};
+
+/* Those in which a command line is read. */
+#define SMTP_SERVER_COMMAND_STATES (STATE_BIT(GREETED) | STATE_BIT(READY) | STATE_BIT(ENVELOPE))
+
+/* Writes a reply of the machine's own. */
+void smtp_server_say(int code, const char *enhanced, const char *text, struct buffer *out);
+
+/* Refuses a command by a 5xx, or by 421 and the end when there were too many. */
+enum smtp_server_event smtp_server_refuse(struct smtp_server *server, int code,
+                                          const char *enhanced, const char *text,
+                                          struct buffer *out);
+
+/*
+ * Executes one clean command line, without its CRLF.  NEED_INPUT stands for "answered"; any other
+ * event is for the session.
+ */
+enum smtp_server_event smtp_server_execute(struct smtp_server *server, struct span line,
+                                           struct buffer *out);
+
+/* DATA was accepted: content follows. */
+void smtp_server_begin_content(struct smtp_server *server);
+
+/* Hands out content, in the state CONTENT. */
+enum smtp_server_event smtp_server_read_content(struct smtp_server *server, struct span *in);
+
+/* In the state REFUSING: the replies for a message that the machine refused.  FLUSH: not yet all.
+ */
+enum smtp_server_event smtp_server_write_refusals(struct smtp_server *server, struct buffer *out);
+
+/* One reply more after the content; the last one ends the transaction. */
+void smtp_server_count_final_reply(struct smtp_server *server);
+
+#endif

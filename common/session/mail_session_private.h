@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parts of a mail session share; mail_session.h is its interface. */
+#ifndef MAILSTEAD_SESSION_MAIL_SESSION_PRIVATE_H
+#define MAILSTEAD_SESSION_MAIL_SESSION_PRIVATE_H
+
+#include "common/base/state.h"
+#include "common/io/deadline.h"
+#include "common/proto/smtp_server.h"
+#include "common/session/intake.h"
+#include "common/session/mail_session.h"
+#include "common/session/mail_transaction.h"
+
+enum mail_state {
+    MAIL_STATE_SECURING, /* TLS handshake with the client */
+    MAIL_STATE_TALKING,  /* commands and content */
+    MAIL_STATE_ASKING,   /* a question is being answered */
+    MAIL_STATE_BLOCKED,  /* content waits for the backend to take it */
+    MAIL_STATE_ENDING
+};
+
+struct mail_session {
+    struct session session;
+    struct state state;
+    struct transport client;
+    struct deadline deadline;
+    struct intake intake;
+    struct smtp_server machine;
+    struct resolver_request request;
+    struct mail_transaction *transaction; /* from MAIL to its end */
+    bool is_secured;
+    bool is_pumping; /* an answer that comes at once must not pump again */
+    bool has_content;
+    bool is_concluding;         /* ASKING: the message is complete */
+    const char *leaving_reason; /* the service wants it to go as soon as the message is answered */
+    unsigned messages;
+    const char *end_reason;
+    unsigned open_handles;
+};
+
+/* Ends it; idempotent. */
+void mail_session_end(struct mail_session *session, const char *reason);
+
+void mail_session_drop_transaction(struct mail_session *session);
+
+/* Gives the client its time for the next command. */
+void mail_session_wait(struct mail_session *session);
+
+/* Answers the question; false when the session is over. */
+bool mail_session_answer(struct mail_session *session, const struct mail_reply *reply);
+
+/* Goes on after a question was answered. */
+void mail_session_resume(struct mail_session *session);
+
+/* Both. */
+void mail_session_reply(struct mail_session *session, int code, const char *enhanced,
+                        const char *text);
+
+/* Hands a question on.  It may be answered at once, or later. */
+void mail_session_ask(struct mail_session *session, enum smtp_server_event event);
+
+/* Content flows only as fast as the backend takes it. */
+void mail_session_content(struct mail_session *session);
+
+void mail_session_start_tls(struct mail_session *session);
+
+/* The route for a recipient is found. */
+void mail_session_request_done(struct resolver_request *request);
+
+#endif

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Recipients of a mail transaction: where each goes, and what its backend says of it. */
+#include "common/session/mail_transaction_private.h"
+
+#include "common/base/log.h"
+#include "common/proto/smtp_path.h"
+
+enum { MAIL_OPEN_DELIVERIES_MAX = 4 }; /* verified at RCPT; others on the directory's word */
+
+static struct mail_group *mail_group_for(struct mail_transaction *transaction,
+                                         const struct target *target)
+{
+    struct mail_group *group;
+
+    for (unsigned i = 0; i < transaction->group_count; i++)
+        if (transaction->groups[i]->target.kind == target->kind &&
+            strcmp(transaction->groups[i]->target.name, target->name) == 0)
+            return transaction->groups[i];
+    group = memory_new(sizeof(*group));
+    group->target = *target;
+    group->transaction = transaction;
+    transaction->groups = memory_resize(transaction->groups, (transaction->group_count + 1) *
+                                                                 sizeof(*transaction->groups));
+    transaction->groups[transaction->group_count++] = group;
+    return group;
+}
+
+static unsigned mail_open_deliveries(const struct mail_transaction *transaction)
+{
+    unsigned open = 0;
+
+    for (unsigned i = 0; i < transaction->group_count; i++)
+        open += transaction->groups[i]->delivery != NULL;
+    return open;
+}
+
+void mail_rcpt_decide(struct mail_transaction *transaction, const struct mail_reply *reply)
+{
+    struct mail_group *group = transaction->pending_group;
+
+    if (mail_reply_is_positive(reply)) {
+        if (transaction->recipient_count == transaction->recipient_capacity) {
+            transaction->recipient_capacity =
+                transaction->recipient_capacity > 0 ? transaction->recipient_capacity * 2 : 1;
+            transaction->recipients =
+                memory_resize(transaction->recipients,
+                              transaction->recipient_capacity * sizeof(*transaction->recipients));
+        }
+        transaction->pending.group = group;
+        transaction->recipients[transaction->recipient_count++] = transaction->pending;
+        group->recipient_count++;
+        transaction->pending = (struct mail_recipient){ NULL };
+    } else {
+        mail_recipient_fini(&transaction->pending);
+    }
+    transaction->pending_group = NULL;
+    transaction->events->rcpt_decided(transaction, reply);
+}
+
+static void mail_rcpt_refuse(struct mail_transaction *transaction, int code, const char *enhanced,
+                             const char *text)
+{
+    const struct mail_reply reply = mail_reply_of(code, enhanced, text);
+
+    mail_rcpt_decide(transaction, &reply);
+}
+
+void mail_rcpt_accept_unverified(struct mail_transaction *transaction)
+{
+    if (mail_fallback_of(transaction))
+        mail_rcpt_refuse(transaction, 250, "2.1.5", "Ok");
+    else
+        mail_rcpt_refuse(transaction, 451, "4.4.1", "Mail store is not available");
+}
+
+static void mail_rcpt_verify(struct mail_transaction *transaction, struct mail_group *group)
+{
+    if (!group->delivery && group->recipient_count == 0 &&
+        mail_open_deliveries(transaction) < MAIL_OPEN_DELIVERIES_MAX) {
+        struct delivery_options options = {
+            .flavor = MAIL_LMTP,
+            .session_id = transaction->session->id,
+            .reverse_path = transaction->reverse_path,
+            .parameters = transaction->parameters,
+        };
+
+        group->delivery = delivery_new(transaction->session->service, &group->target, &options,
+                                       &mail_transaction_delivery_events, group);
+    }
+    if (!group->delivery) {
+        mail_rcpt_accept_unverified(transaction);
+        return;
+    }
+    /* What the backend refuses is remembered too, until the transaction ends. */
+    if (++group->asked_count > transaction->session->service->config->smtp.recipients_max)
+        mail_rcpt_refuse(transaction, 452, "4.5.3", "Too many recipients");
+    else
+        delivery_rcpt(group->delivery, transaction->pending.recipient);
+}
+
+void mail_transaction_rcpt(struct mail_transaction *transaction, const char *path,
+                           const struct route *route)
+{
+    const struct session_service *service = transaction->session->service;
+    struct mail_recipient *pending = &transaction->pending;
+    struct target target;
+
+    service->choose(service, PROTOCOL_LMTP, route, &target);
+    pending->path = memory_copy_string(path);
+    pending->recipient = memory_copy_string(route->recipient[0] ? route->recipient : path);
+    if (target.kind == TARGET_GO && !smtp_path_is_safe(pending->recipient)) {
+        target.kind = TARGET_TEMPORARY;
+        target.reason = "the account's name cannot be sent";
+    }
+    if (target.reason)
+        LOG_EVENT(target.kind == TARGET_TEMPORARY ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
+                  transaction->session->id, "rcpt_undelivered", LOG_TEXT("recipient", path),
+                  LOG_TEXT("outcome", route_outcome_name(route->outcome)),
+                  LOG_TEXT("why", target.reason));
+    switch (target.kind) {
+    case TARGET_GO:
+    case TARGET_DOWN:
+    case TARGET_RELAY:
+        transaction->pending_group = mail_group_for(transaction, &target);
+        if (target.kind == TARGET_GO)
+            mail_rcpt_verify(transaction, transaction->pending_group);
+        else
+            mail_rcpt_accept_unverified(transaction);
+        return;
+    case TARGET_UNKNOWN:
+        mail_rcpt_refuse(transaction, 550, "5.1.1", "No such user here");
+        return;
+    case TARGET_FOREIGN:
+        mail_rcpt_refuse(transaction, 550, "5.7.1", "Relaying denied");
+        return;
+    case TARGET_TEMPORARY:
+        mail_rcpt_refuse(transaction, 451, "4.3.0", "Recipient cannot be checked now");
+        return;
+    }
+}
+
+void mail_delivery_rcpt(struct delivery *delivery, unsigned index, const struct mail_reply *reply)
+{
+    struct mail_group *group = delivery_context(delivery);
+    struct mail_transaction *transaction = group->transaction;
+
+    transaction->pending.index = index;
+    mail_rcpt_decide(transaction, reply);
+}
