@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin/backend_list.h"
 #include "admin/daemon.h"
 #include "admin/follow.h"
 #include "admin/move_view.h"
@@ -20,6 +21,7 @@
 struct move {
     const struct arguments *arguments;
     const struct config *config;
+    struct backend_set backends;
     struct reassign_plan plan;
     struct reassign_result result;
     struct move_view view;
@@ -76,7 +78,7 @@ static void show_complaint(void *context, const char *dn, const char *why)
 
 /* --- before ------------------------------------------------------------------------- */
 
-bool move_is_safe(const struct backend_config *from, const struct backend_config *to)
+bool move_is_safe(const struct backend *from, const struct backend *to)
 {
     char text[PROBE_TEXT_SIZE];
     bool is_safe = true;
@@ -100,26 +102,13 @@ bool move_is_safe(const struct backend_config *from, const struct backend_config
     return is_safe;
 }
 
-static const struct backend_config *find_backend(const struct config *config, const char *name)
-{
-    const struct backend_config *backend = config_find_backend(config, name);
-
-    if (backend)
-        return backend;
-    fprintf(stderr, "mailstead: \"%s\" is no backend of %s; there are:", name, config->file);
-    for (size_t i = 0; i < config->cluster.backend_count; i++)
-        fprintf(stderr, " %s", config->cluster.backends[i].name);
-    fputc('\n', stderr);
-    return NULL;
-}
-
 /* COMMAND_OK: go on.  A dry run is told of danger, and goes on. */
 static enum command_status look_before(const struct move *move)
 {
     const struct reassign_plan *plan = &move->plan;
     bool is_move = plan->kind == REASSIGN_MOVE;
-    const struct backend_config *from = find_backend(move->config, plan->from);
-    const struct backend_config *to = is_move ? find_backend(move->config, plan->to) : from;
+    const struct backend *from = backend_list_find(&move->backends, plan->from);
+    const struct backend *to = is_move ? backend_list_find(&move->backends, plan->to) : from;
 
     if (!from || !to)
         return COMMAND_FAILED;
@@ -253,7 +242,9 @@ static enum command_status move_accounts(const struct arguments *arguments, enum
         .context = &move,
     };
     move_view_init(&move.view, &move.plan, arguments->is_json);
+    backend_list_load(config, &move.backends);
     status = run(&move);
+    backend_set_fini(&move.backends);
     drop_selection(&move);
     config_free(config);
     return status;

@@ -4,6 +4,7 @@
 #define MAILSTEAD_ADMIN_MOVE_H
 
 #include "admin/command.h"
+#include "common/service/backend.h"
 #include "directory/reassign/reassign.h"
 
 enum command_status reassign_run_command(const struct arguments *arguments);
@@ -17,6 +18,6 @@ enum command_status move_status(const struct reassign_result *result);
  * answers, or the one that is gone to does not.  `from` NULL: only `to` is looked at.  True
  * when there is nothing.
  */
-bool move_is_safe(const struct backend_config *from, const struct backend_config *to);
+bool move_is_safe(const struct backend *from, const struct backend *to);
 
 #endif

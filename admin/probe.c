@@ -165,17 +165,18 @@ static void describe(const struct attempt *attempt, char text[PROBE_TEXT_SIZE])
                  strerror(attempt->error ? attempt->error : ETIMEDOUT));
 }
 
-bool probe_backend(const struct backend_config *backend, unsigned timeout_ms,
-                   char text[PROBE_TEXT_SIZE])
+bool probe_backend(const struct backend *backend, unsigned timeout_ms, char text[PROBE_TEXT_SIZE])
 {
     struct probe probe = { .count = 0 };
     uint64_t end_ms = clock_monotonic_ms() + timeout_ms, now_ms;
 
-    probe_start(&probe, "lmtp", backend->address, backend->lmtp_port);
-    probe_start(&probe, "imap", backend->address, backend->imap_port);
-    probe_start(&probe, "pop3", backend->address, backend->pop3_port);
+    for (size_t i = 0; i < backend->address_count; i++) {
+        probe_start(&probe, "lmtp", backend->addresses[i], backend->lmtp_port);
+        probe_start(&probe, "imap", backend->addresses[i], backend->imap_port);
+        probe_start(&probe, "pop3", backend->addresses[i], backend->pop3_port);
+    }
     if (probe.count == 0) {
-        snprintf(text, PROBE_TEXT_SIZE, "%.200s cannot be resolved: %s", backend->address,
+        snprintf(text, PROBE_TEXT_SIZE, "%.200s cannot be resolved: %s", backend->addresses[0],
                  probe.resolve_error);
         return false;
     }

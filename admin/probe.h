@@ -3,7 +3,7 @@
 #ifndef MAILSTEAD_ADMIN_PROBE_H
 #define MAILSTEAD_ADMIN_PROBE_H
 
-#include "common/service/config.h"
+#include "common/service/backend.h"
 
 enum { PROBE_TIMEOUT_MS = 3000, PROBE_TEXT_SIZE = 512 };
 
@@ -13,7 +13,6 @@ enum { PROBE_TIMEOUT_MS = 3000, PROBE_TEXT_SIZE = 512 };
  * server that hangs may wake up, and one that does not know us hangs up.  `text` then says
  * which, and what it said; else why one of them did not.
  */
-bool probe_backend(const struct backend_config *backend, unsigned timeout_ms,
-                   char text[PROBE_TEXT_SIZE]);
+bool probe_backend(const struct backend *backend, unsigned timeout_ms, char text[PROBE_TEXT_SIZE]);
 
 #endif

@@ -10,9 +10,10 @@ static void backend_choose_store(const struct session_service *service, enum pro
 
     target->kind = TARGET_GO;
     target->reason = NULL;
-    target->endpoint = protocol == PROTOCOL_LMTP   ? node->lmtp_store
-                       : protocol == PROTOCOL_IMAP ? node->imap_store
-                                                   : node->pop3_store;
+    target->endpoint_count = 1;
+    target->endpoints[0] = protocol == PROTOCOL_LMTP   ? node->lmtp_store
+                           : protocol == PROTOCOL_IMAP ? node->imap_store
+                                                       : node->pop3_store;
 }
 
 void backend_choose(const struct session_service *service, enum protocol protocol,
@@ -20,7 +21,7 @@ void backend_choose(const struct session_service *service, enum protocol protoco
 {
     const struct node_config *node = &service->config->node;
 
-    *target = (struct target){ .kind = TARGET_TEMPORARY, .backend = -1 };
+    *target = (struct target){ .kind = TARGET_TEMPORARY };
     snprintf(target->name, sizeof(target->name), "%s", node->name);
     if (!atomic_load(&service->backends.board->mirror_is_synchronised)) {
         target->reason = "not synchronised with the directory since the start";

@@ -6,29 +6,31 @@
 void frontend_choose_backend(const struct session_service *service, enum protocol protocol,
                              const char *name, struct target *target)
 {
-    const struct config *config = service->config;
-    int index = backends_find(&service->backends, name);
+    const struct backend_tls_config *tls = &service->config->backend_tls;
+    const struct backend *backend = backends_find(&service->backends, name);
 
-    *target = (struct target){ .kind = TARGET_TEMPORARY, .backend = index };
+    *target = (struct target){ .kind = TARGET_TEMPORARY };
     snprintf(target->name, sizeof(target->name), "%s", name);
-    if (index < 0) {
+    if (!backend) {
         target->reason = "hostServer names no known backend";
         return;
     }
-    backends_endpoint(&service->backends, index, protocol, &target->endpoint);
-    target->tls = config->backend_tls.transport;
+    target->backend = backend->id;
+    target->endpoint_count = backend_endpoints(backend, protocol, target->endpoints);
+    target->tls = tls->transport;
     target->tls_context = service->tls_backend;
-    target->tls_name = config->backend_tls.verify ? config->cluster.backends[index].tls_name : NULL;
+    if (tls->verify)
+        memcpy(target->tls_name, backend->tls_name, sizeof(target->tls_name));
     target->kind = TARGET_GO;
-    if (!backends_is_up(&service->backends, index, protocol)) {
+    if (!backends_is_up(&service->backends, backend, protocol)) {
         target->kind = TARGET_DOWN;
-        target->reason = "backend is down";
+        target->reason = backend->state == BACKEND_DOWN ? "backend is set down" : "backend is down";
     }
 }
 
 static struct target frontend_without_backend(enum target_kind kind, const char *reason)
 {
-    return (struct target){ .kind = kind, .backend = -1, .reason = reason };
+    return (struct target){ .kind = kind, .reason = reason };
 }
 
 void frontend_choose(const struct session_service *service, enum protocol protocol,

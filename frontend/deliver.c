@@ -301,18 +301,19 @@ static void deliver_choose_relay(const struct deliver_service *service, struct t
 {
     const struct relay_host_config *relay = &service->sessions->config->relay_host;
 
-    *target = (struct target){ .kind = TARGET_TEMPORARY, .backend = -1 };
+    *target = (struct target){ .kind = TARGET_TEMPORARY };
     snprintf(target->name, sizeof(target->name), "relay_host");
     if (!relay->address) {
         target->reason = "no relay_host is configured";
         return;
     }
     target->kind = TARGET_GO;
-    target->endpoint.port = relay->port;
-    snprintf(target->endpoint.host, sizeof(target->endpoint.host), "%s", relay->address);
+    target->endpoint_count = 1;
+    target->endpoints[0].port = relay->port;
+    snprintf(target->endpoints[0].host, sizeof(target->endpoints[0].host), "%s", relay->address);
     target->tls = relay->tls;
     target->tls_context = service->tls_relay;
-    target->tls_name = relay->address;
+    snprintf(target->tls_name, sizeof(target->tls_name), "%s", relay->address);
 }
 
 static char *deliver_copy_span(struct span span)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Connecting: resolve, then one attempt after another, each with a socket and a poll handle
- * of its own, until one is connected or none is left or the deadline passes.  It never
- * blocks and never connects twice at once.  The memory goes with the last of what libuv still
- * holds: the timer, the attempt's poll handle, a name resolution that could not be cancelled.
+ * Connecting: for each endpoint resolve, then one attempt after another, each with a socket and a
+ * poll handle of its own, until one is connected or none is left or the deadline passes.  An
+ * endpoint may take its share of the time that is left: one that says nothing leaves some to those
+ * behind it.  It never blocks and never connects twice at once.  The memory goes with the last of
+ * what libuv still holds: the timer and the attempt's poll handle; a name resolution that is given
+ * up has its own.
  * Failures: the text of the last attempt's, of the resolution's, or "timed out".
  */
 #include "common/io/connector.h"
@@ -16,24 +18,33 @@
 #include <string.h>
 #include <unistd.h>
 
+/* A name resolution; it cannot always be cancelled. */
+struct resolution {
+    uv_getaddrinfo_t request;
+    struct connector *connector; /* NULL: given up */
+};
+
 struct connector {
     struct io_loop *loop;
     connector_done *done; /* NULL once it was called or cancelled */
     void *context;
-    uv_timer_t deadline;
-    uv_getaddrinfo_t resolution;
-    uv_poll_t poll;               /* of the attempt */
-    struct io_resumption outcome; /* an attempt that ended at once is told of later */
-    struct endpoint endpoint;
-    struct addrinfo *addresses;    /* owned; NULL when the endpoint was numeric */
+    uv_timer_t deadline;           /* of the endpoint */
+    uint64_t end_ms;               /* of all */
+    struct resolution *resolution; /* NULL: none is under way */
+    uv_poll_t poll;                /* of the attempt */
+    struct io_resumption outcome;  /* an attempt that ended at once is told of later */
+    struct endpoint endpoints[ENDPOINTS_MAX];
+    size_t endpoint_count;
+    size_t next_endpoint;          /* the one after that which is tried */
+    struct addrinfo *addresses;    /* owned; NULL when the endpoint is numeric */
     struct addrinfo *next_address; /* the one after the attempt's */
-    unsigned held_by_loop;         /* of timer, poll, resolution */
+    unsigned held_by_loop;         /* of timer, poll */
     int fd;                        /* the attempt's, or -1 */
-    bool is_resolving;
     char error[128];
 };
 
 static void connector_try_next(struct connector *connector);
+static bool connector_resolve(struct connector *connector, const struct endpoint *endpoint);
 
 static void connector_release(struct connector *connector)
 {
@@ -57,6 +68,15 @@ static void connector_on_poll_closed(uv_handle_t *handle)
     connector_release(connector);
 }
 
+static void connector_give_up_resolution(struct connector *connector)
+{
+    if (!connector->resolution)
+        return;
+    connector->resolution->connector = NULL;
+    uv_cancel((uv_req_t *)&connector->resolution->request);
+    connector->resolution = NULL;
+}
+
 /* Drops the attempt; the next one starts when its poll handle is closed. */
 static void connector_drop_attempt(struct connector *connector)
 {
@@ -74,8 +94,7 @@ static void connector_end(struct connector *connector)
     io_resumption_cancel(&connector->outcome);
     uv_close((uv_handle_t *)&connector->deadline, connector_on_deadline_closed);
     connector_drop_attempt(connector);
-    if (connector->is_resolving)
-        uv_cancel((uv_req_t *)&connector->resolution);
+    connector_give_up_resolution(connector);
 }
 
 static void connector_fail(struct connector *connector)
@@ -99,12 +118,23 @@ static void connector_succeed(struct connector *connector)
     connector_end(connector);
 }
 
+/* The endpoint's share of the time is used up. */
 static void connector_on_deadline(uv_timer_t *timer)
 {
     struct connector *connector = CONTAINER_OF(timer, struct connector, deadline);
 
     snprintf(connector->error, sizeof(connector->error), "timed out");
-    connector_fail(connector);
+    if (connector->next_endpoint == connector->endpoint_count) {
+        connector_fail(connector);
+        return;
+    }
+    connector->next_address = NULL;
+    if (connector->fd >= 0) {
+        connector_drop_attempt(connector);
+        return;
+    }
+    connector_give_up_resolution(connector);
+    connector_try_next(connector);
 }
 
 static void connector_attempt_ended(struct connector *connector, int error)
@@ -152,16 +182,45 @@ static bool connector_attempt(struct connector *connector, const struct sockaddr
     return true;
 }
 
-/* Goes through the resolved addresses up to one that can be tried. */
-static void connector_try_next(struct connector *connector)
+/* Goes through the resolved addresses up to one that can be tried; true when there is one. */
+static bool connector_try_address(struct connector *connector)
 {
     while (connector->next_address) {
         struct addrinfo *address = connector->next_address;
 
         connector->next_address = address->ai_next;
         if (connector_attempt(connector, address->ai_addr, address->ai_addrlen))
-            return;
+            return true;
     }
+    return false;
+}
+
+/* Begins with the next endpoint; false when it ended at once. */
+static bool connector_try_endpoint(struct connector *connector)
+{
+    const struct endpoint *endpoint = &connector->endpoints[connector->next_endpoint++];
+    size_t left = connector->endpoint_count - connector->next_endpoint + 1;
+    uint64_t now_ms = io_loop_now_ms(connector->loop);
+    uint64_t left_ms = connector->end_ms > now_ms ? connector->end_ms - now_ms : 0;
+    struct sockaddr_storage address;
+    socklen_t length;
+
+    uv_timer_start(&connector->deadline, connector_on_deadline, left_ms / left, 0);
+    uv_freeaddrinfo(connector->addresses);
+    connector->addresses = NULL;
+    if (!endpoint_to_sockaddr(endpoint, &address, &length))
+        return connector_resolve(connector, endpoint);
+    return connector_attempt(connector, (struct sockaddr *)&address, length);
+}
+
+/* Goes on behind an attempt that failed. */
+static void connector_try_next(struct connector *connector)
+{
+    if (connector_try_address(connector))
+        return;
+    while (connector->next_endpoint < connector->endpoint_count)
+        if (connector_try_endpoint(connector))
+            return;
     io_loop_resume(connector->loop, &connector->outcome);
 }
 
@@ -172,62 +231,64 @@ static void connector_on_outcome(struct io_resumption *resumption)
 
 static void connector_on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *addresses)
 {
-    struct connector *connector = CONTAINER_OF(request, struct connector, resolution);
+    struct resolution *resolution = CONTAINER_OF(request, struct resolution, request);
+    struct connector *connector = resolution->connector;
 
-    connector->is_resolving = false;
-    connector->addresses = addresses;
-    if (connector->done) {
-        connector->next_address = addresses;
-        if (status != 0)
-            snprintf(connector->error, sizeof(connector->error), "resolve: %s",
-                     uv_strerror(status));
-        connector_try_next(connector);
+    free(resolution);
+    if (!connector) {
+        uv_freeaddrinfo(addresses);
+        return;
     }
-    connector_release(connector);
+    connector->resolution = NULL;
+    connector->addresses = addresses;
+    connector->next_address = addresses;
+    if (status != 0)
+        snprintf(connector->error, sizeof(connector->error), "resolve: %s", uv_strerror(status));
+    connector_try_next(connector);
 }
 
-static void connector_resolve(struct connector *connector)
+/* True when a resolution is under way; else connector->error says why not. */
+static bool connector_resolve(struct connector *connector, const struct endpoint *endpoint)
 {
+    struct resolution *resolution = memory_new(sizeof(*resolution));
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
                               .ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG };
     char port[8];
     int result;
 
-    snprintf(port, sizeof(port), "%u", connector->endpoint.port);
-    result = uv_getaddrinfo(&connector->loop->uv, &connector->resolution, connector_on_resolved,
-                            connector->endpoint.host, port, &hints);
+    snprintf(port, sizeof(port), "%u", endpoint->port);
+    result = uv_getaddrinfo(&connector->loop->uv, &resolution->request, connector_on_resolved,
+                            endpoint->host, port, &hints);
     if (result == 0) {
-        connector->is_resolving = true;
-        connector->held_by_loop++;
-        return;
+        resolution->connector = connector;
+        connector->resolution = resolution;
+        return true;
     }
+    free(resolution);
     snprintf(connector->error, sizeof(connector->error), "resolve: %s", uv_strerror(result));
-    io_loop_resume(connector->loop, &connector->outcome);
+    return false;
 }
 
-struct connector *connector_start(struct io_loop *loop, const struct endpoint *endpoint,
-                                  unsigned timeout_ms, connector_done *done, void *context)
+struct connector *connector_start(struct io_loop *loop, const struct endpoint *endpoints,
+                                  size_t endpoint_count, unsigned timeout_ms, connector_done *done,
+                                  void *context)
 {
     struct connector *connector = memory_new(sizeof(*connector));
-    struct sockaddr_storage address;
-    socklen_t length;
 
-    assert(timeout_ms > 0);
+    assert(timeout_ms > 0 && endpoint_count > 0 && endpoint_count <= ENDPOINTS_MAX);
     *connector = (struct connector){ .loop = loop,
                                      .done = done,
                                      .context = context,
-                                     .endpoint = *endpoint,
+                                     .end_ms = io_loop_now_ms(loop) + timeout_ms,
+                                     .endpoint_count = endpoint_count,
                                      .held_by_loop = 1,
                                      .fd = -1,
                                      .error = "no address" };
+    memcpy(connector->endpoints, endpoints, endpoint_count * sizeof(*endpoints));
     io_resumption_init(&connector->outcome, connector_on_outcome);
     if (uv_timer_init(&loop->uv, &connector->deadline) != 0)
         abort();
-    uv_timer_start(&connector->deadline, connector_on_deadline, timeout_ms, 0);
-    if (!endpoint_to_sockaddr(endpoint, &address, &length))
-        connector_resolve(connector);
-    else if (!connector_attempt(connector, (struct sockaddr *)&address, length))
-        io_loop_resume(loop, &connector->outcome);
+    connector_try_next(connector);
     return connector;
 }
 

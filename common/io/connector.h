@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Connects to an endpoint: resolves the name if it is one (in libuv's pool), tries
- * its addresses in turn, all within one deadline.
+ * Connects to the first of some endpoints that takes a connection: resolves a name (in libuv's
+ * pool), tries its addresses in turn, then the next endpoint, all within one deadline.
  */
 #ifndef MAILSTEAD_IO_CONNECTOR_H
 #define MAILSTEAD_IO_CONNECTOR_H
@@ -20,10 +20,12 @@ typedef void connector_done(struct connector *connector, int fd, const char *err
 
 /*
  * Starts; `done` is always called later from the loop, once, unless
- * connector_cancel comes first.  `timeout_ms` above 0 covers everything.
+ * connector_cancel comes first.  The 1 to ENDPOINTS_MAX endpoints are copied.  `timeout_ms` above 0
+ * covers everything; each endpoint has its share of what is left of it.
  */
-struct connector *connector_start(struct io_loop *loop, const struct endpoint *endpoint,
-                                  unsigned timeout_ms, connector_done *done, void *context);
+struct connector *connector_start(struct io_loop *loop, const struct endpoint *endpoints,
+                                  size_t endpoint_count, unsigned timeout_ms, connector_done *done,
+                                  void *context);
 
 /* Gives up: `done` is not called; the connector frees itself. */
 void connector_cancel(struct connector *connector);

@@ -7,7 +7,11 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-enum { ENDPOINT_HOST_SIZE = 256, ENDPOINT_TEXT_SIZE = 300 };
+enum {
+    ENDPOINT_HOST_SIZE = 256,
+    ENDPOINT_TEXT_SIZE = 300,
+    ENDPOINTS_MAX = 4 /* of one server, to be tried one after the other */
+};
 
 struct endpoint {
     char host[ENDPOINT_HOST_SIZE]; /* name, IP address, or the path after "unix:" */

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The board's memory and its slots.  It never waits for anybody. */
+/*
+ * The board's memory, its slots and its rows.  It never waits for anybody.
+ *
+ * The rows of backends are a hash table to which processes only add: a key is looked for
+ * from its own place on, and the first free row on that way is taken for it in one step, so
+ * that two processes cannot take two rows for one key.
+ */
 #include "common/service/board.h"
 
 #include <sys/mman.h>
@@ -48,6 +54,18 @@ int64_t board_sum(const struct board *board, enum board_counter counter)
     for (size_t i = 0; i < BOARD_SLOTS; i++)
         sum += atomic_load_explicit(&board->slots[i].counters[counter], memory_order_relaxed);
     return sum;
+}
+
+struct board_backend *board_backend(struct board *board, uint64_t key)
+{
+    for (size_t i = 0; i < BOARD_BACKENDS; i++) {
+        struct board_backend *row = &board->backends[(key + i) % BOARD_BACKENDS];
+        uint64_t found = 0;
+
+        if (atomic_compare_exchange_strong(&row->key, &found, key) || found == key)
+            return row;
+    }
+    return NULL;
 }
 
 struct board_slot *board_take_slot(struct board *board)

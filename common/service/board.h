@@ -15,8 +15,8 @@
 #include <sys/types.h>
 
 enum {
-    BOARD_SLOTS = 160,   /* processes at one time, both generations */
-    BOARD_BACKENDS = 512 /* backends whose health is kept */
+    BOARD_SLOTS = 160,    /* processes at one time, both generations */
+    BOARD_BACKENDS = 4096 /* backends whose health is kept, in the daemon's whole life */
 };
 
 /* What a frontend thinks of a backend. */
@@ -56,13 +56,18 @@ struct board_slot {
     _Atomic int64_t counters[BOARD_COUNTERS];
 };
 
-/* The health of one backend for one protocol, as this frontend sees it; written by one prober. */
+/* The health of one backend for one protocol, as this frontend sees it. */
 struct board_health {
     _Atomic int state;          /* enum board_health_state */
     _Atomic unsigned failures;  /* in a row */
     _Atomic unsigned successes; /* in a row */
     _Atomic uint64_t accuser;   /* who told of the last failure: 0 a probe, else a session */
     _Atomic uint64_t since_ms;  /* monotonic, of the last change of state */
+};
+
+struct board_backend {
+    _Atomic uint64_t key;          /* backend_key; 0: the row is free */
+    struct board_health health[4]; /* [enum protocol] */
 };
 
 struct board {
@@ -73,8 +78,8 @@ struct board {
     _Atomic int mirror_is_synchronised; /* at least once since the daemon started */
     _Atomic int directory_is_connected;
     struct board_slot slots[BOARD_SLOTS];
-    struct board_slot retired;                     /* the counters of the processes that are gone */
-    struct board_health health[BOARD_BACKENDS][4]; /* [index in the configuration][enum protocol] */
+    struct board_slot retired; /* the counters of the processes that are gone */
+    struct board_backend backends[BOARD_BACKENDS];
 };
 
 /* Makes the shared board, zeroed; NULL and errno when the system refuses. */
@@ -88,6 +93,12 @@ static inline void board_count(struct board_slot *slot, enum board_counter count
 
 /* The sum of a counter over all processes, those that are gone too. */
 int64_t board_sum(const struct board *board, enum board_counter counter);
+
+/*
+ * The row of the backend with this key; whichever process needs it first takes it, and it is never
+ * given back.  NULL when there is none left: then nothing is known of the backend's health.
+ */
+struct board_backend *board_backend(struct board *board, uint64_t key);
 
 /* Unmaps it; for tests, a daemon keeps it to its end. */
 void board_free(struct board *board);

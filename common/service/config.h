@@ -16,6 +16,12 @@
 enum { CONFIG_SECRET_SIZE = 256, CONFIG_ERROR_SIZE = 512 };
 
 enum tls_mode { TLS_MODE_OFF, TLS_MODE_STARTTLS, TLS_MODE_IMPLICIT };
+enum backend_state {
+    BACKEND_UP,
+    BACKEND_LEAVING, /* serves what it has; nothing new is planned for it */
+    BACKEND_DOWN     /* by order, whatever it answers */
+};
+extern const char *const backend_state_names[]; /* "up", "leaving", "down", NULL */
 enum protocol { PROTOCOL_SMTP, PROTOCOL_LMTP, PROTOCOL_IMAP, PROTOCOL_POP3, PROTOCOL_COUNT };
 
 /* A list of strings; owned by the configuration. */
@@ -34,7 +40,9 @@ struct backend_config {
     char *name;    /* a value of hostServer */
     char *address; /* IP address or name */
     uint16_t lmtp_port, imap_port, pop3_port;
-    char *tls_name; /* what its certificate must have; default: address */
+    char *tls_name;  /* what its certificate must have; default: address */
+    unsigned weight; /* its share when accounts are planned */
+    enum backend_state state;
 };
 
 struct frontend_config {
@@ -93,6 +101,7 @@ struct backend_tls_config {
     enum tls_mode transport;
     bool verify;
     char *ca;
+    char *name; /* what the certificate of a backend from the directory must have; %b: its name */
 };
 
 struct relay_host_config {

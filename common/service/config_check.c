@@ -5,7 +5,7 @@
 
 #include "common/base/memory.h"
 #include "common/base/span.h"
-#include "common/service/board.h"
+#include "common/service/backend.h"
 #include "common/service/config_loader.h"
 #include "common/service/config_value.h"
 
@@ -95,10 +95,10 @@ static void check_backends(struct config_loader *loader)
     if (count == 0 && loader->program == CONFIG_FRONTEND)
         config_loader_complain(loader, config_loader_line(loader, "cluster", 0, NULL),
                                "cluster.backend: is missing; expected one section at least");
-    if (count > BOARD_BACKENDS)
+    if (count > BACKENDS_MAX)
         config_loader_complain(
             loader, config_loader_line(loader, "cluster.backend", count - 1, NULL),
-            "cluster.backend: there are %zu; expected %d at most", count, BOARD_BACKENDS);
+            "cluster.backend: there are %zu; expected %d at most", count, BACKENDS_MAX);
 }
 
 static void complain_alias(struct config_loader *loader, size_t index, const char *what)

@@ -15,6 +15,7 @@ enum { TEXT_MAX = 1024, DAY_S = 86400 };
 
 static const char *const protocol_words[] = { "smtp", "lmtp", "imap", "pop3", NULL };
 static const char *const tls_words[] = { "off", "starttls", "implicit", NULL };
+static const char *const state_words[] = { "up", "leaving", "down", NULL };
 static const char *const level_words[] = { "debug", "info", "warning", "error", NULL };
 
 /* Rows by type: TEXT(struct, member, option, default, programs, help). */
@@ -73,6 +74,10 @@ static const struct config_option backend_options[] = {
     PORT(backend_config, pop3_port, "110", "Where it takes POP3."),
     ROW(TEXT, backend_config, tls_name, "tls_name", NULL, 1, 253, NULL, 0,
         "The name that its certificate must have; without it, its address."),
+    NUMBER(backend_config, weight, "1", 0, 65535, "Its share when accounts are planned."),
+    WORD(backend_config, state, "up", state_words, 0,
+         "Leaving: it serves what it has, and nothing new is planned for it; down: it is treated "
+         "as down, whatever it answers."),
 };
 
 static const struct config_option frontend_options[] = {
@@ -125,6 +130,9 @@ static const struct config_option backend_tls_options[] = {
     BOOLEAN(backend_tls_config, verify, "true", "Whether a backend's certificate must be valid."),
     PATH(backend_tls_config, ca, "ca", NULL, TEXT_MAX,
          "The PEM file of the authorities of backends; without it, the system's."),
+    TEXT(backend_tls_config, name, "%b", 0,
+         "The name that the certificate of a backend from the directory must have; %b stands for "
+         "the backend's name."),
 };
 
 static const struct config_option relay_host_options[] = {

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/service/backend.h"
 #include "common/service/control_hub.h"
 #include "common/service/supervisor.h"
 
@@ -95,11 +96,16 @@ static json_t *protocol_health(const struct board_health *health, uint64_t now_m
 
 static json_t *backend_health(const struct child *child, size_t backend, uint64_t now_ms)
 {
-    json_t *row = json_pack("{s:s}", "backend", child->config->cluster.backends[backend].name);
+    struct board_backend *kept;
+    struct backend known;
+    json_t *row;
 
-    for (int protocol = PROTOCOL_LMTP; protocol < PROTOCOL_COUNT; protocol++)
+    backend_from_config(&child->config->cluster.backends[backend], &known);
+    kept = board_backend(child->board, backend_key(&known));
+    row = json_pack("{s:s}", "backend", known.name);
+    for (int protocol = PROTOCOL_LMTP; kept && protocol < PROTOCOL_COUNT; protocol++)
         json_object_set_new(row, protocol_name(protocol),
-                            protocol_health(&child->board->health[backend][protocol], now_ms));
+                            protocol_health(&kept->health[protocol], now_ms));
     return row;
 }
 

@@ -1,64 +1,57 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/session/backends.h"
 
-#include <stdio.h>
-
 #include "common/base/clock.h"
 #include "common/base/log.h"
 
-int backends_find(const struct backends *backends, const char *name)
+void backends_init(struct backends *backends, const struct config *config, struct board *board)
 {
-    const struct cluster_config *cluster = &backends->config->cluster;
-
-    for (size_t i = 0; i < cluster->backend_count; i++)
-        if (strcmp(cluster->backends[i].name, name) == 0)
-            return (int)i;
-    return -1;
+    backend_set_init(&backends->set, config);
+    backends->board = board;
 }
 
-void backends_endpoint(const struct backends *backends, int index, enum protocol protocol,
-                       struct endpoint *endpoint)
+void backends_fini(struct backends *backends)
 {
-    const struct backend_config *backend = &backends->config->cluster.backends[index];
-    const uint16_t ports[PROTOCOL_COUNT] = {
-        [PROTOCOL_LMTP] = backend->lmtp_port,
-        [PROTOCOL_IMAP] = backend->imap_port,
-        [PROTOCOL_POP3] = backend->pop3_port,
-    };
-
-    *endpoint = (struct endpoint){ .port = ports[protocol] };
-    snprintf(endpoint->host, sizeof(endpoint->host), "%s", backend->address);
+    backend_set_fini(&backends->set);
 }
 
-static struct board_health *backends_health(const struct backends *backends, int index,
-                                            enum protocol protocol)
+const struct backend *backends_find(const struct backends *backends, const char *name)
 {
-    if (index < 0 || index >= BOARD_BACKENDS || backends->is_detached)
-        return NULL;
-    return &backends->board->health[index][protocol];
+    return backend_set_find(&backends->set, name);
 }
 
-void backends_reset(const struct backends *backends)
+static struct board_health *backends_health(const struct backends *backends,
+                                            const struct backend *backend, enum protocol protocol)
 {
-    for (int index = 0; index < BOARD_BACKENDS; index++)
-        for (int protocol = 0; protocol < PROTOCOL_COUNT; protocol++) {
-            struct board_health *health = &backends->board->health[index][protocol];
+    struct board_backend *row = board_backend(backends->board, backend->key);
 
-            atomic_store(&health->state, BOARD_HEALTH_UNKNOWN);
-            atomic_store(&health->failures, 0);
-            atomic_store(&health->successes, 0);
-            atomic_store(&health->accuser, 0);
-        }
+    return row ? &row->health[protocol] : NULL;
 }
 
-bool backends_is_up(const struct backends *backends, int index, enum protocol protocol)
+bool backends_is_up(const struct backends *backends, const struct backend *backend,
+                    enum protocol protocol)
 {
-    const struct board_health *health = backends_health(backends, index, protocol);
+    const struct board_health *health = backends_health(backends, backend, protocol);
 
-    return !health || atomic_load(&health->state) != BOARD_HEALTH_DOWN;
+    return backend->state != BACKEND_DOWN &&
+           (!health || atomic_load(&health->state) != BOARD_HEALTH_DOWN);
 }
 
-static void backends_move(const struct backends *backends, int index, enum protocol protocol,
+void backends_forget(const struct backends *backends, const struct backend *backend,
+                     enum protocol protocol)
+{
+    struct board_health *health = backends_health(backends, backend, protocol);
+
+    if (!health)
+        return;
+    atomic_store(&health->state, BOARD_HEALTH_UNKNOWN);
+    atomic_store(&health->failures, 0);
+    atomic_store(&health->successes, 0);
+    atomic_store(&health->accuser, 0);
+    atomic_store(&health->since_ms, clock_monotonic_ms());
+}
+
+static void backends_move(const struct backend *backend, enum protocol protocol,
                           struct board_health *health, int state)
 {
     if (atomic_exchange(&health->state, state) == state)
@@ -66,8 +59,7 @@ static void backends_move(const struct backends *backends, int index, enum proto
     atomic_store(&health->since_ms, clock_monotonic_ms());
     LOG_EVENT(state == BOARD_HEALTH_DOWN ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, NULL,
               state == BOARD_HEALTH_DOWN ? "backend_down" : "backend_up",
-              LOG_TEXT("backend", backends->config->cluster.backends[index].name),
-              LOG_TEXT("protocol", protocol_name(protocol)));
+              LOG_TEXT("backend", backend->name), LOG_TEXT("protocol", protocol_name(protocol)));
 }
 
 /* A number for a session, other than 0 (FNV-1a); NULL, a probe, has 0. */
@@ -82,27 +74,44 @@ static uint64_t backends_accuser(const char *session_id)
     return hash | 1;
 }
 
-void backends_report(const struct backends *backends, int index, enum protocol protocol,
-                     bool is_good, const char *session_id)
+static void backends_report_failure(const struct backends *backends, const struct backend *backend,
+                                    enum protocol protocol, const char *session_id)
 {
-    uint64_t accuser = backends_accuser(session_id);
-    const struct health_config *limits = &backends->config->health;
-    struct board_health *health = backends_health(backends, index, protocol);
+    struct board_health *health = backends_health(backends, backend, protocol);
+    uint64_t accuser = backends_accuser(session_id), last;
 
     if (!health)
         return;
-    if (!is_good) {
-        uint64_t last = atomic_exchange(&health->accuser, accuser);
-
-        atomic_store(&health->successes, 0);
-        if (session_id && last == accuser && atomic_load(&health->failures) > 0)
-            return;
-        if (atomic_fetch_add(&health->failures, 1) + 1 >= limits->failures)
-            backends_move(backends, index, protocol, health, BOARD_HEALTH_DOWN);
+    last = atomic_exchange(&health->accuser, accuser);
+    atomic_store(&health->successes, 0);
+    if (session_id && last == accuser && atomic_load(&health->failures) > 0)
         return;
-    }
+    if (atomic_fetch_add(&health->failures, 1) + 1 >= backends->set.config->health.failures)
+        backends_move(backend, protocol, health, BOARD_HEALTH_DOWN);
+}
+
+static void backends_report_success(const struct backends *backends, const struct backend *backend,
+                                    enum protocol protocol, const char *session_id)
+{
+    struct board_health *health = backends_health(backends, backend, protocol);
+
+    if (!health)
+        return;
     atomic_store(&health->failures, 0);
     if (atomic_load(&health->state) != BOARD_HEALTH_UP && !session_id &&
-        atomic_fetch_add(&health->successes, 1) + 1 >= limits->successes)
-        backends_move(backends, index, protocol, health, BOARD_HEALTH_UP);
+        atomic_fetch_add(&health->successes, 1) + 1 >= backends->set.config->health.successes)
+        backends_move(backend, protocol, health, BOARD_HEALTH_UP);
+}
+
+void backends_report(const struct backends *backends, unsigned id, enum protocol protocol,
+                     bool is_good, const char *session_id)
+{
+    const struct backend *backend = id ? backend_set_by_id(&backends->set, id) : NULL;
+
+    if (!backend || backend->state == BACKEND_DOWN)
+        return;
+    if (is_good)
+        backends_report_success(backends, backend, protocol, session_id);
+    else
+        backends_report_failure(backends, backend, protocol, session_id);
 }

@@ -337,7 +337,7 @@ static void delivery_start_tls(struct delivery *delivery)
     intake_settle(&delivery->intake);
     if (delivery->intake.input.length > 0 ||
         !transport_start_tls_client(&delivery->transport, delivery->target.tls_context,
-                                    delivery->target.tls_name))
+                                    target_tls_name(&delivery->target)))
         delivery_fail_connection(delivery, "plaintext behind STARTTLS");
 }
 
@@ -474,7 +474,7 @@ struct delivery *delivery_new(const struct session_service *service, const struc
     intake_init(&delivery->intake, false);
     deadline_init(&delivery->deadline, service->loop, delivery_expired);
     delivery->connector =
-        connector_start(service->loop, &delivery->target.endpoint,
+        connector_start(service->loop, delivery->target.endpoints, delivery->target.endpoint_count,
                         service->config->timeout.connect_s * 1000, delivery_connected, delivery);
     return delivery;
 }

@@ -54,7 +54,8 @@ static bool login_backend_start_tls(struct login_session *session)
 
     intake_settle(&session->login->backend_intake);
     if (session->login->backend_intake.input.length > 0 ||
-        !transport_start_tls_client(&session->backend, target->tls_context, target->tls_name)) {
+        !transport_start_tls_client(&session->backend, target->tls_context,
+                                    target_tls_name(target))) {
         login_backend_fail(session, "plaintext behind STARTTLS");
         return false;
     }
@@ -198,6 +199,7 @@ void login_backend_start(struct login_session *session)
 
     state_move(&session->state, LOGIN_STATE_CONNECTING);
     deadline_clear(&session->deadline); /* the connector has its own */
-    session->login->connector = connector_start(service->loop, &session->login->target.endpoint,
-                                                timeout_ms, login_backend_connected, session);
+    session->login->connector = connector_start(service->loop, session->login->target.endpoints,
+                                                session->login->target.endpoint_count, timeout_ms,
+                                                login_backend_connected, session);
 }

@@ -11,24 +11,27 @@ enum { PROBE_TIMEOUT_MS = 3000 };
 
 /* One backend and protocol; probed again and again, one probe at a time. */
 struct probe {
+    struct list node; /* in its prober's `probes` */
     struct prober *prober;
-    int backend;
+    unsigned backend; /* its id */
     enum protocol protocol;
     struct connector *connector;
     struct transport transport;
     struct deadline deadline;
+    unsigned open_handles;
     bool is_open;
     bool is_stopping;
 };
 
 struct prober {
     const struct session_service *service;
-    struct probe *probes;
-    size_t count;
-    size_t open_handles;
+    struct list probes;
+    size_t open_probes; /* and 1 for the prober until it is stopped */
     void (*stopped)(void *context);
     void *context;
 };
+
+static const enum protocol prober_protocols[] = { PROTOCOL_LMTP, PROTOCOL_IMAP, PROTOCOL_POP3 };
 
 static void probe_conclude(struct probe *probe, bool is_good)
 {
@@ -84,14 +87,23 @@ static void probe_ready(struct transport *transport, unsigned readiness)
     probe_conclude(probe, is_good);
 }
 
-static void prober_handle_closed(struct prober *prober)
+static void prober_release(struct prober *prober)
 {
-    if (--prober->open_handles > 0)
+    if (--prober->open_probes > 0)
         return;
     if (prober->stopped)
         prober->stopped(prober->context);
-    free(prober->probes);
     free(prober);
+}
+
+static void probe_handle_closed(struct probe *probe)
+{
+    struct prober *prober = probe->prober;
+
+    if (--probe->open_handles > 0)
+        return;
+    free(probe);
+    prober_release(prober);
 }
 
 static void probe_transport_closed(struct transport *transport)
@@ -99,7 +111,7 @@ static void probe_transport_closed(struct transport *transport)
     struct probe *probe = CONTAINER_OF(transport, struct probe, transport);
 
     probe->is_open = false;
-    prober_handle_closed(probe->prober);
+    probe_handle_closed(probe);
 }
 
 static const struct transport_events probe_events = {
@@ -112,11 +124,11 @@ static bool probe_start_tls(struct probe *probe)
 {
     const struct session_service *service = probe->prober->service;
     const struct backend_tls_config *tls = &service->config->backend_tls;
-    const struct backend_config *backend = &service->config->cluster.backends[probe->backend];
+    const struct backend *backend = backend_set_by_id(&service->backends.set, probe->backend);
 
     return tls->transport != TLS_MODE_IMPLICIT ||
-           transport_start_tls_client(&probe->transport, service->tls_backend,
-                                      tls->verify ? backend->tls_name : NULL);
+           (backend && transport_start_tls_client(&probe->transport, service->tls_backend,
+                                                  tls->verify ? backend->tls_name : NULL));
 }
 
 static void probe_connected(struct connector *connector, int fd, const char *error)
@@ -131,7 +143,7 @@ static void probe_connected(struct connector *connector, int fd, const char *err
     }
     transport_init(&probe->transport, probe->prober->service->loop, fd, &probe_events);
     probe->is_open = true;
-    probe->prober->open_handles++;
+    probe->open_handles++;
     transport_watch(&probe->transport, TRANSPORT_READABLE);
     deadline_set(&probe->deadline, PROBE_TIMEOUT_MS);
     if (!probe_start_tls(probe))
@@ -143,16 +155,20 @@ static void probe_expired(struct deadline *deadline)
 {
     struct probe *probe = CONTAINER_OF(deadline, struct probe, deadline);
     const struct session_service *service = probe->prober->service;
-    struct endpoint endpoint;
+    const struct backend *backend = backend_set_by_id(&service->backends.set, probe->backend);
+    struct endpoint endpoints[ENDPOINTS_MAX];
+    size_t count;
 
-    if (probe->is_open) {
+    if (probe->is_open || !backend) { /* without the backend the probe is being stopped */
         probe_conclude(probe, false);
         return;
     }
-    backends_endpoint(&service->backends, probe->backend, probe->protocol, &endpoint);
+    count = backend_endpoints(backend, probe->protocol, endpoints);
     probe->connector =
-        connector_start(service->loop, &endpoint, PROBE_TIMEOUT_MS, probe_connected, probe);
+        connector_start(service->loop, endpoints, count, PROBE_TIMEOUT_MS, probe_connected, probe);
 }
+
+/* --- which there are ------------------------------------------------------------------ */
 
 /* True when this daemon sends `protocol` to backends at all. */
 static bool prober_is_used(const struct config *config, enum protocol protocol)
@@ -166,53 +182,93 @@ static bool prober_is_used(const struct config *config, enum protocol protocol)
     return false;
 }
 
-static void prober_add(struct prober *prober, int backend, enum protocol protocol)
+static void probe_start(struct prober *prober, unsigned backend, enum protocol protocol)
 {
-    struct probe *probe = &prober->probes[prober->count++];
+    struct probe *probe = memory_new(sizeof(*probe));
 
     probe->prober = prober;
     probe->backend = backend;
     probe->protocol = protocol;
+    probe->open_handles = 1;
+    prober->open_probes++;
+    list_append(&prober->probes, &probe->node);
     deadline_init(&probe->deadline, prober->service->loop, probe_expired);
     deadline_set(&probe->deadline, 1 + random_below(200));
-    prober->open_handles++;
-}
-
-struct prober *prober_start(const struct session_service *service)
-{
-    static const enum protocol protocols[] = { PROTOCOL_LMTP, PROTOCOL_IMAP, PROTOCOL_POP3 };
-    struct prober *prober = memory_new(sizeof(*prober));
-    size_t backend_count = service->config->cluster.backend_count;
-
-    prober->service = service;
-    prober->open_handles = 1;
-    backends_reset(&service->backends);
-    prober->probes = memory_new(backend_count * ARRAY_LENGTH(protocols) * sizeof(*prober->probes));
-    for (size_t i = 0; i < ARRAY_LENGTH(protocols); i++)
-        for (size_t backend = 0; backend < backend_count; backend++)
-            if (prober_is_used(service->config, protocols[i]))
-                prober_add(prober, (int)backend, protocols[i]);
-    return prober;
 }
 
 static void probe_deadline_closed(struct deadline *deadline)
 {
-    prober_handle_closed(CONTAINER_OF(deadline, struct probe, deadline)->prober);
+    probe_handle_closed(CONTAINER_OF(deadline, struct probe, deadline));
+}
+
+static void probe_stop(struct probe *probe)
+{
+    probe->is_stopping = true;
+    list_remove(&probe->node);
+    if (probe->connector)
+        connector_cancel(probe->connector);
+    if (probe->is_open)
+        transport_close(&probe->transport);
+    deadline_close(&probe->deadline, probe_deadline_closed);
+}
+
+static bool prober_has(const struct prober *prober, unsigned backend, enum protocol protocol)
+{
+    LIST_EACH (node, &prober->probes) {
+        const struct probe *probe = LIST_ELEMENT(node, struct probe, node);
+
+        if (probe->backend == backend && probe->protocol == protocol)
+            return true;
+    }
+    return false;
+}
+
+/* What is not probed (any more) is not known. */
+static void prober_follow_backend(struct prober *prober, const struct backend *backend)
+{
+    const struct session_service *service = prober->service;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(prober_protocols); i++) {
+        enum protocol protocol = prober_protocols[i];
+
+        if (backend->state == BACKEND_DOWN || !prober_is_used(service->config, protocol))
+            backends_forget(&service->backends, backend, protocol);
+        else if (!prober_has(prober, backend->id, protocol))
+            probe_start(prober, backend->id, protocol);
+    }
+}
+
+void prober_follow(struct prober *prober)
+{
+    const struct backend_set *set = &prober->service->backends.set;
+
+    LIST_EACH (node, &prober->probes) {
+        struct probe *probe = LIST_ELEMENT(node, struct probe, node);
+        const struct backend *backend = backend_set_by_id(set, probe->backend);
+
+        if (!backend || backend->state == BACKEND_DOWN)
+            probe_stop(probe);
+    }
+    for (size_t i = 0; i < set->count; i++)
+        prober_follow_backend(prober, backend_set_at(set, i));
+}
+
+struct prober *prober_start(const struct session_service *service)
+{
+    struct prober *prober = memory_new(sizeof(*prober));
+
+    prober->service = service;
+    prober->open_probes = 1;
+    list_init(&prober->probes);
+    prober_follow(prober);
+    return prober;
 }
 
 void prober_stop(struct prober *prober, void (*stopped)(void *context), void *context)
 {
     prober->stopped = stopped;
     prober->context = context;
-    for (size_t i = 0; i < prober->count; i++) {
-        struct probe *probe = &prober->probes[i];
-
-        probe->is_stopping = true;
-        if (probe->connector)
-            connector_cancel(probe->connector);
-        if (probe->is_open)
-            transport_close(&probe->transport);
-        deadline_close(&probe->deadline, probe_deadline_closed);
-    }
-    prober_handle_closed(prober);
+    LIST_EACH (node, &prober->probes)
+        probe_stop(LIST_ELEMENT(node, struct probe, node));
+    prober_release(prober);
 }

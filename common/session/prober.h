@@ -10,8 +10,11 @@
 
 struct prober; /* on the heap */
 
-/* Starts probing the backends of the service's configuration, each `probe_interval_ms`. */
+/* Starts probing the service's backends, each `probe_interval_ms`. */
 struct prober *prober_start(const struct session_service *service);
+
+/* The set of backends has changed: takes in those that have joined, drops those that have left. */
+void prober_follow(struct prober *prober);
 
 /* Ends it; `stopped` is called later from the loop. */
 void prober_stop(struct prober *prober, void (*stopped)(void *context), void *context);

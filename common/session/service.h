@@ -25,7 +25,7 @@ struct session_service {
     const struct config *config;
     struct board_slot *slot;
     struct resolver *resolver;
-    struct backends backends;
+    struct backends backends; /* follows the directory while the worker runs */
     session_choose *choose;
     const struct mail_fallback *fallback; /* NULL: nothing can be queued here */
     void *fallback_context;

@@ -13,7 +13,7 @@
 #include "directory/route.h"
 
 enum target_kind {
-    TARGET_GO,        /* connect to `endpoint` */
+    TARGET_GO,        /* connect to one of `endpoints` */
     TARGET_DOWN,      /* the owner is known but not reachable now: hold the login, queue the mail */
     TARGET_RELAY,     /* mail only: to the relay host */
     TARGET_TEMPORARY, /* in doubt, or not ours to serve: refuse temporarily; `reason` for the log */
@@ -24,12 +24,19 @@ enum target_kind {
 struct target {
     enum target_kind kind;
     char name[ROUTE_HOST_SIZE]; /* the backend's name; recipients with one name make one group */
-    struct endpoint endpoint;   /* GO */
-    enum tls_mode tls;          /* GO: how TLS is begun */
-    SSL_CTX *tls_context;       /* GO: borrowed; NULL when tls is off */
-    const char *tls_name; /* GO: what the certificate must have; borrowed from the configuration */
-    int backend;          /* index in the configuration, for its health; -1: none is kept */
-    const char *reason;   /* static text for the log; NULL when GO */
+    struct endpoint endpoints[ENDPOINTS_MAX]; /* GO: to be tried in this order */
+    size_t endpoint_count;
+    enum tls_mode tls;                 /* GO: how TLS is begun */
+    SSL_CTX *tls_context;              /* GO: borrowed; NULL when tls is off */
+    char tls_name[ENDPOINT_HOST_SIZE]; /* GO: what the certificate must have; empty: anything */
+    unsigned backend;                  /* its id, for its health; 0: none is kept */
+    const char *reason;                /* static text for the log; NULL when GO */
 };
+
+/* The name for transport_start_tls_client. */
+static inline const char *target_tls_name(const struct target *target)
+{
+    return *target->tls_name ? target->tls_name : NULL;
+}
 
 #endif

@@ -118,7 +118,6 @@ static void worker_child_drain(struct child *child)
     struct worker *worker = child->context;
 
     atomic_store(&child->slot->is_draining, 1);
-    worker->service.backends.is_detached = true;
     for (size_t i = 0; i < worker->listeners_open; i++)
         listener_drain(&worker->listeners[i]);
     worker_stop_listeners(worker);
@@ -170,7 +169,6 @@ static void worker_init_service(struct worker *worker)
         .config = child->config,
         .slot = child->slot,
         .resolver = &worker->resolver,
-        .backends = { .config = child->config, .board = child->board },
         .choose = options->choose,
         .fallback = options->fallback,
         .fallback_context = options->fallback_context,
@@ -179,6 +177,7 @@ static void worker_init_service(struct worker *worker)
         .emptied = worker_emptied,
     };
     session_service_init(&worker->service);
+    backends_init(&worker->service.backends, child->config, child->board);
 }
 
 bool worker_start(struct worker *worker, struct child *child, const struct worker_options *options)
@@ -208,6 +207,7 @@ void worker_run_loop(struct worker *worker)
     child_run_loop(worker->child);
     free(worker->listeners);
     session_service_fini(&worker->service);
+    backends_fini(&worker->service.backends);
     SSL_CTX_free(worker->service.tls_server);
     SSL_CTX_free(worker->service.tls_backend);
 }

@@ -30,6 +30,7 @@ struct queue_process {
     struct scheduler *scheduler;
     struct workers workers;
     struct resolver resolver;
+    struct backends backends;
     struct commands commands;
     struct control_client *control;
     struct list questions; /* of struct question */
@@ -101,15 +102,15 @@ static bool queue_is_known(void *context, const char *backend)
 {
     const struct queue_process *queue = context;
 
-    return config_find_backend(queue->child->config, backend) != NULL;
+    return backends_find(&queue->backends, backend) != NULL;
 }
 
-static bool queue_is_up(void *context, const char *backend)
+static bool queue_is_up(void *context, const char *name)
 {
     const struct queue_process *queue = context;
-    struct backends backends = { .config = queue->child->config, .board = queue->child->board };
+    const struct backend *backend = backends_find(&queue->backends, name);
 
-    return backends_is_up(&backends, backends_find(&backends, backend), PROTOCOL_LMTP);
+    return !backend || backends_is_up(&queue->backends, backend, PROTOCOL_LMTP);
 }
 
 static unsigned queue_free_slots(void *context)
@@ -232,6 +233,7 @@ static void queue_start(struct queue_process *queue)
 {
     struct child *child = queue->child;
 
+    backends_init(&queue->backends, child->config, child->board);
     resolver_start(&queue->resolver, &child->loop, child->config, NULL);
     committer_start(&queue->committer, &child->loop, queue->store);
     queue->committer.committed = show_counts;
@@ -268,6 +270,7 @@ bool queue_run(struct child *child)
     child_run_loop(child);
     scheduler_free(queue.scheduler);
     store_close(queue.store);
+    backends_fini(&queue.backends);
     child->context = NULL;
     return true;
 }

@@ -373,6 +373,13 @@ void rig_expect_no_session(struct rig *rig)
     io_run_until(&rig->loop, has_no_session, rig);
 }
 
+bool rig_is_up(const struct rig *rig, unsigned index, enum protocol protocol)
+{
+    const struct backends *backends = &rig->service.backends;
+
+    return backends_is_up(backends, backend_set_at(&backends->set, index), protocol);
+}
+
 int64_t rig_count(const struct rig *rig, enum board_counter counter)
 {
     return atomic_load(&rig->service.slot->counters[counter]);
@@ -389,6 +396,7 @@ static void rig_configure(struct rig *rig)
                      .backends = rig->backend_configs,
                      .backend_count = RIG_BACKENDS },
         .directory = { .recipient_delimiter = TEXT("+"), .confirm_rate = 100 },
+        .backend_tls = { .name = TEXT("%b") },
         .queue = { .unknown_delay_s = 600 },
         .smtp = { .message_size_max = 16 << 20,
                   .recipients_max = 5,
@@ -451,7 +459,6 @@ int rig_set_up(void **state)
         .config = &rig->config,
         .slot = board_take_slot(rig->board),
         .resolver = &rig->resolver,
-        .backends = { .config = &rig->config, .board = rig->board },
         .choose = frontend_choose,
         .fallback = &rig_fallback,
         .fallback_context = rig,
@@ -459,6 +466,7 @@ int rig_set_up(void **state)
         .emptied = rig_emptied,
     };
     session_service_init(&rig->service);
+    backends_init(&rig->service.backends, &rig->config, rig->board);
     resolver_start(&rig->resolver, &rig->loop, &rig->config, rig_changed);
     io_run_until_set(&rig->loop, &rig->is_directory_connected);
     return 0;
@@ -497,6 +505,7 @@ int rig_tear_down(void **state)
     rig_free_peers(rig);
     io_loop_fini(&rig->loop);
     session_service_fini(&rig->service);
+    backends_fini(&rig->service.backends);
     mirror_writer_close(rig->writer);
     bytes_release(&rig->stored.content);
     board_free(rig->board);

@@ -106,6 +106,9 @@ bool rig_has_stored(const struct rig *rig, const char *text);
 /* Waits until no session is left. */
 void rig_expect_no_session(struct rig *rig);
 
+/* What the sessions think of backend `index`. */
+bool rig_is_up(const struct rig *rig, unsigned index, enum protocol protocol);
+
 int64_t rig_count(const struct rig *rig, enum board_counter counter);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tables, durations and sizes as people see them, and the probe of a backend. */
 #include "tests/unit/unit.h"
+
 #include "tests/unit/listening.h"
 
 #include <netinet/in.h>
@@ -131,12 +132,20 @@ static pid_t greet(int fd, const char *greeting)
     return pid;
 }
 
-static char loopback[] = "127.0.0.1", host_name[] = "localhost", no_host[] = "no-host.invalid";
-static char backend_name[] = "sv1";
+/* A backend at whose ports nobody listens. */
+static struct backend backend_at(const char *host)
+{
+    struct backend backend = {
+        .name = "sv1", .address_count = 1, .lmtp_port = 1, .imap_port = 1, .pop3_port = 1
+    };
+
+    snprintf(backend.addresses[0], sizeof(backend.addresses[0]), "%s", host);
+    return backend;
+}
 
 static void a_backend_that_greets_is_found_on_any_port(void **state)
 {
-    struct backend_config backend = { backend_name, loopback, 1, 1, 1, NULL };
+    struct backend backend = backend_at("127.0.0.1");
     char text[PROBE_TEXT_SIZE];
     int fd = listen_somewhere(&backend.pop3_port);
     pid_t pid = greet(fd, "+OK hello\033[2J\r\nmore");
@@ -151,7 +160,7 @@ static void a_backend_that_greets_is_found_on_any_port(void **state)
 
 static void a_backend_that_accepts_and_is_silent_counts_as_answering(void **state)
 {
-    struct backend_config backend = { backend_name, loopback, 1, 1, 1, NULL };
+    struct backend backend = backend_at("127.0.0.1");
     char text[PROBE_TEXT_SIZE];
     int fd = listen_somewhere(&backend.lmtp_port);
 
@@ -164,7 +173,7 @@ static void a_backend_that_accepts_and_is_silent_counts_as_answering(void **stat
 /* localhost may be ::1 first: a refusal there says nothing about 127.0.0.1. */
 static void every_address_of_a_name_is_tried(void **state)
 {
-    struct backend_config backend = { backend_name, host_name, 1, 1, 1, NULL };
+    struct backend backend = backend_at("localhost");
     char text[PROBE_TEXT_SIZE];
     int fd = listen_somewhere(&backend.imap_port);
 
@@ -173,9 +182,21 @@ static void every_address_of_a_name_is_tried(void **state)
     close(fd);
 }
 
+static void every_address_of_a_backend_is_tried(void **state)
+{
+    struct backend backend = backend_at("no-host.invalid");
+    char text[PROBE_TEXT_SIZE];
+    int fd = listen_somewhere(&backend.imap_port);
+
+    (void)state;
+    strcpy(backend.addresses[backend.address_count++], "127.0.0.1");
+    assert_true(probe_backend(&backend, 50, text));
+    close(fd);
+}
+
 static void a_backend_that_refuses_does_not_answer(void **state)
 {
-    struct backend_config backend = { backend_name, loopback, 1, 1, 1, NULL };
+    struct backend backend = backend_at("127.0.0.1");
     char text[PROBE_TEXT_SIZE];
 
     (void)state;
@@ -185,7 +206,7 @@ static void a_backend_that_refuses_does_not_answer(void **state)
 
 static void a_name_that_cannot_be_resolved_does_not_answer(void **state)
 {
-    struct backend_config backend = { backend_name, no_host, 1, 1, 1, NULL };
+    struct backend backend = backend_at("no-host.invalid");
     char text[PROBE_TEXT_SIZE];
 
     (void)state;
@@ -205,6 +226,7 @@ int main(void)
         cmocka_unit_test(a_backend_that_greets_is_found_on_any_port),
         cmocka_unit_test(a_backend_that_accepts_and_is_silent_counts_as_answering),
         cmocka_unit_test(every_address_of_a_name_is_tried),
+        cmocka_unit_test(every_address_of_a_backend_is_tried),
         cmocka_unit_test(a_backend_that_refuses_does_not_answer),
         cmocka_unit_test(a_name_that_cannot_be_resolved_does_not_answer),
     };

@@ -69,12 +69,45 @@ static void test_each_counter_has_a_name_of_its_own(void **unused)
     }
 }
 
+static void test_all_processes_find_one_row_for_a_backend(void **unused)
+{
+    struct board *board = board_new();
+    int status;
+    pid_t pid;
+
+    (void)unused;
+    pid = fork();
+    if (pid == 0) {
+        atomic_store(&board_backend(board, BOARD_BACKENDS + 7)->health[1].failures, 2);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_ptr_not_equal(board_backend(board, 7), board_backend(board, BOARD_BACKENDS + 7));
+    assert_int_equal(atomic_load(&board_backend(board, BOARD_BACKENDS + 7)->health[1].failures), 2);
+    assert_int_equal(atomic_load(&board_backend(board, 7)->health[1].failures), 0);
+    board_free(board);
+}
+
+static void test_a_full_board_gives_no_row_but_finds_the_old_ones(void **unused)
+{
+    struct board *board = board_new();
+
+    (void)unused;
+    for (uint64_t key = 1; key <= BOARD_BACKENDS; key++)
+        assert_non_null(board_backend(board, key * 1000003));
+    assert_null(board_backend(board, 5));
+    assert_non_null(board_backend(board, 1000003));
+    board_free(board);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_counts_of_other_processes_are_seen),
         cmocka_unit_test(test_counts_outlive_their_process_but_gauges_end_with_it),
         cmocka_unit_test(test_a_full_board_gives_no_slot),
+        cmocka_unit_test(test_all_processes_find_one_row_for_a_backend),
+        cmocka_unit_test(test_a_full_board_gives_no_row_but_finds_the_old_ones),
         cmocka_unit_test(test_each_counter_has_a_name_of_its_own),
     };
 

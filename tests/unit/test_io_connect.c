@@ -40,7 +40,7 @@ static void outcome_start(struct outcome *outcome, struct io_loop *loop, const c
 
     *outcome = (struct outcome){ .fd = -1 };
     assert_true(endpoint_parse(text, &endpoint));
-    outcome->connector = connector_start(loop, &endpoint, timeout_ms, outcome_on_done, outcome);
+    outcome->connector = connector_start(loop, &endpoint, 1, timeout_ms, outcome_on_done, outcome);
     assert_false(outcome->is_done);
 }
 
@@ -200,6 +200,42 @@ static void a_server_that_does_not_answer_times_out(void **state)
     assert_string_equal(outcome.error, "timed out");
     close_all(fillers, 4);
     close(listening);
+}
+
+static void start_two(struct outcome *outcome, struct io_loop *loop, uint16_t first,
+                      uint16_t second, unsigned timeout_ms)
+{
+    struct endpoint endpoints[] = { { .host = "127.0.0.1", .port = first },
+                                    { .host = "127.0.0.1", .port = second } };
+
+    *outcome = (struct outcome){ .fd = -1 };
+    outcome->connector = connector_start(loop, endpoints, 2, timeout_ms, outcome_on_done, outcome);
+}
+
+static void behind_an_endpoint_that_refuses_or_is_silent_comes_the_next(void **state)
+{
+    struct outcome outcome;
+    int fillers[4];
+    uint16_t full_port, port;
+    int full = listen_full(&full_port, fillers), listening = io_listen_tcp(&port);
+
+    start_two(&outcome, *state, full_port, port, 200);
+    io_run_until_set(*state, &outcome.is_done);
+    assert_connected(&outcome, listening);
+    start_two(&outcome, *state, port, full_port, 200);
+    io_run_until_set(*state, &outcome.is_done);
+    assert_connected(&outcome, listening);
+    close(listening); /* refuses from here on */
+    start_two(&outcome, *state, port, full_port, 200);
+    io_run_until_set(*state, &outcome.is_done);
+    assert_string_equal(outcome.error, "timed out");
+    start_two(&outcome, *state, port, port, 200);
+    io_run_until_set(*state, &outcome.is_done);
+    assert_non_null(strstr(outcome.error, "refused"));
+    start_two(&outcome, *state, full_port, port, 200);
+    connector_cancel(outcome.connector);
+    close_all(fillers, 4);
+    close(full);
 }
 
 enum { POOL_THREADS = 4 }; /* libuv's, unless UV_THREADPOOL_SIZE says otherwise */
@@ -418,6 +454,7 @@ int main(void)
         TEST(a_refused_connection_says_so),
         TEST(a_name_that_is_none_says_so),
         TEST(a_server_that_does_not_answer_times_out),
+        TEST(behind_an_endpoint_that_refuses_or_is_silent_comes_the_next),
         TEST(the_deadline_covers_the_resolution_and_takes_it_back),
         TEST(a_connector_can_be_cancelled_at_each_stage),
         TEST(a_listener_takes_many_connections_a_few_in_each_turn),

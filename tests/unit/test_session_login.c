@@ -118,7 +118,7 @@ static void a_dead_backend_is_a_temporary_refusal_after_the_hold(void **state)
     rig_say(client, "1 LOGIN anna secret\r\n");
     rig_expect(client, "1 NO [UNAVAILABLE]");
     assert_int_equal(rig_count(rig, BOARD_LOGINS_TEMPORARY), 1);
-    assert_true(backends_is_up(&rig->service.backends, 0, PROTOCOL_IMAP));
+    assert_true(rig_is_up(rig, 0, PROTOCOL_IMAP));
 }
 
 static void failures_of_several_sessions_take_a_backend_down(void **state)
@@ -132,7 +132,7 @@ static void failures_of_several_sessions_take_a_backend_down(void **state)
         rig_say(client, "1 LOGIN anna secret\r\n");
         rig_wait(rig, 50);
     }
-    assert_false(backends_is_up(&rig->service.backends, 0, PROTOCOL_IMAP));
+    assert_false(rig_is_up(rig, 0, PROTOCOL_IMAP));
 }
 
 static void a_refusal_of_the_backend_that_is_temporary_counts_as_such(void **state)

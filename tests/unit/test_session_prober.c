@@ -30,7 +30,9 @@ static void stop(struct rig *rig, struct prober *prober)
 
 static int state_of(const struct rig *rig, unsigned index)
 {
-    return atomic_load(&rig->board->health[index][PROTOCOL_IMAP].state);
+    const struct backend *backend = backend_set_at(&rig->service.backends.set, index);
+
+    return atomic_load(&board_backend(rig->board, backend->key)->health[PROTOCOL_IMAP].state);
 }
 
 static bool is_settled(void *context)
@@ -105,6 +107,70 @@ static void where_tls_comes_first_the_probe_begins_it(void **state)
     test_certificate_free(&authority);
 }
 
+static bool is_up(const struct rig *rig, const char *name)
+{
+    const struct backend *backend = backends_find(&rig->service.backends, name);
+
+    return atomic_load(&board_backend(rig->board, backend->key)->health[PROTOCOL_IMAP].state) ==
+           BOARD_HEALTH_UP;
+}
+
+/* Plays both backends until `name` is up. */
+static void greet_until_up(struct rig *rig, const char *name)
+{
+    while (!is_up(rig, name)) {
+        for (unsigned i = 0; i < RIG_BACKENDS; i++)
+            if (rig->accepted[i])
+                rig_say(rig_accept(rig, i), "* OK ready\r\n");
+        rig_wait(rig, 20);
+    }
+}
+
+static void one_that_joins_is_probed_and_one_that_leaves_is_let_go(void **state)
+{
+    struct rig *rig = *state;
+    struct backend joined;
+    struct prober *prober;
+
+    backend_from_config(&rig->backend_configs[1], &joined);
+    strcpy(joined.name, "sv9");
+    joined.is_from_directory = true;
+    rig->config.cluster.backend_count = 1;
+    rig->config.listeners = &rig->imap;
+    rig->config.listener_count = 1;
+    backends_fini(&rig->service.backends);
+    backends_init(&rig->service.backends, &rig->config, rig->board);
+    prober = prober_start(&rig->service);
+    greet_until_up(rig, "sv0");
+    assert_null(rig->accepted[1]);
+    assert_true(backend_set_update(&rig->service.backends.set, &joined, 1));
+    prober_follow(prober);
+    greet_until_up(rig, "sv9");
+    rig_accept(rig, 1); /* the next probe waits for its greeting */
+    assert_true(backend_set_update(&rig->service.backends.set, NULL, 0));
+    prober_follow(prober);
+    rig_wait(rig, 300);
+    assert_null(rig->accepted[1]);
+    stop(rig, prober);
+    rig->config.cluster.backend_count = RIG_BACKENDS;
+}
+
+static void one_that_is_set_down_is_down_at_once_and_is_not_probed(void **state)
+{
+    struct rig *rig = *state;
+    struct prober *prober = start(rig);
+
+    rig->backend_configs[0].state = BACKEND_DOWN;
+    backends_fini(&rig->service.backends);
+    backends_init(&rig->service.backends, &rig->config, rig->board);
+    assert_false(rig_is_up(rig, 0, PROTOCOL_IMAP));
+    prober_follow(prober);
+    rig_wait(rig, 300);
+    assert_null(rig->accepted[0]);
+    assert_int_equal(state_of(rig, 0), BOARD_HEALTH_UNKNOWN);
+    stop(rig, prober);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -112,6 +178,8 @@ int main(void)
         T(greetings_bring_a_backend_up_and_refusals_down),
         T(a_goodbye_is_no_greeting),
         T(where_tls_comes_first_the_probe_begins_it),
+        T(one_that_joins_is_probed_and_one_that_leaves_is_let_go),
+        T(one_that_is_set_down_is_down_at_once_and_is_not_probed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
