@@ -9,6 +9,7 @@
 #include "admin/move.h"
 #include "admin/options.h"
 #include "admin/queue.h"
+#include "admin/queue_orders.h"
 #include "admin/status.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
@@ -31,10 +32,11 @@ const struct command commands[] = {
               "the mirror does not have from the directory itself.\n",
       .run = lookup_run },
     { .name = "queue list",
-      .words = "",
-      .options = OPTION_BACKEND | OPTION_LIMIT,
+      .words = "[ID...]",
+      .words_max = COMMAND_WORDS_MAX,
+      .options = OPTIONS_QUEUE | OPTION_LIMIT,
       .summary = "the messages that wait on this frontend",
-      .help = "The oldest first.\n",
+      .help = "The oldest first.  All that is said of them must be true.\n",
       .run = queue_list_run },
     { .name = "queue show",
       .words = "ID",
@@ -43,15 +45,49 @@ const struct command commands[] = {
       .summary = "one message of the queue with all its recipients",
       .help = "ID is as \"mailstead queue list\" shows it.\n",
       .run = queue_show_run },
+    { .name = "queue stat",
+      .words = "",
+      .summary = "how much waits, and for which backend",
+      .help = "Counts, and a line for each backend that mail waits for.\n",
+      .run = queue_stat_run },
+    { .name = "queue hold",
+      .words = "[ID...]",
+      .words_max = COMMAND_WORDS_MAX,
+      .options = OPTIONS_QUEUE | OPTION_ALL | OPTION_DRY_RUN,
+      .summary = "keep messages from being tried until they are released",
+      .help = "What is held does not expire.  Name messages, or say which; --all is everything.\n",
+      .run = queue_hold_run },
+    { .name = "queue release",
+      .words = "[ID...]",
+      .words_max = COMMAND_WORDS_MAX,
+      .options = OPTIONS_QUEUE | OPTION_ALL | OPTION_DRY_RUN,
+      .summary = "let go what was held or set aside",
+      .help = "It is tried at once.  Name messages, or say which; --all is everything.\n",
+      .run = queue_release_run },
     { .name = "queue flush",
-      .words = "[ID]",
-      .words_max = 1,
-      .options = OPTION_BACKEND | OPTION_ALL,
-      .summary = "try now what waits: one message, one backend's, or everything",
-      .help =
-          "Makes recipients due now, also those whose last attempt was not answered; these may\n"
-          "get their message twice.\n",
+      .words = "[ID...]",
+      .words_max = COMMAND_WORDS_MAX,
+      .options = OPTIONS_QUEUE | OPTION_ALL | OPTION_UNKNOWN | OPTION_DRY_RUN,
+      .summary = "try now what waits: some messages, or everything",
+      .help = "Makes recipients due now; without a choice, all.  Those whose last reply was lost\n"
+              "wait on, unless --unknown is given: their backend may have the message already.\n",
       .run = queue_flush_run },
+    { .name = "queue delete",
+      .words = "[ID...]",
+      .words_max = COMMAND_WORDS_MAX,
+      .options = OPTIONS_QUEUE | OPTION_ALL | OPTION_DRY_RUN,
+      .summary = "take messages out of the queue; nobody is told",
+      .help = "This destroys mail.  What is being delivered at the moment is left alone.  Name\n"
+              "messages, or say which; --all is everything.\n",
+      .run = queue_delete_run },
+    { .name = "queue bounce",
+      .words = "[ID...]",
+      .words_max = COMMAND_WORDS_MAX,
+      .options = OPTIONS_QUEUE | OPTION_ALL | OPTION_DRY_RUN,
+      .summary = "give messages up and tell their senders",
+      .help = "What is being delivered at the moment is left alone.  Name messages, or say which;\n"
+              "--all is everything.\n",
+      .run = queue_bounce_run },
     { .name = "reassign",
       .words = "",
       .options = OPTION_FROM | OPTION_TO | OPTION_PERMANENT | OPTIONS_MOVE,
@@ -118,7 +154,7 @@ void command_print_usage(FILE *stream, const char *first)
     fprintf(stream, "usage: mailstead [-c FILE] COMMAND [OPTION...]\n\n");
     for (size_t i = 0; i < command_count; i++)
         if (!first || starts_with_word(commands[i].name, first))
-            fprintf(stream, "  %-12s %-10s %s\n", commands[i].name, commands[i].words,
+            fprintf(stream, "  %-13s %-10s %s\n", commands[i].name, commands[i].words,
                     commands[i].summary);
     fprintf(stream, "\nmailstead COMMAND --help says more, and so does mailstead(1).\n");
 }

@@ -20,7 +20,7 @@ enum command_status {
     COMMAND_CONTENDED /* stopped, because somebody else changes the same things */
 };
 
-enum { ARGUMENTS_DOMAINS_MAX = 64 };
+enum { ARGUMENTS_DOMAINS_MAX = 64, COMMAND_WORDS_MAX = 1000 };
 
 /* What the command line said.  The texts are borrowed from it. */
 struct arguments {
@@ -28,7 +28,7 @@ struct arguments {
     bool is_json;
     bool wants_help;
     bool wants_version;
-    const char *words[2]; /* what is no option, after the name of the subcommand */
+    const char *words[COMMAND_WORDS_MAX]; /* what is no option, after the name of the subcommand */
     int word_count;
     bool is_login, wants_why;
     bool is_check;
@@ -42,6 +42,9 @@ struct arguments {
     unsigned rate; /* 0: not given */
     bool is_permanent, is_dry_run, is_yes;
     const char *program;
+    const char *sender, *recipient, *domain, *state;
+    unsigned older_than_s; /* 0: not given */
+    bool wants_unknown;
 };
 
 /* Options, as bits of a row's set; the rows are in options.c. */
@@ -67,10 +70,19 @@ enum command_option {
     OPTION_RATE = 1 << 18,
     OPTION_PERMANENT = 1 << 19,
     OPTION_JOURNAL = 1 << 20,
+    OPTION_SENDER = 1 << 21,
+    OPTION_RECIPIENT = 1 << 22,
+    OPTION_QUEUE_DOMAIN = 1 << 23,
+    OPTION_STATE = 1 << 24,
+    OPTION_OLDER_THAN = 1 << 25,
+    OPTION_UNKNOWN = 1 << 26,
     OPTIONS_EVERYWHERE = OPTION_CONFIG | OPTION_JSON | OPTION_HELP,
     /* How reassign and restore do it. */
     OPTIONS_MOVE = OPTION_DOMAIN | OPTION_FILTER | OPTION_MOVE_LIMIT | OPTION_RATE |
-                   OPTION_JOURNAL | OPTION_DRY_RUN | OPTION_YES
+                   OPTION_JOURNAL | OPTION_DRY_RUN | OPTION_YES,
+    /* Which recipients of the queue are meant. */
+    OPTIONS_QUEUE = OPTION_BACKEND | OPTION_SENDER | OPTION_RECIPIENT | OPTION_QUEUE_DOMAIN |
+                    OPTION_STATE | OPTION_OLDER_THAN
 };
 
 struct command {

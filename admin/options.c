@@ -10,7 +10,7 @@
 #include "common/base/span.h"
 
 enum { NUMBER_MAX = 1000000000 };
-enum option_kind { KIND_FLAG, KIND_TEXT, KIND_NUMBER, KIND_DOMAIN };
+enum option_kind { KIND_FLAG, KIND_TEXT, KIND_NUMBER, KIND_DOMAIN, KIND_DURATION };
 
 struct option_row {
     enum command_option option;
@@ -55,7 +55,17 @@ static const struct option_row rows[] = {
     FLAG(OPTION_CHECK, "check", 0, is_check,
          "show only what is wrong; exit with status 1 if anything is"),
     TEXT(OPTION_BACKEND, "backend", 0, "BACKEND", backend, "only what is for this backend"),
-    FLAG(OPTION_ALL, "all", 0, is_all, "everything; this is the default"),
+    TEXT(OPTION_SENDER, "sender", 0, "ADDRESS", sender,
+         "only what ADDRESS sent; <> is the null sender"),
+    TEXT(OPTION_RECIPIENT, "recipient", 0, "ADDRESS", recipient, "only what is for ADDRESS"),
+    TEXT(OPTION_QUEUE_DOMAIN, "domain", 0, "DOMAIN", domain,
+         "only what is for addresses of DOMAIN"),
+    TEXT(OPTION_STATE, "state", 0, "STATE", state, "pending, held, set-aside or unknown"),
+    { OPTION_OLDER_THAN, "older-than", 0, KIND_DURATION, "TIME",
+      offsetof(struct arguments, older_than_s), "only what came longer ago: 90s, 15m, 4h or 2d" },
+    FLAG(OPTION_UNKNOWN, "unknown", 0, wants_unknown,
+         "also those whose last reply was lost: they may get their message twice"),
+    FLAG(OPTION_ALL, "all", 0, is_all, "everything"),
     NUMBER(OPTION_LIMIT, "limit", limit, "show at most N messages"),
     TEXT(OPTION_PROGRAM, "program", 0, "frontend|backend", program,
          "the daemon that is to read the file"),
@@ -96,6 +106,33 @@ static bool add_domain(struct arguments *arguments, const char *text,
     return true;
 }
 
+/* "90", "90s", "15m", "4h", "2d" */
+static bool set_duration(struct arguments *arguments, const struct option_row *row,
+                         const char *text, char error[OPTIONS_ERROR_SIZE])
+{
+    static const struct {
+        char letter;
+        unsigned seconds;
+    } units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
+    struct span digits = span_from_string(text);
+    unsigned unit_s = 1;
+    uint64_t number;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(units) && digits.length > 0; i++)
+        if (digits.data[digits.length - 1] == units[i].letter) {
+            unit_s = units[i].seconds;
+            digits = span_take(digits, digits.length - 1);
+            break;
+        }
+    if (!span_parse_u64(digits, &number) || number < 1 || number > UINT32_MAX / unit_s) {
+        snprintf(error, OPTIONS_ERROR_SIZE,
+                 "--%s wants a time as 90s, 15m, 4h or 2d, not \"%.100s\"", row->name, text);
+        return false;
+    }
+    *(unsigned *)member_of(arguments, row) = (unsigned)number * unit_s;
+    return true;
+}
+
 static bool set_option(struct arguments *arguments, const struct option_row *row, const char *text,
                        char error[OPTIONS_ERROR_SIZE])
 {
@@ -113,6 +150,8 @@ static bool set_option(struct arguments *arguments, const struct option_row *row
         return set_number(arguments, row, text, error);
     case KIND_DOMAIN:
         return add_domain(arguments, text, error);
+    case KIND_DURATION:
+        return set_duration(arguments, row, text, error);
     }
     abort();
 }

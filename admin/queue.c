@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Questions to the queue process, and its answers as tables or as lines of JSON. */
+/*
+ * Questions to the queue process, and its answers as tables or as lines of JSON.  A long list is
+ * asked for in pages: neither side ever holds more than one.
+ */
 #include "admin/queue.h"
 
 #include <inttypes.h>
@@ -9,7 +12,7 @@
 #include "admin/output.h"
 #include "common/base/clock.h"
 
-enum { QUEUE_LIST_MAX = 1000 }; /* unless --limit says another */
+enum { PAGE_MESSAGES = 500, LIST_MESSAGES = 1000 /* unless --limit says another */ };
 
 static const char *destination_text(const json_t *recipient)
 {
@@ -79,26 +82,20 @@ static void add_message(struct table *table, const json_t *message)
         add_cut(table);
 }
 
-static void print_list(const json_t *messages, unsigned limit)
+static void print_page(const json_t *messages, bool is_first)
 {
     static const char *const head[] = { "id", "age", "size", "from", "to", "backend", "next try" };
     struct table table;
     json_t *message;
     size_t i;
 
-    if (json_array_size(messages) == 0) {
-        printf("the queue is empty\n");
-        return;
-    }
     table_init(&table, 7, 1U << 2);
-    for (i = 0; i < 7; i++)
+    for (i = 0; is_first && i < 7; i++)
         table_add(&table, head[i]);
     json_array_foreach (messages, i, message)
         add_message(&table, message);
     table_print(&table, stdout, 0);
     table_fini(&table);
-    if (json_array_size(messages) == limit)
-        printf("(the first %u; --limit shows more)\n", limit);
 }
 
 static void print_lines(const json_t *lines)
@@ -110,21 +107,76 @@ static void print_lines(const json_t *lines)
         print_json_line(line);
 }
 
+json_t *queue_request(const char *command, const struct arguments *arguments)
+{
+    json_t *request =
+        json_pack("{s:s,s:s*,s:s*,s:s*,s:s*,s:s*}", "command", command, "backend",
+                  arguments->backend, "sender", arguments->sender, "recipient",
+                  arguments->recipient, "domain", arguments->domain, "state", arguments->state);
+
+    if (arguments->older_than_s > 0)
+        json_object_set_new(request, "older_than_s", json_integer(arguments->older_than_s));
+    if (arguments->word_count > 0)
+        json_object_set_new(request, "ids", json_array());
+    for (int i = 0; i < arguments->word_count; i++)
+        json_array_append_new(json_object_get(request, "ids"), json_string(arguments->words[i]));
+    return request;
+}
+
+/* The next messages after the last of `previous` (NULL: from the start), at most `limit`. */
+static json_t *ask_page(const struct config *config, const struct arguments *arguments,
+                        const json_t *previous, unsigned limit, char error[CONFIG_ERROR_SIZE])
+{
+    json_t *request = queue_request("queue-list", arguments);
+    const json_t *last = json_array_get(previous, json_array_size(previous) - 1);
+
+    json_object_set_new(request, "limit", json_integer(limit));
+    if (last)
+        json_object_set(request, "after", json_object_get(last, "id"));
+    return daemon_ask(config, request, error);
+}
+
+static enum command_status list_pages(const struct config *config,
+                                      const struct arguments *arguments)
+{
+    char error[CONFIG_ERROR_SIZE];
+    unsigned limit = arguments->limit ? arguments->limit : LIST_MESSAGES;
+    unsigned left = limit, asked = 0;
+    json_t *page = NULL;
+    size_t count = 0;
+
+    do {
+        json_t *previous = page;
+
+        asked = left < PAGE_MESSAGES ? left : PAGE_MESSAGES;
+        page = ask_page(config, arguments, previous, asked, error);
+        json_decref(previous);
+        if (!page) {
+            fprintf(stderr, "mailstead: %s\n", error);
+            return COMMAND_FAILED;
+        }
+        if (arguments->is_json)
+            print_lines(page);
+        else if (json_array_size(page) > 0)
+            print_page(page, count == 0);
+        count += json_array_size(page);
+        left -= asked;
+    } while (left > 0 && json_array_size(page) == asked);
+    if (!arguments->is_json && count == 0)
+        printf("nothing of that kind waits\n");
+    else if (!arguments->is_json && count == limit)
+        printf("(the first %u; --limit shows more)\n", limit);
+    json_decref(page);
+    return COMMAND_OK;
+}
+
 enum command_status queue_list_run(const struct arguments *arguments)
 {
-    unsigned limit = arguments->limit ? arguments->limit : QUEUE_LIST_MAX;
-    json_t *request = json_pack("{s:s,s:i,s:s*}", "command", "queue-list", "limit", (int)limit,
-                                "backend", arguments->backend);
-    json_t *messages = daemon_answer(arguments, request);
+    struct config *config = daemon_config(arguments, false);
+    enum command_status status = config ? list_pages(config, arguments) : COMMAND_FAILED;
 
-    if (!messages)
-        return COMMAND_FAILED;
-    if (arguments->is_json)
-        print_lines(messages);
-    else
-        print_list(messages, limit);
-    json_decref(messages);
-    return COMMAND_OK;
+    config_free(config);
+    return status;
 }
 
 /* --- show --------------------------------------------------------------------------- */
@@ -196,29 +248,46 @@ enum command_status queue_show_run(const struct arguments *arguments)
     return COMMAND_OK;
 }
 
-/* --- flush -------------------------------------------------------------------------- */
+/* --- stat --------------------------------------------------------------------------- */
 
-enum command_status queue_flush_run(const struct arguments *arguments)
+static void print_stat(const json_t *answer)
 {
-    int choices = arguments->word_count + (arguments->backend != NULL) + arguments->is_all;
-    char count[OUTPUT_TEXT_SIZE];
-    json_t *lines, *answer;
+    static const char *const head[] = { "backend", "recipients", "in hand", "next try" };
+    char text[OUTPUT_TEXT_SIZE];
+    struct table table;
+    json_t *line;
+    size_t i;
 
-    if (choices > 1) {
-        fprintf(stderr, "mailstead queue flush: one of ID, --backend and --all, not several\n");
-        return COMMAND_USAGE;
+    printf("%s, ", format_count(json_number(answer, "messages", 0), "message", text));
+    printf("%s, ", format_count(json_number(answer, "recipients", 0), "recipient", text));
+    printf("%" PRId64 " held, %" PRId64 " set aside\n", json_number(answer, "held", 0),
+           json_number(answer, "set_aside", 0));
+    table_init(&table, 4, 1U << 1 | 1U << 2);
+    for (i = 0; i < 4; i++)
+        table_add(&table, head[i]);
+    json_array_foreach (json_object_get(answer, "destinations"), i, line) {
+        table_add(&table, destination_text(line));
+        table_add_format(&table, "%" PRId64, json_number(line, "recipients", 0));
+        table_add_format(&table, "%" PRId64, json_number(line, "in_hand", 0));
+        table_add(&table, json_flag(line, "is_waiting") == 1        ? "when it is up"
+                          : json_number(line, "recipients", 0) == 0 ? "-"
+                                                                    : next_text(line, text));
     }
-    lines = daemon_answer(arguments, json_pack("{s:s,s:s*,s:s*}", "command", "queue-flush", "id",
-                                               arguments->word_count ? arguments->words[0] : NULL,
-                                               "backend", arguments->backend));
+    table_print(&table, stdout, 0);
+    table_fini(&table);
+}
+
+enum command_status queue_stat_run(const struct arguments *arguments)
+{
+    json_t *lines =
+        daemon_answer(arguments, json_pack("{s:s,s:b}", "command", "queue-stat", "waiting", 1));
+
     if (!lines)
         return COMMAND_FAILED;
-    answer = json_array_get(lines, 0);
     if (arguments->is_json)
-        print_json_line(answer);
+        print_json(json_array_get(lines, 0));
     else
-        printf("%s made due\n",
-               format_count(json_number(answer, "flushed", 0), "recipient", count));
+        print_stat(json_array_get(lines, 0));
     json_decref(lines);
     return COMMAND_OK;
 }

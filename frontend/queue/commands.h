@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The administrator's commands that the queue process answers:
+ * The administrator's commands that the queue process answers.  listing.h, orders.h and adoption.h
+ * have theirs; here are
  *
- *     queue-list {"limit", "backend"}   a line a message, with its recipients
- *     queue-show {"id"}                 one such line
- *     queue-flush {"id" or "backend" or neither: all}   makes recipients due now: {"flushed": n}
- *     queue-stat                        counts, and a line for each destination
+ *     queue-stat                  counts, and each destination that is known in memory
+ *     queue-stat {"waiting":true} with the recipients that wait for each, and when the first is due
  */
 #ifndef MAILSTEAD_FRONTEND_QUEUE_COMMANDS_H
 #define MAILSTEAD_FRONTEND_QUEUE_COMMANDS_H

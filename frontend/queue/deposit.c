@@ -203,6 +203,7 @@ static bool add_message(struct deposit *deposit, struct store *store, size_t cou
                 from->not_before_ms > deposit->now_ms ? from->not_before_ms : deposit->now_ms,
             .not_before_ms = from->not_before_ms,
             .reply = from->text,
+            .flags = from->fate == QUEUE_UNKNOWN ? STORE_IS_UNKNOWN : 0,
         };
     }
     is_good = store_add(store, &deposit->message, recipients, count, true, &deposit->id);

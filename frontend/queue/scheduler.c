@@ -169,13 +169,6 @@ void scheduler_tick(struct scheduler *scheduler)
     scheduler_run(scheduler);
 }
 
-void scheduler_wake(struct scheduler *scheduler)
-{
-    scheduler->has_skipped = true;
-    LIST_EACH (node, &scheduler->destinations)
-        LIST_ELEMENT(node, struct destination, node)->retry_at_ms = 0;
-}
-
 void scheduler_suspend_expiry(struct scheduler *scheduler, bool is_suspended)
 {
     scheduler->expiry_ms = is_suspended ? 0 : scheduler->options.rules.expiry_ms;
@@ -253,6 +246,20 @@ static void note_destination(void *context, const struct store_view *view)
                      view->recipient.next_attempt_ms);
 }
 
+/* Reports that waited for a relay host can go now that there is one. */
+static bool release_reports(struct scheduler *scheduler, struct store *store, int64_t now_ms)
+{
+    size_t count;
+
+    if (!scheduler->options.has_relay_host)
+        return true;
+    if (!store_release_for_relay(store, now_ms, &count))
+        return false;
+    if (count > 0)
+        LOG_EVENT(LOG_LEVEL_INFO, NULL, "queue_reports_released", LOG_INTEGER("recipients", count));
+    return true;
+}
+
 static void look_into_store(struct scheduler *scheduler)
 {
     const struct settle_rules *rules = &scheduler->options.rules;
@@ -260,7 +267,7 @@ static void look_into_store(struct scheduler *scheduler)
     int64_t now_ms = scheduler_now(scheduler);
     int64_t latest_ms = now_ms + 2 * rules->retry_max_ms + 2 * rules->unknown_delay_ms;
     bool is_good =
-        store_begin(store) &&
+        store_begin(store) && release_reports(scheduler, store, now_ms) &&
         store_visit_destinations(store, now_ms, latest_ms, note_destination, scheduler) &&
         store_commit(store);
 
@@ -268,6 +275,7 @@ static void look_into_store(struct scheduler *scheduler)
         store_abort(store);
         scheduler->has_skipped = true;
     }
+    scheduler->committer->counts = store_counts(store);
 }
 
 struct scheduler *scheduler_new(const struct scheduler_options *options,

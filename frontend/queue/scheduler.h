@@ -141,6 +141,22 @@ void scheduler_confirmed(struct scheduler *scheduler, uint64_t row, bool is_abse
 
 /* Recipients were made due by hand: looks at every destination, also those that are waited for. */
 void scheduler_wake(struct scheduler *scheduler);
+/* Recipients for `name` (NULL: unresolved), which may be new here, were stored by hand. */
+void scheduler_wake_destination(struct scheduler *scheduler, const char *name);
+
+/*
+ * Takes rows that are to be changed by hand: nobody attempts them until scheduler_unreserve.
+ * `is_reserved[i]` false: rows[i] is being delivered or settled right now.  NULL: all are.
+ */
+struct job *scheduler_reserve(struct scheduler *scheduler, const uint64_t *rows, size_t count,
+                              bool *is_reserved);
+void scheduler_unreserve(struct scheduler *scheduler, struct job *job);
+
+/* Whether a row is being delivered or settled right now. */
+bool scheduler_is_in_hand(struct scheduler *scheduler, uint64_t row);
+
+/* The rules by which outcomes are written, as configured. */
+struct settle_rules scheduler_rules(const struct scheduler *scheduler);
 
 /* Suspends expiry (the clock jumped) or lets it be as configured. */
 void scheduler_suspend_expiry(struct scheduler *scheduler, bool is_suspended);

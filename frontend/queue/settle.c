@@ -46,7 +46,7 @@ static void keep_found(void *context, const struct store_view *view)
     struct span address = view->recipient.address;
 
     found->is_there = true;
-    found->attempts = view->attempts;
+    found->attempts = view->recipient.attempts;
     found->address = memory_new(address.length + 1);
     if (address.length > 0)
         memcpy(found->address, address.data, address.length);
@@ -67,7 +67,7 @@ static bool set_aside(struct run *run, const struct outcome *outcome)
 {
     LOG_EVENT(LOG_LEVEL_ERROR, NULL, "queue_message_unreadable",
               LOG_INTEGER("message", run->message), LOG_TEXT("text", outcome->text));
-    return store_set_state(run->store, outcome->row, STORE_SET_ASIDE,
+    return store_set_state(run->store, outcome->row, STORE_SET_ASIDE, 0,
                            span_from_string(outcome->text));
 }
 
@@ -106,7 +106,7 @@ static bool defer(struct run *run, const struct outcome *outcome, const struct f
     if (next_ms < settle->next_ms)
         settle->next_ms = next_ms;
     return store_defer(run->store, outcome->row, next_ms, outcome->not_before_ms,
-                       span_from_string(outcome->text));
+                       outcome->fate == QUEUE_UNKNOWN, span_from_string(outcome->text));
 }
 
 static bool settle_one(struct run *run, struct outcome *outcome, struct found *found)
@@ -122,7 +122,7 @@ static bool settle_one(struct run *run, struct outcome *outcome, struct found *f
     if (outcome->fate == QUEUE_FAILED)
         return give_up(run, outcome, found);
     if (outcome->is_held)
-        return store_set_state(run->store, outcome->row, STORE_HELD,
+        return store_set_state(run->store, outcome->row, STORE_HELD, STORE_NEEDS_RELAY,
                                span_from_string(outcome->text));
     return defer(run, outcome, found);
 }
@@ -180,7 +180,7 @@ static bool run_all(struct run *run)
     return report_failed(run) && store_remove_finished(run->store, run->message);
 }
 
-static bool settle_apply(struct operation *operation, struct store *store)
+bool settle_apply(struct operation *operation, struct store *store)
 {
     struct settle *settle = CONTAINER_OF(operation, struct settle, operation);
     struct run run = {

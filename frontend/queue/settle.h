@@ -43,6 +43,10 @@ struct settle {
  * it. */
 struct settle *settle_new(const struct settle_rules *rules, size_t count);
 
+/* Writes it down within a batch: the operation's apply, for who does it inside another one. */
+bool settle_apply(struct operation *operation, struct store *store)
+    __attribute__((warn_unused_result));
+
 /* The time after attempt number `attempts` (from 0) failed, by which it is tried again. */
 int64_t settle_backoff_ms(const struct settle_rules *rules, unsigned attempts,
                           unsigned jitter_permille);

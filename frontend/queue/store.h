@@ -20,7 +20,7 @@
 
 enum {
     STORE_ERROR_SIZE = 256,
-    STORE_SCHEMA_VERSION = 1,
+    STORE_SCHEMA_VERSION = 2,
     STORE_RECIPIENTS_MAX = 1 << 20 /* of one message */
 };
 
@@ -39,6 +39,21 @@ enum store_state {
     STORE_SET_ASIDE /* cannot be read; kept and reported, never deleted */
 };
 
+/* What else is known of a recipient, as bits. */
+enum store_flag {
+    STORE_IS_UNKNOWN = 1 << 0,    /* the reply to its last attempt was lost: it may be delivered */
+    STORE_DELAY_IS_TOLD = 1 << 1, /* its sender knows that it waits */
+    STORE_NEEDS_RELAY = 1 << 2    /* held until a relay host is configured */
+};
+
+/* When its sender wants to hear of a recipient (RFC 3461 section 4.1), as bits; 0: nothing said. */
+enum store_notify {
+    STORE_NOTIFY_NEVER = 1 << 0,
+    STORE_NOTIFY_SUCCESS = 1 << 1,
+    STORE_NOTIFY_FAILURE = 1 << 2,
+    STORE_NOTIFY_DELAY = 1 << 3
+};
+
 /* A message's recipients have the row numbers from STORE_ROW(message, 0) on. */
 #define STORE_ROW(message, ordinal) ((uint64_t)(message) << 20 | (uint64_t)(ordinal))
 #define STORE_ROW_MESSAGE(row) ((uint64_t)(row) >> 20)
@@ -51,6 +66,9 @@ struct store_recipient {
     int64_t
         not_before_ms; /* a move to another destination does not make it due earlier than this */
     struct span reply; /* the last one; may be empty */
+    unsigned attempts; /* that failed */
+    unsigned flags;    /* of enum store_flag */
+    unsigned notify;   /* of enum store_notify */
 };
 
 struct store_message {
@@ -110,31 +128,36 @@ bool store_remove_recipient(struct store *store, uint64_t row) __attribute__((wa
 bool store_remove_finished(struct store *store, uint64_t message)
     __attribute__((warn_unused_result));
 
-/* Notes a failed attempt of a pending recipient. */
+/* Notes a failed attempt of a pending recipient; `is_unknown`: its reply was lost. */
 bool store_defer(struct store *store, uint64_t row, int64_t next_attempt_ms, int64_t not_before_ms,
-                 struct span reply) __attribute__((warn_unused_result));
+                 bool is_unknown, struct span reply) __attribute__((warn_unused_result));
 
 /* Gives a pending recipient another destination; it is due at `now_ms` or its not_before. */
 bool store_move(struct store *store, uint64_t row, const char *destination, int64_t now_ms)
     __attribute__((warn_unused_result));
 
-/* Changes a recipient's state; `reply` says why. */
-bool store_set_state(struct store *store, uint64_t row, enum store_state state, struct span reply)
+/*
+ * Changes a recipient's state; `reply` says why, one without bytes (NULL) leaves the last one.
+ * Sets `flags` beside what is set.
+ */
+bool store_set_state(struct store *store, uint64_t row, enum store_state state, unsigned flags,
+                     struct span reply) __attribute__((warn_unused_result));
+
+/* A recipient that is held or set aside is pending again, and due now or at its not_before. */
+bool store_release(struct store *store, uint64_t row, int64_t now_ms)
     __attribute__((warn_unused_result));
 
-/*
- * Makes up to `limit` pending recipients after row `*cursor` due now: all, or those of
- * `message` (not 0), or those of `destination` (`by_destination`).  `*cursor` becomes the last row
- * looked at, UINT64_MAX at the end.
- */
-struct store_flush {
-    uint64_t message;
-    bool by_destination;
-    const char *destination;
-    int64_t now_ms;
-};
-bool store_flush(struct store *store, const struct store_flush *flush, size_t limit,
-                 uint64_t *cursor, size_t *changed) __attribute__((warn_unused_result));
+/* The same for all with STORE_NEEDS_RELAY; `*count` of them. */
+bool store_release_for_relay(struct store *store, int64_t now_ms, size_t *count)
+    __attribute__((warn_unused_result));
+
+/* Makes a pending recipient due now, also before its not_before. */
+bool store_make_due(struct store *store, uint64_t row, int64_t now_ms)
+    __attribute__((warn_unused_result));
+
+/* Sets a flag of a recipient. */
+bool store_set_flag(struct store *store, uint64_t row, enum store_flag flag)
+    __attribute__((warn_unused_result));
 
 /* Gives pages that deletions left to the file system, up to `pages` of them, when there are many.
  */
@@ -186,8 +209,11 @@ bool store_read_message(struct store *store, uint64_t id, size_t body_max, struc
 /* One recipient with its row, as stored; spans are valid until the callback returns. */
 struct store_view {
     uint64_t row;
-    unsigned attempts;
     struct store_recipient recipient;
+    /* Only from store_look: of its message; a message that is not there has no arrival. */
+    struct span session_id, reverse_path;
+    uint64_t size;
+    int64_t arrival_ms; /* 0: it is not there */
 };
 typedef void store_visit(void *context, const struct store_view *view);
 
@@ -196,6 +222,10 @@ typedef void store_visit(void *context, const struct store_view *view);
  * `pending_only` those in state PENDING.
  */
 bool store_scan(struct store *store, uint64_t after, uint64_t last, size_t limit, bool pending_only,
+                store_visit *visit, void *context) __attribute__((warn_unused_result));
+
+/* Visits recipients in any state in the same way, each with what its message says. */
+bool store_look(struct store *store, uint64_t after, uint64_t last, size_t limit,
                 store_visit *visit, void *context) __attribute__((warn_unused_result));
 
 /* The smallest id of a message that arrived at or after `arrival_ms`; UINT64_MAX if none. */
@@ -209,6 +239,12 @@ bool store_find_arrival(struct store *store, int64_t arrival_ms, uint64_t *messa
  */
 bool store_visit_destinations(struct store *store, int64_t now_ms, int64_t latest_ms,
                               store_visit *visit, void *context)
+    __attribute__((warn_unused_result));
+
+/* Visits each destination with pending recipients: how many, and when the first is due. */
+typedef void store_visit_count(void *context, const char *destination, int64_t recipients,
+                               int64_t next_attempt_ms);
+bool store_count_destinations(struct store *store, store_visit_count *visit, void *context)
     __attribute__((warn_unused_result));
 
 /* Opens a body file for reading: a descriptor, or -1 and errno.  From any thread. */

@@ -215,7 +215,7 @@ static bool set_job_aside(struct store *store, const struct store_job *job)
     LOG_EVENT(LOG_LEVEL_ERROR, NULL, "queue_message_unreadable",
               LOG_INTEGER("message", job->message), LOG_INTEGER("recipients", job->row_count));
     for (size_t i = 0; i < job->row_count; i++)
-        if (!store_set_state(store, job->rows[i].row, STORE_SET_ASIDE,
+        if (!store_set_state(store, job->rows[i].row, STORE_SET_ASIDE, 0,
                              SPAN_LITERAL("the message cannot be read")))
             return false;
     return true;
@@ -272,20 +272,27 @@ static const char *column_destination(sqlite3_stmt *statement, int column)
     return (const char *)sqlite3_column_text(statement, column);
 }
 
-static void visit_row(sqlite3_stmt *statement, store_visit *visit, void *context)
+static struct store_view row_view(sqlite3_stmt *statement)
 {
-    struct store_view view = {
+    return (struct store_view){
         .row = (uint64_t)sqlite3_column_int64(statement, 0),
-        .attempts = (unsigned)sqlite3_column_int64(statement, 5),
         .recipient = { .address = store_column(statement, 6),
                        .state = (enum store_state)sqlite3_column_int(statement, 1),
                        .destination = column_destination(statement, 2),
                        .next_attempt_ms = sqlite3_column_int64(statement, 3),
                        .not_before_ms = sqlite3_column_int64(statement, 4),
-                       .reply = store_column(statement, 7) },
+                       .reply = store_column(statement, 7),
+                       .attempts = (unsigned)sqlite3_column_int64(statement, 5),
+                       .flags = (unsigned)sqlite3_column_int64(statement, 8),
+                       .notify = (unsigned)sqlite3_column_int64(statement, 9) },
     };
+}
 
-    visit(context, &view);
+/* Binds the bounds of a range of rows, after the first and up to the second. */
+static void bind_range(sqlite3_stmt *statement, uint64_t after, uint64_t last)
+{
+    sqlite3_bind_int64(statement, 1, (int64_t)after);
+    sqlite3_bind_int64(statement, 2, last < INT64_MAX ? (int64_t)last : INT64_MAX);
 }
 
 bool store_scan(struct store *store, uint64_t after, uint64_t last, size_t limit, bool pending_only,
@@ -294,12 +301,34 @@ bool store_scan(struct store *store, uint64_t after, uint64_t last, size_t limit
     sqlite3_stmt *statement = store_statement(store, STORE_SQL_SCAN);
     int result;
 
-    sqlite3_bind_int64(statement, 1, (int64_t)after);
-    sqlite3_bind_int64(statement, 2, last < INT64_MAX ? (int64_t)last : INT64_MAX);
+    bind_range(statement, after, last);
     sqlite3_bind_int(statement, 3, pending_only);
     sqlite3_bind_int64(statement, 4, (int64_t)limit);
-    while ((result = sqlite3_step(statement)) == SQLITE_ROW)
-        visit_row(statement, visit, context);
+    while ((result = sqlite3_step(statement)) == SQLITE_ROW) {
+        struct store_view view = row_view(statement);
+
+        visit(context, &view);
+    }
+    return store_done(store, statement, result);
+}
+
+bool store_look(struct store *store, uint64_t after, uint64_t last, size_t limit,
+                store_visit *visit, void *context)
+{
+    sqlite3_stmt *statement = store_statement(store, STORE_SQL_LOOK);
+    int result;
+
+    bind_range(statement, after, last);
+    sqlite3_bind_int64(statement, 3, (int64_t)limit);
+    while ((result = sqlite3_step(statement)) == SQLITE_ROW) {
+        struct store_view view = row_view(statement);
+
+        view.session_id = store_column(statement, 10);
+        view.reverse_path = store_column(statement, 11);
+        view.size = (uint64_t)sqlite3_column_int64(statement, 12);
+        view.arrival_ms = sqlite3_column_int64(statement, 13);
+        visit(context, &view);
+    }
     return store_done(store, statement, result);
 }
 
@@ -332,5 +361,16 @@ bool store_visit_destinations(struct store *store, int64_t now_ms, int64_t lates
         view.recipient.next_attempt_ms = sqlite3_column_int64(statement, 1);
         visit(context, &view);
     }
+    return store_done(store, statement, result);
+}
+
+bool store_count_destinations(struct store *store, store_visit_count *visit, void *context)
+{
+    sqlite3_stmt *statement = store_statement(store, STORE_SQL_COUNT_DESTINATIONS);
+    int result;
+
+    while ((result = sqlite3_step(statement)) == SQLITE_ROW)
+        visit(context, column_destination(statement, 0), sqlite3_column_int64(statement, 1),
+              sqlite3_column_int64(statement, 2));
     return store_done(store, statement, result);
 }

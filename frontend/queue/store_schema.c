@@ -13,6 +13,9 @@
 /* "msqu": so that some other database is never taken for a queue. */
 #define STORE_APPLICATION_ID "1836282229"
 
+/* Faster than a queue could take messages in for long, and small enough until the year 2106. */
+enum { IDS_PER_SECOND = 2048 };
+
 /* migrations[n] brings version n to n + 1. */
 static const char *const migrations[STORE_SCHEMA_VERSION] = {
     /*
@@ -33,8 +36,24 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
     "  next_attempt INTEGER NOT NULL, not_before INTEGER NOT NULL,"
     "  attempts INTEGER NOT NULL, address TEXT NOT NULL, reply TEXT NOT NULL);"
     "CREATE INDEX recipient_due ON recipient(destination, next_attempt) WHERE state = 0;"
-    "PRAGMA application_id = " STORE_APPLICATION_ID ";"
+    "PRAGMA application_id = " STORE_APPLICATION_ID ";",
+    /*
+     * A recipient that was to wait had a reply that was lost; one that was held was a report
+     * without a relay host.  What another queue still has of what was adopted from it is in
+     * `adopted`.
+     */
+    "ALTER TABLE recipient ADD COLUMN flags INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE recipient ADD COLUMN notify INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE recipient SET flags = 1 WHERE state = 0 AND not_before > 0;"
+    "UPDATE recipient SET flags = 4 WHERE state = 1;"
+    "CREATE TABLE adopted(source TEXT NOT NULL, message INTEGER NOT NULL,"
+    "  PRIMARY KEY(source, message)) WITHOUT ROWID;"
 };
+
+/* The columns of a recipient that a struct store_view is made of, in visit_row's order. */
+#define VIEW_COLUMNS                                                                               \
+    "r.id, r.state, r.destination, r.next_attempt, r.not_before, r.attempts, r.address, r.reply,"  \
+    " r.flags, r.notify"
 
 static const char *const statements[STORE_SQL_STATEMENTS] = {
     [STORE_SQL_BEGIN] = "BEGIN",
@@ -44,23 +63,26 @@ static const char *const statements[STORE_SQL_STATEMENTS] = {
         " body_file, body) VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
     [STORE_SQL_ADD_RECIPIENT] =
         "INSERT INTO recipient(id, state, destination, next_attempt, not_before, attempts, address,"
-        " reply) VALUES(?, ?, ?, ?, ?, 0, ?, ?)",
+        " reply, flags, notify) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [STORE_SQL_REMOVE_RECIPIENT] = "DELETE FROM recipient WHERE id = ?",
     [STORE_SQL_HAS_RECIPIENT] = "SELECT 1 FROM recipient WHERE id BETWEEN ? AND ? LIMIT 1",
     [STORE_SQL_STATE] = "SELECT state FROM recipient WHERE id = ?",
     [STORE_SQL_REMOVE_MESSAGE] = "DELETE FROM message WHERE id = ? RETURNING body_file",
     [STORE_SQL_REMOVE_RECIPIENTS] = "DELETE FROM recipient WHERE id BETWEEN ? AND ?",
-    [STORE_SQL_DEFER] = "UPDATE recipient SET next_attempt = ?2, not_before = ?3, reply = ?4,"
-                        " attempts = attempts + 1 WHERE id = ?1 AND state = 0",
+    [STORE_SQL_DEFER] =
+        "UPDATE recipient SET next_attempt = ?2, not_before = ?3, reply = ?4,"
+        " flags = (flags & ~1) | ?5, attempts = attempts + 1 WHERE id = ?1 AND state = 0",
     [STORE_SQL_MOVE] = "UPDATE recipient SET destination = ?2, next_attempt = max(?3, not_before)"
                        " WHERE id = ?1 AND state = 0",
-    [STORE_SQL_SET_STATE] = "UPDATE recipient SET state = ?2, reply = ?3 WHERE id = ?1",
-    [STORE_SQL_FLUSH_END] =
-        "SELECT max(id), count(*) FROM"
-        " (SELECT id FROM recipient WHERE id > ? AND id <= ? ORDER BY id LIMIT ?)",
-    [STORE_SQL_FLUSH] = "UPDATE recipient SET next_attempt = ?3, not_before = 0"
-                        " WHERE id > ?1 AND id <= ?2 AND state = 0 AND next_attempt > ?3"
-                        " AND (NOT ?4 OR destination IS ?5)",
+    [STORE_SQL_SET_STATE] = "UPDATE recipient SET state = ?2, flags = flags | ?3,"
+                            " reply = coalesce(?4, reply) WHERE id = ?1",
+    [STORE_SQL_RELEASE] = "UPDATE recipient SET state = 0, flags = flags & ~4,"
+                          " next_attempt = max(?2, not_before) WHERE id = ?1 AND state <> 0",
+    [STORE_SQL_RELEASE_FOR_RELAY] = "UPDATE recipient SET state = 0, flags = flags & ~4,"
+                                    " next_attempt = ? WHERE state = 1 AND flags & 4",
+    [STORE_SQL_MAKE_DUE] = "UPDATE recipient SET next_attempt = min(next_attempt, ?2),"
+                           " not_before = 0 WHERE id = ?1 AND state = 0",
+    [STORE_SQL_SET_FLAG] = "UPDATE recipient SET flags = flags | ?2 WHERE id = ?1",
     [STORE_SQL_DUE] = "SELECT id, address FROM recipient INDEXED BY recipient_due"
                       " WHERE state = 0 AND destination IS ?1 AND next_attempt <= ?2 AND id < ?3"
                       " ORDER BY next_attempt, id",
@@ -69,14 +91,23 @@ static const char *const statements[STORE_SQL_STATEMENTS] = {
     [STORE_SQL_MESSAGE] =
         "SELECT session_id, reverse_path, body_8bit, may_relay, size, arrival,"
         " body_file, length(body), substr(body, 1, ?2) FROM message WHERE id = ?1",
-    [STORE_SQL_SCAN] = "SELECT id, state, destination, next_attempt, not_before, attempts, address,"
-                       " reply FROM recipient WHERE id > ?1 AND id <= ?2 AND (NOT ?3 OR state = 0)"
-                       " ORDER BY id LIMIT ?4",
+    [STORE_SQL_SCAN] = "SELECT " VIEW_COLUMNS " FROM recipient r"
+                       " WHERE r.id > ?1 AND r.id <= ?2 AND (NOT ?3 OR r.state = 0)"
+                       " ORDER BY r.id LIMIT ?4",
+    [STORE_SQL_LOOK] = "SELECT " VIEW_COLUMNS ", m.session_id, m.reverse_path, m.size, m.arrival"
+                       " FROM recipient r LEFT JOIN message m ON m.id = r.id >> 20"
+                       " WHERE r.id > ?1 AND r.id <= ?2 ORDER BY r.id LIMIT ?3",
     [STORE_SQL_ARRIVAL] = "SELECT id FROM message WHERE arrival >= ? ORDER BY id LIMIT 1",
     [STORE_SQL_PULL_BACK] =
         "UPDATE recipient SET next_attempt = ?1 WHERE state = 0 AND next_attempt > ?2",
     [STORE_SQL_DESTINATIONS] = "SELECT destination, min(next_attempt) FROM recipient"
                                " INDEXED BY recipient_due WHERE state = 0 GROUP BY destination",
+    [STORE_SQL_COUNT_DESTINATIONS] =
+        "SELECT destination, count(*), min(next_attempt) FROM recipient"
+        " INDEXED BY recipient_due WHERE state = 0 GROUP BY destination",
+    [STORE_SQL_NOTE_ADOPTED] = "INSERT INTO adopted(source, message) VALUES(?, ?)",
+    [STORE_SQL_VISIT_ADOPTED] = "SELECT message FROM adopted WHERE source = ? ORDER BY message",
+    [STORE_SQL_FORGET_ADOPTED] = "DELETE FROM adopted WHERE source = ?",
     [STORE_SQL_NAMES_FILE] = "SELECT 1 FROM message WHERE body_file = ?",
     [STORE_SQL_FREE_PAGES] =
         "SELECT freelist_count, page_count FROM pragma_freelist_count, pragma_page_count",
@@ -113,7 +144,7 @@ static bool seed_ids(struct store *store, int *result)
     char sql[96];
 
     snprintf(sql, sizeof(sql), "INSERT INTO sqlite_sequence(name, seq) VALUES('message', %lld)",
-             (long long)(clock_wall_ms() / 1000 * 256));
+             (long long)(clock_wall_ms() / 1000 * IDS_PER_SECOND));
     return execute(store, sql, result);
 }
 

@@ -51,8 +51,11 @@ static bool add_recipient(struct store *store, uint64_t row,
     store_bind_string(statement, 3, recipient->destination);
     sqlite3_bind_int64(statement, 4, recipient->next_attempt_ms);
     sqlite3_bind_int64(statement, 5, recipient->not_before_ms);
-    store_bind_span(statement, 6, recipient->address);
-    store_bind_span(statement, 7, span_take(recipient->reply, QUEUE_TEXT_MAX));
+    sqlite3_bind_int64(statement, 6, recipient->attempts);
+    store_bind_span(statement, 7, recipient->address);
+    store_bind_span(statement, 8, span_take(recipient->reply, QUEUE_TEXT_MAX));
+    sqlite3_bind_int64(statement, 9, recipient->flags);
+    sqlite3_bind_int64(statement, 10, recipient->notify);
     store->batch_counts.recipients++;
     store->batch_counts.held += recipient->state == STORE_HELD;
     store->batch_counts.set_aside += recipient->state == STORE_SET_ASIDE;
@@ -149,7 +152,7 @@ bool store_remove_finished(struct store *store, uint64_t message)
 /* --- changing ----------------------------------------------------------------- */
 
 bool store_defer(struct store *store, uint64_t row, int64_t next_attempt_ms, int64_t not_before_ms,
-                 struct span reply)
+                 bool is_unknown, struct span reply)
 {
     sqlite3_stmt *statement = store_statement(store, STORE_SQL_DEFER);
 
@@ -157,6 +160,7 @@ bool store_defer(struct store *store, uint64_t row, int64_t next_attempt_ms, int
     sqlite3_bind_int64(statement, 2, next_attempt_ms);
     sqlite3_bind_int64(statement, 3, not_before_ms);
     store_bind_span(statement, 4, span_take(reply, QUEUE_TEXT_MAX));
+    sqlite3_bind_int(statement, 5, is_unknown ? STORE_IS_UNKNOWN : 0);
     return store_run(store, statement);
 }
 
@@ -170,7 +174,8 @@ bool store_move(struct store *store, uint64_t row, const char *destination, int6
     return store_run(store, statement);
 }
 
-bool store_set_state(struct store *store, uint64_t row, enum store_state state, struct span reply)
+bool store_set_state(struct store *store, uint64_t row, enum store_state state, unsigned flags,
+                     struct span reply)
 {
     sqlite3_stmt *statement = store_statement(store, STORE_SQL_SET_STATE);
     int old;
@@ -183,57 +188,55 @@ bool store_set_state(struct store *store, uint64_t row, enum store_state state, 
     count_state(store, (int)state, 1);
     sqlite3_bind_int64(statement, 1, (int64_t)row);
     sqlite3_bind_int(statement, 2, state);
-    store_bind_span(statement, 3, span_take(reply, QUEUE_TEXT_MAX));
+    sqlite3_bind_int64(statement, 3, flags);
+    if (reply.data)
+        store_bind_span(statement, 4, span_take(reply, QUEUE_TEXT_MAX));
     return store_run(store, statement);
 }
 
-static uint64_t flush_last(const struct store_flush *flush)
+bool store_release(struct store *store, uint64_t row, int64_t now_ms)
 {
-    return flush->message ? STORE_ROW(flush->message + 1, 0) - 1 : INT64_MAX;
-}
+    sqlite3_stmt *statement = store_statement(store, STORE_SQL_RELEASE);
+    int old;
 
-/* The row at which a slice of `limit` rows after `cursor` ends; `*cursor` itself when there is
- * none. */
-static bool flush_end(struct store *store, const struct store_flush *flush, uint64_t cursor,
-                      size_t limit, uint64_t *end, bool *is_last)
-{
-    sqlite3_stmt *statement = store_statement(store, STORE_SQL_FLUSH_END);
-    int result;
-
-    sqlite3_bind_int64(statement, 1, (int64_t)cursor);
-    sqlite3_bind_int64(statement, 2, (int64_t)flush_last(flush));
-    sqlite3_bind_int64(statement, 3, (int64_t)limit);
-    result = sqlite3_step(statement);
-    if (result == SQLITE_ROW) {
-        *is_last = (size_t)sqlite3_column_int64(statement, 1) < limit;
-        *end = sqlite3_column_type(statement, 0) == SQLITE_NULL
-                   ? cursor
-                   : (uint64_t)sqlite3_column_int64(statement, 0);
-    }
-    return store_done(store, statement, result);
-}
-
-bool store_flush(struct store *store, const struct store_flush *flush, size_t limit,
-                 uint64_t *cursor, size_t *changed)
-{
-    sqlite3_stmt *statement = store_statement(store, STORE_SQL_FLUSH);
-    uint64_t start = *cursor, end = 0;
-    bool is_last = true;
-
-    if (flush->message && start < STORE_ROW(flush->message, 0))
-        start = STORE_ROW(flush->message, 0) - 1;
-    if (!flush_end(store, flush, start, limit, &end, &is_last))
+    if (!find_state(store, row, &old))
         return false;
-    sqlite3_bind_int64(statement, 1, (int64_t)start);
-    sqlite3_bind_int64(statement, 2, (int64_t)end);
-    sqlite3_bind_int64(statement, 3, flush->now_ms);
-    sqlite3_bind_int(statement, 4, flush->by_destination);
-    store_bind_string(statement, 5, flush->destination);
+    if (old <= STORE_PENDING)
+        return true;
+    count_state(store, old, -1);
+    sqlite3_bind_int64(statement, 1, (int64_t)row);
+    sqlite3_bind_int64(statement, 2, now_ms);
+    return store_run(store, statement);
+}
+
+bool store_release_for_relay(struct store *store, int64_t now_ms, size_t *count)
+{
+    sqlite3_stmt *statement = store_statement(store, STORE_SQL_RELEASE_FOR_RELAY);
+
+    sqlite3_bind_int64(statement, 1, now_ms);
     if (!store_run(store, statement))
         return false;
-    *changed = (size_t)sqlite3_changes(store->db);
-    *cursor = is_last ? UINT64_MAX : end;
+    *count = (size_t)sqlite3_changes(store->db);
+    store->batch_counts.held -= (int64_t)*count;
     return true;
+}
+
+bool store_make_due(struct store *store, uint64_t row, int64_t now_ms)
+{
+    sqlite3_stmt *statement = store_statement(store, STORE_SQL_MAKE_DUE);
+
+    sqlite3_bind_int64(statement, 1, (int64_t)row);
+    sqlite3_bind_int64(statement, 2, now_ms);
+    return store_run(store, statement);
+}
+
+bool store_set_flag(struct store *store, uint64_t row, enum store_flag flag)
+{
+    sqlite3_stmt *statement = store_statement(store, STORE_SQL_SET_FLAG);
+
+    sqlite3_bind_int64(statement, 1, (int64_t)row);
+    sqlite3_bind_int64(statement, 2, flag);
+    return store_run(store, statement);
 }
 
 /* Only when a quarter of the file and 16 MiB are free: otherwise the pages are used again soon. */

@@ -93,6 +93,10 @@ static void wrong_options_are_named(void **state)
         { "queue list --limit many", "--limit wants a number" },
         { "queue list --limit 0", "--limit wants a number" },
         { "queue list --limit -5", "--limit wants a number" },
+        { "queue list --older-than d", "--older-than wants a time" },
+        { "queue list --older-than 0h", "--older-than wants a time" },
+        { "queue list --older-than 99999999d", "--older-than wants a time" },
+        { "queue delete", "--all is every one" },
         { "--nonsense status", "unknown option --nonsense" },
         { "check --program cyrus", "--program is frontend or backend" },
         { "reassign --from sv1", "--from and --to" },
@@ -115,8 +119,19 @@ static void wrong_options_are_named(void **state)
 static void too_few_and_too_many_words_are_usage_errors(void **state)
 {
     static const char *const lines[] = {
-        "lookup",       "lookup a b", "status all",      "queue show",   "queue show 1 2",
-        "queue list 1", "restore",    "restore sv1 sv2", "reassign sv1", "queue flush 1 --all"
+        "lookup",
+        "lookup a b",
+        "status all",
+        "queue show",
+        "queue show 1 2",
+        "restore",
+        "restore sv1 sv2",
+        "reassign sv1",
+        "queue flush 1 --all",
+        "queue delete",
+        "queue bounce",
+        "queue hold",
+        "queue delete --all --backend sv1",
     };
 
     (void)state;
@@ -355,7 +370,7 @@ static void an_empty_queue_is_said_to_be_empty(void **state)
 {
     (void)state;
     admin_daemon_answers("queue-list", "", NULL);
-    assert_string_equal(admin_run("queue list").out, "the queue is empty\n");
+    assert_string_equal(admin_run("queue list").out, "nothing of that kind waits\n");
     assert_string_equal(admin_run("queue list --json").out, "");
 }
 
@@ -386,14 +401,67 @@ static void queue_show_of_nothing_fails(void **state)
 
 static void queue_flush_says_how_many_are_due(void **state)
 {
+    struct admin_result result;
+
     (void)state;
-    admin_daemon_answers("queue-flush", "{\"flushed\":3}", NULL);
-    assert_string_equal(admin_run("queue flush --backend sv1").out, "3 recipients made due\n");
+    admin_daemon_answers("queue-flush",
+                         "{\"changed\":3,\"messages\":1,\"unknown\":2,\"matched\":5}", NULL);
+    result = admin_run("queue flush --backend sv1");
+    assert_contains(result.out, "3 recipients of 1 message made due\n");
+    assert_contains(result.out, "2 recipients left alone: the last reply was lost");
     assert_string_equal(admin_daemon_was_asked("queue-flush"),
                         "{\"backend\":\"sv1\",\"command\":\"queue-flush\"}");
-    assert_string_equal(admin_run("queue flush 17 --json").out, "{\"flushed\":3}\n");
+    admin_run("queue flush 17 18 --unknown");
     assert_string_equal(admin_daemon_was_asked("queue-flush"),
-                        "{\"command\":\"queue-flush\",\"id\":\"17\"}");
+                        "{\"command\":\"queue-flush\",\"ids\":[\"17\",\"18\"],\"unknown\":true}");
+}
+
+static void queue_delete_passes_the_choice_on_and_says_what_it_left_alone(void **state)
+{
+    struct admin_result result;
+
+    (void)state;
+    admin_daemon_answers("queue-delete",
+                         "{\"changed\":0,\"is_partial\":true}\n"
+                         "{\"changed\":2,\"messages\":2,\"in_delivery\":1,\"matched\":3,"
+                         "\"is_dry_run\":true}",
+                         NULL);
+    result = admin_run("queue delete --sender <> --domain example.org --older-than 2h --state held"
+                       " --recipient a@example.org --dry-run");
+    assert_int_equal(result.status, COMMAND_OK);
+    assert_contains(result.out, "2 recipients of 2 messages would be deleted\n");
+    assert_contains(result.out, "1 recipient left alone: being delivered at this moment");
+    assert_string_equal(admin_daemon_was_asked("queue-delete"),
+                        "{\"command\":\"queue-delete\",\"domain\":\"example.org\",\"dry_run\":true,"
+                        "\"older_than_s\":7200,\"recipient\":\"a@example.org\",\"sender\":\"<>\","
+                        "\"state\":\"held\"}");
+    assert_contains(admin_run("queue delete 7 --json").out, "\"in_delivery\":1");
+}
+
+static void an_order_to_messages_that_are_not_there_fails(void **state)
+{
+    (void)state;
+    admin_daemon_answers("queue-hold", "{\"changed\":0,\"messages\":0,\"matched\":0}", NULL);
+    assert_int_equal(admin_run("queue hold 99").status, COMMAND_FAILED);
+    assert_int_equal(admin_run("queue hold --backend sv1").status, COMMAND_OK);
+}
+
+static void queue_stat_shows_what_waits_for_whom(void **state)
+{
+    struct admin_result result;
+
+    (void)state;
+    admin_daemon_answers("queue-stat",
+                         "{\"messages\":3,\"recipients\":5,\"held\":1,\"set_aside\":0,"
+                         "\"destinations\":[{\"backend\":null,\"in_hand\":0,\"is_waiting\":false,"
+                         "\"recipients\":0},{\"backend\":\"sv1\",\"in_hand\":2,\"is_waiting\":true,"
+                         "\"recipients\":4}]}",
+                         NULL);
+    result = admin_run("queue stat");
+    assert_int_equal(result.status, COMMAND_OK);
+    assert_contains(result.out, "3 messages, 5 recipients, 1 held, 0 set aside\n");
+    assert_contains(result.out, "when it is up");
+    assert_contains(admin_run("queue stat --json").out, "\"held\": 1");
 }
 
 /* --- reassign and restore ----------------------------------------------------------- */
@@ -742,6 +810,9 @@ int main(void)
         TEST(queue_show_tells_all_recipients_and_fails_for_an_unknown_message),
         TEST(queue_show_of_nothing_fails),
         TEST(queue_flush_says_how_many_are_due),
+        TEST(queue_delete_passes_the_choice_on_and_says_what_it_left_alone),
+        TEST(an_order_to_messages_that_are_not_there_fails),
+        TEST(queue_stat_shows_what_waits_for_whom),
         TEST(reassign_needs_known_and_different_backends),
         TEST(reassign_without_a_server_to_write_to_is_refused),
         TEST(reassign_is_refused_while_the_old_backend_answers),

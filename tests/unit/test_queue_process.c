@@ -599,6 +599,9 @@ static void test_commands_list_show_flush_and_count(void **state)
     assert_int_equal(json_array_size(lines), 1);
     json_decref(lines);
     assert_null(ask(fixture, json_pack("{s:s,s:s}", "command", "queue-show", "id", "17")));
+    assert_null(ask(fixture, json_pack("{s:s,s:s}", "command", "queue-show", "id", "x")));
+    assert_null(ask(fixture, json_pack("{s:s,s:s}", "command", "queue-list", "state", "x")));
+    assert_null(ask(fixture, json_pack("{s:s,s:[s]}", "command", "queue-delete", "ids", "-1")));
 
     /* What waits after a refusal is due at once. */
     for (size_t i = 0; i < 3; i++) {
@@ -607,14 +610,134 @@ static void test_commands_list_show_flush_and_count(void **state)
     }
     fixture->held = 0;
     WAIT_FOR(fixture, queue_client_unfinished(fixture->client) == 0);
-    lines = ask(fixture, json_pack("{s:s,s:s}", "command", "queue-flush", "id", id));
+    lines = ask(fixture, json_pack("{s:s}", "command", "queue-flush"));
+    assert_int_equal(number_in(lines, 0, "flushed"), 0);
+    assert_int_equal(number_in(lines, 0, "unknown"), 6);
+    json_decref(lines);
+    lines = ask(fixture,
+                json_pack("{s:s,s:[s],s:b}", "command", "queue-flush", "ids", id, "unknown", 1));
     assert_int_equal(number_in(lines, 0, "flushed"), 2);
     json_decref(lines);
     WAIT_FOR(fixture, fixture->delivered == 4);
-    lines = ask(fixture, json_pack("{s:s}", "command", "queue-flush"));
+    lines = ask(fixture, json_pack("{s:s,s:b}", "command", "queue-flush", "unknown", 1));
     assert_int_equal(number_in(lines, 0, "flushed"), 4);
+    assert_int_equal(number_in(lines, 0, "in_delivery"), 2);
     json_decref(lines);
     WAIT_FOR(fixture, fixture->delivered == 6);
+    finish_held(fixture);
+    WAIT_FOR(fixture, messages(fixture) == 0);
+}
+
+/* What an order with these members of the request did. */
+static void order(struct fixture *fixture, const char *command, const char *key, const char *value,
+                  json_int_t changed, json_int_t in_delivery)
+{
+    json_t *lines = ask(fixture, json_pack("{s:s,s:s}", "command", command, key, value));
+
+    assert_non_null(lines);
+    assert_int_equal(number_in(lines, 0, "changed"), changed);
+    assert_int_equal(number_in(lines, 0, "in_delivery"), in_delivery);
+    json_decref(lines);
+}
+
+static void test_what_is_held_is_not_delivered_until_it_is_released(void **state)
+{
+    struct fixture *fixture = *state;
+
+    start_control(fixture);
+    json_decref(ask_until_answered(fixture, "queue-stat"));
+    fixture->holds_deliveries = true;
+    store(fixture, 1, "a@x", 1, SPAN_LITERAL("body"));
+    store(fixture, 2, "b@x", 2, SPAN_LITERAL("body"));
+    WAIT_FOR(fixture, fixture->held == 2);
+    order(fixture, "queue-hold", "recipient", "B@X", 0, 2); /* not what is being delivered */
+    for (size_t i = 0; i < 2; i++) {
+        queue_delivery_set_all(fixture->deliveries[i], QUEUE_PENDING, 0, SPAN_LITERAL("451 x"));
+        queue_delivery_finish(fixture->deliveries[i]);
+    }
+    fixture->held = 0;
+    WAIT_FOR(fixture, queue_client_unfinished(fixture->client) == 0);
+    order(fixture, "queue-hold", "backend", "sv2", 2, 0);
+    order(fixture, "queue-hold", "backend", "sv2", 0, 0);
+    order(fixture, "queue-flush", "domain", "x", 1, 0);
+    WAIT_FOR(fixture, fixture->held == 1);
+    assert_string_equal(fixture->last_recipient, "a@x@sv1");
+    finish_held(fixture);
+    WAIT_FOR(fixture, messages(fixture) == 1);
+    order(fixture, "queue-release", "state", "held", 2, 0);
+    WAIT_FOR(fixture, fixture->held == 1 && fixture->delivered == 4);
+    finish_held(fixture);
+    WAIT_FOR(fixture, messages(fixture) == 0);
+}
+
+static void test_what_is_deleted_is_gone_and_what_is_bounced_is_reported(void **state)
+{
+    struct fixture *fixture = *state;
+    json_t *lines;
+
+    start_control(fixture);
+    json_decref(ask_until_answered(fixture, "queue-stat"));
+    fixture->holds_deliveries = true;
+    store(fixture, 1, "a@x", 3, SPAN_LITERAL("Subject: one\r\n\r\nbody\r\n"));
+    store(fixture, 2, "b@x", 1, SPAN_LITERAL("Subject: two\r\n\r\nbody\r\n"));
+    WAIT_FOR(fixture, fixture->held == 2);
+    order(fixture, "queue-delete", "sender", "sender@x", 0, 4);
+    for (size_t i = 0; i < 2; i++) {
+        queue_delivery_set_all(fixture->deliveries[i], QUEUE_UNKNOWN, 60, SPAN_LITERAL("lost"));
+        queue_delivery_finish(fixture->deliveries[i]);
+    }
+    fixture->held = 0;
+    WAIT_FOR(fixture, queue_client_unfinished(fixture->client) == 0);
+    lines = ask(fixture, json_pack("{s:s,s:s,s:b}", "command", "queue-delete", "backend", "sv1",
+                                   "dry_run", 1));
+    assert_int_equal(number_in(lines, 0, "changed"), 3);
+    json_decref(lines);
+    assert_int_equal(messages(fixture), 2);
+    order(fixture, "queue-delete", "backend", "sv1", 3, 0);
+    assert_int_equal(messages(fixture), 1);
+    order(fixture, "queue-bounce", "recipient", "b@x", 1, 0);
+    WAIT_FOR(fixture, fixture->held == 1);
+    assert_string_equal(fixture->last_recipient, "sender@x@sv3");
+    assert_int_equal(fixture->deliveries[0]->reverse_path.length, 0);
+    finish_held(fixture);
+    WAIT_FOR(fixture, messages(fixture) == 0);
+    assert_int_equal(fixture->delivered, 3);
+}
+
+static void test_a_list_goes_on_after_the_message_that_was_last(void **state)
+{
+    struct fixture *fixture = *state;
+    char last[QUEUE_ID_SIZE] = "";
+    json_int_t seen = 0;
+    json_t *lines;
+
+    start_control(fixture);
+    json_decref(ask_until_answered(fixture, "queue-stat"));
+    fixture->holds_deliveries = true;
+    for (unsigned i = 1; i <= 25; i++)
+        store(fixture, i, i % 2 ? "a@x" : "b@x", 1, SPAN_LITERAL("body"));
+    WAIT_FOR(fixture, fixture->stored == 25);
+    do {
+        size_t count;
+
+        lines = ask(fixture, json_pack("{s:s,s:i,s:s,s:s}", "command", "queue-list", "limit", 4,
+                                       "after", last, "recipient", "a@x"));
+        count = json_array_size(lines);
+        assert_true(count <= 4);
+        for (size_t i = 0; i < count; i++) {
+            const char *id = text_in(json_array_get(lines, i), "id");
+
+            assert_true(strtoull(id, NULL, 10) > strtoull(last, NULL, 10));
+            snprintf(last, sizeof(last), "%s", id);
+            seen++;
+        }
+        json_decref(lines);
+        if (count < 4)
+            break;
+    } while (true);
+    assert_int_equal(seen, 13);
+    WAIT_FOR(fixture, fixture->held > 0);
+    fixture->holds_deliveries = false;
     finish_held(fixture);
     WAIT_FOR(fixture, messages(fixture) == 0);
 }
@@ -631,6 +754,9 @@ int main(void)
         TEST(test_a_killed_queue_process_delivers_nothing_twice),
         TEST(test_what_was_acknowledged_survives_kills_at_random),
         TEST(test_commands_list_show_flush_and_count),
+        TEST(test_what_is_held_is_not_delivered_until_it_is_released),
+        TEST(test_what_is_deleted_is_gone_and_what_is_bounced_is_reported),
+        TEST(test_a_list_goes_on_after_the_message_that_was_last),
         TEST(test_it_ends_cleanly_and_then_nothing_is_stored),
     };
 

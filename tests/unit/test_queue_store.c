@@ -59,7 +59,7 @@ static void test_fetch_gives_what_is_due_and_says_when_more_is(void **unused)
                 queue_store_add(store, "b", NULL, 1, "sv1", &b) &&
                 queue_store_add(store, "c", NULL, 1, "sv2", &c) &&
                 queue_store_add(store, "d", NULL, 1, NULL, &d));
-    assert_true(store_defer(store, STORE_ROW(a, 0), 9000, 0, SPAN_LITERAL("451 later")));
+    assert_true(store_defer(store, STORE_ROW(a, 0), 9000, 0, false, SPAN_LITERAL("451 later")));
     assert_true(store_fetch_due(store, &due, &jobs, &next));
     assert_int_equal(queue_store_first_job(&jobs)->row_count, 1);
     assert_true(queue_store_first_job(&jobs)->rows[0].row == STORE_ROW(a, 1));
@@ -139,8 +139,8 @@ static void test_a_move_respects_not_before(void **unused)
     list_init(&jobs);
     queue_store_begin(store);
     assert_true(queue_store_add(store, "a", NULL, 2, "sv1", &id));
-    assert_true(store_defer(store, STORE_ROW(id, 0), 8000, 8000, SPAN_EMPTY));
-    assert_true(store_defer(store, STORE_ROW(id, 1), 8000, 0, SPAN_EMPTY));
+    assert_true(store_defer(store, STORE_ROW(id, 0), 8000, 8000, true, SPAN_EMPTY));
+    assert_true(store_defer(store, STORE_ROW(id, 1), 8000, 0, false, SPAN_EMPTY));
     assert_true(store_move(store, STORE_ROW(id, 0), "sv2", 3000));
     assert_true(store_move(store, STORE_ROW(id, 1), "sv2", 3000));
     assert_true(store_fetch_due(store, &due, &jobs, &next));
@@ -152,35 +152,92 @@ static void test_a_move_respects_not_before(void **unused)
     store_close(store);
 }
 
-static void flush_all(struct store *store, const struct store_flush *flush, size_t expected)
+static void keep_view(void *context, const struct store_view *view)
 {
-    uint64_t cursor = 0;
-    size_t changed, sum = 0;
-
-    while (cursor != UINT64_MAX) {
-        assert_true(store_flush(store, flush, 2, &cursor, &changed));
-        sum += changed;
-    }
-    assert_int_equal(sum, expected);
+    *(struct store_view *)context = *view;
 }
 
-static void test_flush_makes_the_chosen_due(void **unused)
+/* The recipient as store_look shows it; its spans are of no use any more. */
+static struct store_view look_at(struct store *store, uint64_t row)
+{
+    struct store_view view = { .row = 0 };
+
+    assert_true(store_look(store, row - 1, row, 1, keep_view, &view));
+    assert_int_equal(view.row, row);
+    return view;
+}
+
+static void test_a_flush_makes_due_also_before_not_before(void **unused)
 {
     struct store *store = queue_store_open();
-    uint64_t a, b;
+    uint64_t id;
 
     (void)unused;
     queue_store_begin(store);
-    assert_true(queue_store_add(store, "a", NULL, 5, "sv1", &a) &&
-                queue_store_add(store, "b", NULL, 1, "sv2", &b));
-    flush_all(store, &(struct store_flush){ .message = b, .now_ms = 100 }, 1);
-    flush_all(store,
-              &(struct store_flush){ .by_destination = true, .destination = "sv2", .now_ms = 90 },
-              1);
-    flush_all(store, &(struct store_flush){ .message = b + 7, .now_ms = 1 }, 0);
-    flush_all(store, &(struct store_flush){ .now_ms = 80 }, 6);
-    flush_all(store, &(struct store_flush){ .now_ms = 80 }, 0);
+    assert_true(queue_store_add(store, "a", NULL, 1, "sv1", &id));
+    assert_true(store_defer(store, STORE_ROW(id, 0), 8000, 9000, true, SPAN_EMPTY));
+    assert_int_equal(look_at(store, STORE_ROW(id, 0)).recipient.flags, STORE_IS_UNKNOWN);
+    assert_true(store_make_due(store, STORE_ROW(id, 0), 100));
+    assert_int_equal(look_at(store, STORE_ROW(id, 0)).recipient.next_attempt_ms, 100);
+    assert_true(store_make_due(store, STORE_ROW(id, 0), 200));
+    assert_int_equal(look_at(store, STORE_ROW(id, 0)).recipient.next_attempt_ms, 100);
+    assert_true(store_defer(store, STORE_ROW(id, 0), 8000, 0, false, SPAN_EMPTY));
+    assert_int_equal(look_at(store, STORE_ROW(id, 0)).recipient.flags, 0);
     assert_true(store_commit(store));
+    store_close(store);
+}
+
+static void test_what_is_held_is_not_due_until_it_is_released(void **unused)
+{
+    struct store *store = queue_store_open();
+    struct store_due due = queue_store_due("sv1", 5000);
+    struct list jobs;
+    uint64_t id;
+    int64_t next;
+
+    (void)unused;
+    list_init(&jobs);
+    queue_store_begin(store);
+    assert_true(queue_store_add(store, "a", NULL, 2, "sv1", &id));
+    assert_true(store_defer(store, STORE_ROW(id, 1), 7000, 7000, false, SPAN_LITERAL("451 x")));
+    assert_true(store_set_state(store, STORE_ROW(id, 0), STORE_HELD, 0, SPAN_EMPTY));
+    assert_true(store_set_state(store, STORE_ROW(id, 1), STORE_HELD, 0, SPAN_EMPTY));
+    assert_true(store_make_due(store, STORE_ROW(id, 0), 1));
+    assert_true(store_fetch_due(store, &due, &jobs, &next));
+    assert_true(list_is_empty(&jobs));
+    assert_int_equal(look_at(store, STORE_ROW(id, 1)).recipient.reply.length, 5);
+    assert_true(store_commit(store));
+    assert_int_equal(store_counts(store).held, 2);
+    queue_store_begin(store);
+    assert_true(store_release(store, STORE_ROW(id, 0), 4000));
+    assert_true(store_release(store, STORE_ROW(id, 1), 4000));
+    assert_true(store_release(store, STORE_ROW(id, 1), 4000));
+    assert_int_equal(look_at(store, STORE_ROW(id, 0)).recipient.next_attempt_ms, 4000);
+    assert_int_equal(look_at(store, STORE_ROW(id, 1)).recipient.next_attempt_ms, 7000);
+    assert_true(store_commit(store));
+    assert_int_equal(store_counts(store).held, 0);
+    store_close(store);
+}
+
+static void test_what_needs_a_relay_host_is_released_at_once_and_alone(void **unused)
+{
+    struct store *store = queue_store_open();
+    size_t count = 0;
+    uint64_t id;
+
+    (void)unused;
+    queue_store_begin(store);
+    assert_true(queue_store_add(store, "a", NULL, 2, "sv1", &id));
+    assert_true(store_set_state(store, STORE_ROW(id, 0), STORE_HELD, 0, SPAN_EMPTY));
+    assert_true(
+        store_set_state(store, STORE_ROW(id, 1), STORE_HELD, STORE_NEEDS_RELAY, SPAN_EMPTY));
+    assert_true(store_release_for_relay(store, 50, &count));
+    assert_int_equal(count, 1);
+    assert_int_equal(look_at(store, STORE_ROW(id, 0)).recipient.state, STORE_HELD);
+    assert_int_equal(look_at(store, STORE_ROW(id, 1)).recipient.state, STORE_PENDING);
+    assert_int_equal(look_at(store, STORE_ROW(id, 1)).recipient.flags, 0);
+    assert_true(store_commit(store));
+    assert_int_equal(store_counts(store).held, 1);
     store_close(store);
 }
 
@@ -191,7 +248,7 @@ static void count_view(void *context, const struct store_view *view)
     assert_span(view->recipient.address, counts[0] == 0 ? "0@x" : "1@x");
     assert_true(view->recipient.destination == NULL || !*view->recipient.destination);
     counts[0]++;
-    counts[1] += view->attempts;
+    counts[1] += view->recipient.attempts;
 }
 
 static void test_scan_shows_recipients_in_order(void **unused)
@@ -203,12 +260,12 @@ static void test_scan_shows_recipients_in_order(void **unused)
     (void)unused;
     queue_store_begin(store);
     assert_true(queue_store_add(store, "a", NULL, 2, "", &id));
-    assert_true(store_defer(store, STORE_ROW(id, 1), 1, 0, SPAN_EMPTY));
+    assert_true(store_defer(store, STORE_ROW(id, 1), 1, 0, false, SPAN_EMPTY));
     assert_true(store_move(store, STORE_ROW(id, 0), NULL, 1));
     assert_true(store_scan(store, 0, UINT64_MAX, 100, true, count_view, counts));
     assert_int_equal(counts[0], 2);
     assert_int_equal(counts[1], 1);
-    assert_true(store_set_state(store, STORE_ROW(id, 1), STORE_HELD, SPAN_LITERAL("why")));
+    assert_true(store_set_state(store, STORE_ROW(id, 1), STORE_HELD, 0, SPAN_LITERAL("why")));
     counts[0] = 0;
     assert_true(store_scan(store, 0, UINT64_MAX, 100, true, count_view, counts));
     assert_int_equal(counts[0], 1);
@@ -368,7 +425,9 @@ int main(void)
         QUEUE_STORE_TEST(test_fetch_gives_what_is_due_and_says_when_more_is),
         QUEUE_STORE_TEST(test_a_message_goes_with_its_last_recipient),
         QUEUE_STORE_TEST(test_a_move_respects_not_before),
-        QUEUE_STORE_TEST(test_flush_makes_the_chosen_due),
+        QUEUE_STORE_TEST(test_a_flush_makes_due_also_before_not_before),
+        QUEUE_STORE_TEST(test_what_is_held_is_not_due_until_it_is_released),
+        QUEUE_STORE_TEST(test_what_needs_a_relay_host_is_released_at_once_and_alone),
         QUEUE_STORE_TEST(test_scan_shows_recipients_in_order),
         QUEUE_STORE_TEST(test_a_body_that_is_gone_is_set_aside),
         QUEUE_STORE_TEST(test_names_that_leave_the_folder_are_refused),
