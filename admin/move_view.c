@@ -254,7 +254,7 @@ static void print_result(const struct reassign_plan *plan, const struct reassign
         print_dry_run(plan, &result->progress);
     else if (result->end == REASSIGN_DONE && result->progress.found == 0)
         print_nothing(plan);
-    else if (result->end == REASSIGN_DONE || result->progress.found > 0)
+    else if (result->end == REASSIGN_DONE || result->progress.moved > 0 || *result->journal)
         print_counts(plan, result);
     if (*result->journal)
         printf("journal: %s\n", result->journal);

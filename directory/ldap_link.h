@@ -22,9 +22,13 @@ enum ldap_code {
     LDAP_CODE_TIMEOUT = -2, /* no answer in time: it may or may not be done */
     LDAP_CODE_SUCCESS = 0,
     LDAP_CODE_SIZE_LIMIT = 4,
+    LDAP_CODE_STRONGER_AUTH = 8,
     LDAP_CODE_REFERRAL = 10,
+    LDAP_CODE_ADMIN_LIMIT = 11,
     LDAP_CODE_NO_PAGES = 12, /* and any other critical control that the server does not know */
+    LDAP_CODE_CONFIDENTIALITY = 13,
     LDAP_CODE_NO_SUCH_ATTRIBUTE = 16,
+    LDAP_CODE_UNDEFINED_ATTRIBUTE = 17,
     LDAP_CODE_NO_SUCH_OBJECT = 32,
     LDAP_CODE_INSUFFICIENT_ACCESS = 50,
     LDAP_CODE_UNWILLING = 53,
@@ -94,6 +98,8 @@ struct ldap_search {
 struct ldap_search_events {
     void (*entry)(void *context, const struct ldap_entry *entry);
     void (*notice)(void *context, const struct sync_notice_value *notice); /* synchronised only */
+    /* A part of the subtree is on another server; may be NULL. */
+    void (*reference)(void *context, const char *uri);
     ldap_done *done;
 };
 

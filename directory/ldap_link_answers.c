@@ -133,6 +133,18 @@ static void link_take_intermediate(struct ldap_link *link, struct link_operation
     ber_bvfree(value);
 }
 
+static void link_take_reference(struct ldap_link *link, struct link_operation *operation,
+                                LDAPMessage *message)
+{
+    char **uris = NULL;
+
+    if (!operation->search || !operation->search->reference)
+        return;
+    if (ldap_parse_reference(link->ld, message, &uris, NULL, 0) == LDAP_SUCCESS && uris && uris[0])
+        operation->search->reference(operation->context, uris[0]);
+    ldap_memvfree((void **)uris);
+}
+
 void link_take_message(struct ldap_link *link, LDAPMessage *message)
 {
     struct link_operation *operation = link_find_operation(link, ldap_msgid(message));
@@ -147,6 +159,7 @@ void link_take_message(struct ldap_link *link, LDAPMessage *message)
         link_take_intermediate(link, operation, message);
         break;
     case LDAP_RES_SEARCH_REFERENCE:
+        link_take_reference(link, operation, message);
         break;
     default:
         link_take_result(link, operation, message);

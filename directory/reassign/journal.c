@@ -21,7 +21,7 @@
 
 enum {
     JOURNAL_PATH_SIZE = 1200,
-    JOURNAL_TIME_SIZE = 32,
+    JOURNAL_TIME_SIZE = 80,
     JOURNAL_NAMES_MAX = 100,
     JOURNAL_LINE_MAX = 1024 /* of a line without its values, escaped */
 };
@@ -153,13 +153,18 @@ static bool journal_write(struct journal *journal, char error[REASSIGN_ERROR_SIZ
 
 /* --- the file ----------------------------------------------------------------------------- */
 
-/* "2024-05-01T17:03:12Z" */
-static void journal_format_time(char text[JOURNAL_TIME_SIZE])
+/* "2024-05-01T17:03:12Z", or without what is awkward in the name of a file. */
+static void journal_format_time(bool is_name, char text[JOURNAL_TIME_SIZE])
 {
     time_t now = time(NULL);
     struct tm utc;
 
-    if (!gmtime_r(&now, &utc) || strftime(text, JOURNAL_TIME_SIZE, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0)
+    if (gmtime_r(&now, &utc))
+        snprintf(text, JOURNAL_TIME_SIZE,
+                 is_name ? "%04d%02d%02dT%02d%02d%02dZ" : "%04d-%02d-%02dT%02d:%02d:%02dZ",
+                 utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min,
+                 utc.tm_sec);
+    else
         text[0] = '\0';
 }
 
@@ -214,7 +219,7 @@ static bool journal_make_file(struct journal *journal, int folder, char error[RE
     const struct reassign_plan *plan = journal->plan;
     char when[JOURNAL_TIME_SIZE], name[JOURNAL_LINE_MAX];
 
-    journal_format_time(when);
+    journal_format_time(true, when);
     journal->fd = -1;
     for (int i = 1; journal->fd < 0 && i <= JOURNAL_NAMES_MAX; i++) {
         snprintf(name, sizeof(name), "%s-%s-%d%s%.0d.jsonl",
@@ -279,7 +284,7 @@ static bool journal_write_head(struct journal *journal, const struct config *con
     json_t *run = json_pack("{s:s,s:s}", "event", "run", "version", PACKAGE_VERSION);
     char when[JOURNAL_TIME_SIZE];
 
-    journal_format_time(when);
+    journal_format_time(false, when);
     journal_set_text(run, "time", when);
     journal_set_options(run, journal->plan);
     journal_set_text(run, "server", server);
@@ -372,7 +377,7 @@ bool journal_close(struct journal *journal, const struct reassign_result *result
     char when[JOURNAL_TIME_SIZE];
     bool is_kept;
 
-    journal_format_time(when);
+    journal_format_time(false, when);
     journal_set_text(end, "time", when);
     json_object_set_new(end, "found", json_integer((json_int_t)progress->found));
     json_object_set_new(end, "moved", json_integer((json_int_t)progress->moved));

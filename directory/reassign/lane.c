@@ -11,6 +11,8 @@
  */
 #include "directory/reassign/lane.h"
 
+#include "directory/reassign/refusal.h"
+
 enum {
     LANE_WINDOW = 64, /* changes in flight: servers bound what may wait (100 in OpenLDAP) */
     LANE_PAUSE_MS = 20,
@@ -69,12 +71,6 @@ static bool lane_has_answer(struct lane *lane, const struct ldap_answer *answer)
     return false;
 }
 
-static bool lane_is_refusal(int code)
-{
-    return code == LDAP_CODE_REFERRAL || code == LDAP_CODE_INSUFFICIENT_ACCESS ||
-           code == LDAP_CODE_UNWILLING;
-}
-
 /* --- entry by entry ------------------------------------------------------------------- */
 
 static void lane_finish_single(struct lane *lane)
@@ -102,7 +98,7 @@ static void lane_on_single(void *context, const struct ldap_answer *answer)
         lane->events->contended(lane->context, single->item);
     } else if (answer->code == LDAP_CODE_NO_SUCH_OBJECT) {
         lane->events->skipped(lane->context, single->item, "the entry is gone");
-    } else if (lane_is_refusal(answer->code)) {
+    } else if (refusal_is_of_all(answer->code)) {
         lane->is_refused = true;
         lane->events->refused(lane->context, answer);
     } else {

@@ -17,6 +17,7 @@
 #include "directory/reassign/journal.h"
 #include "directory/reassign/lane.h"
 #include "directory/reassign/pace.h"
+#include "directory/reassign/refusal.h"
 #include "directory/reassign/work_list.h"
 #include "directory/reassign/writer.h"
 
@@ -39,6 +40,7 @@ struct reassign {
     size_t next; /* of the list, to be taken */
     struct pace pace;
     struct journal *journal; /* NULL: not begun, or none */
+    bool is_listed;          /* there will be no more than there are in the list */
     bool is_stopping;
     bool is_broken; /* a connection ended: changes may have come to be without an answer */
     uv_timer_t timer;
@@ -67,9 +69,18 @@ static void reassign_stop(struct reassign *run, enum reassign_end end, const cha
 }
 
 /* Before the lanes work, any trouble ends everything. */
-static void reassign_abort(struct reassign *run, const char *what, const char *why)
+static void reassign_fail(struct reassign *run, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void reassign_fail(struct reassign *run, const char *format, ...)
 {
-    reassign_stop(run, REASSIGN_FAILED, "%s: %s", what, why);
+    char text[REASSIGN_ERROR_SIZE];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    reassign_stop(run, REASSIGN_FAILED, "%s", text);
     io_loop_stop(&run->loop);
 }
 
@@ -223,16 +234,10 @@ static void reassign_on_contended(void *context, struct plan_item *item)
 
 static void reassign_on_refused(void *context, const struct ldap_answer *answer)
 {
-    struct reassign *run = context;
+    char text[REASSIGN_ERROR_SIZE];
 
-    if (answer->code == LDAP_CODE_REFERRAL)
-        reassign_stop(run, REASSIGN_REFUSED,
-                      "%s is a replica that takes no changes; they go to %s: set admin.write_uri",
-                      writer_uri(run->config),
-                      answer->referral ? answer->referral : "its provider");
-    else
-        reassign_stop(run, REASSIGN_REFUSED, "%s refuses the change: %s", writer_uri(run->config),
-                      answer->text);
+    refusal_of_change(((struct reassign *)context)->config, answer, text);
+    reassign_stop(context, REASSIGN_REFUSED, "%s", text);
 }
 
 static void reassign_on_broken(void *context, const char *why)
@@ -283,11 +288,12 @@ static void reassign_start_lane(struct reassign *run, struct reassign_connection
     lane_start(&connection->lane, &run->loop, connection->writer.link);
 }
 
-static void reassign_on_complete(void *context)
+static void reassign_on_complete(void *context, bool is_cut)
 {
     struct reassign *run = context;
 
-    run->result->progress.is_listed = true;
+    run->is_listed = true;
+    run->result->progress.is_listed = !is_cut;
     if (run->plan->is_dry_run || run->list.count == 0) {
         io_loop_stop(&run->loop);
         return;
@@ -316,14 +322,24 @@ static void reassign_on_passed_over(void *context, const char *dn, const char *w
     reassign_complain(run, dn, why);
 }
 
-static void reassign_on_list_failed(void *context, const char *why)
+static void reassign_on_elsewhere(void *context, const char *uri)
 {
-    reassign_abort(context, "the search for the accounts", why);
+    reassign_complain(context, uri, "a part of the directory that is elsewhere; not looked at");
+}
+
+static void reassign_on_list_failed(void *context, const struct ldap_answer *answer)
+{
+    struct reassign *run = context;
+    char text[REASSIGN_ERROR_SIZE];
+
+    refusal_of_search(run->config, answer, run->list.count, text);
+    reassign_fail(run, "%s", text);
 }
 
 static const struct work_list_events reassign_list_events = {
     .kept = reassign_on_kept,
     .passed_over = reassign_on_passed_over,
+    .elsewhere = reassign_on_elsewhere,
     .complete = reassign_on_complete,
     .failed = reassign_on_list_failed,
 };
@@ -350,8 +366,8 @@ static void reassign_on_ended(void *context, struct writer *writer, const char *
 
     if (connection->is_working)
         lane_lose(&connection->lane, reason);
-    else if (connection == &run->connections[0] && !run->result->progress.is_listed)
-        reassign_abort(run, writer_uri(run->config), reason);
+    else if (connection == &run->connections[0] && !run->is_listed)
+        reassign_fail(run, "%s: %s", writer_uri(run->config), reason);
 }
 
 static void reassign_open(struct reassign *run, struct reassign_connection *connection)
@@ -369,8 +385,7 @@ static void reassign_on_timer(uv_timer_t *timer)
     struct reassign *run = timer->data;
 
     reassign_show_progress(run);
-    if (!run->result->progress.is_listed && run->plan->should_stop &&
-        run->plan->should_stop(run->plan->context)) {
+    if (!run->is_listed && run->plan->should_stop && run->plan->should_stop(run->plan->context)) {
         reassign_stop(run, REASSIGN_INTERRUPTED, "stopped, as asked");
         io_loop_stop(&run->loop);
     }

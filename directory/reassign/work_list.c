@@ -12,7 +12,7 @@ static void work_list_ask(struct work_list *list);
 bool work_list_init(struct work_list *list, const struct reassign_plan *plan,
                     const struct directory_config *names)
 {
-    *list = (struct work_list){ .plan = plan, .names = names };
+    *list = (struct work_list){ .plan = plan, .names = names, .page_size = WORK_LIST_PAGE_SIZE };
     return plan_write_filter(plan, names, list->filter);
 }
 
@@ -46,23 +46,51 @@ static void work_list_on_entry(void *context, const struct ldap_entry *entry)
     }
 }
 
+static void work_list_on_reference(void *context, const char *uri)
+{
+    struct work_list *list = context;
+
+    list->events->elsewhere(list->context, uri);
+}
+
+/* Nothing was listed: a smaller page, or none, may be allowed.  False when it is not about that. */
+static bool work_list_try_smaller(struct work_list *list, const struct ldap_answer *answer)
+{
+    if (list->page_size == 0 || list->count > 0 || list->page_length > 0)
+        return false;
+    if (answer->code == LDAP_CODE_NO_PAGES)
+        list->page_size = 0;
+    else if (answer->code == LDAP_CODE_UNWILLING || answer->code == LDAP_CODE_ADMIN_LIMIT)
+        list->page_size /= 10;
+    else
+        return false;
+    work_list_ask(list);
+    return true;
+}
+
+static bool work_list_is_enough(const struct work_list *list, const struct ldap_answer *answer)
+{
+    return (answer->code == LDAP_CODE_SIZE_LIMIT || answer->code == LDAP_CODE_ADMIN_LIMIT) &&
+           list->plan->limit > 0 && list->count >= list->plan->limit;
+}
+
 static void work_list_on_page(void *context, const struct ldap_answer *answer)
 {
     struct work_list *list = context;
 
     if (answer->code == LDAP_CODE_LOST)
         return; /* the link's end follows */
-    if (answer->code == LDAP_CODE_NO_PAGES && !list->is_unpaged) {
-        list->is_unpaged = true;
-        work_list_ask(list);
-    } else if (answer->code != LDAP_CODE_SUCCESS) {
-        list->events->failed(list->context, answer->text);
+    if (answer->code != LDAP_CODE_SUCCESS) {
+        if (work_list_is_enough(list, answer))
+            list->events->complete(list->context, true);
+        else if (!work_list_try_smaller(list, answer))
+            list->events->failed(list->context, answer);
     } else if (answer->page.length > 0) {
         memcpy(list->page, answer->page.data, answer->page.length);
         list->page_length = answer->page.length;
         work_list_ask(list);
     } else {
-        list->events->complete(list->context);
+        list->events->complete(list->context, false);
     }
 }
 
@@ -70,6 +98,7 @@ static void work_list_on_page(void *context, const struct ldap_answer *answer)
 static void work_list_ask(struct work_list *list)
 {
     static const struct ldap_search_events events = { .entry = work_list_on_entry,
+                                                      .reference = work_list_on_reference,
                                                       .done = work_list_on_page };
     const char *attributes[] = { list->names->host_attribute, list->names->old_host_attribute,
                                  NULL };
@@ -78,7 +107,7 @@ static void work_list_ask(struct work_list *list)
                                   .filter = list->filter,
                                   .attributes = attributes,
                                   .timeout_ms = WORK_LIST_SEARCH_MS,
-                                  .page_size = list->is_unpaged ? 0 : WORK_LIST_PAGE_SIZE,
+                                  .page_size = list->page_size,
                                   .page = span_of(list->page, list->page_length) };
 
     (void)ldap_link_search(list->link, &search, &events, list);

@@ -10,9 +10,12 @@ struct work_list_events {
     /* An entry matches and is kept, or is left alone for `why`. */
     void (*kept)(void *context, struct plan_item *item);
     void (*passed_over)(void *context, const char *dn, const char *why);
-    /* The last call: all is listed, or the search failed.  None when the link ends before. */
-    void (*complete)(void *context);
-    void (*failed)(void *context, const char *why);
+    /* A part of the directory is on another server, and not listed. */
+    void (*elsewhere)(void *context, const char *uri);
+    /* The last call: all is listed, or with `is_cut` more than the plan's limit and not all; or the
+     * search failed.  None when the link ends before. */
+    void (*complete)(void *context, bool is_cut);
+    void (*failed)(void *context, const struct ldap_answer *answer);
 };
 
 struct work_list {
@@ -26,7 +29,7 @@ struct work_list {
     char filter[PLAN_FILTER_SIZE];
     char page[PAGE_COOKIE_MAX];
     size_t page_length;
-    bool is_unpaged; /* the server knows no pages */
+    unsigned page_size; /* 0: the server knows no pages, or does not let us have them */
 };
 
 /* Empty; false when the filter is too long, and then it cannot be filled. */
