@@ -77,6 +77,7 @@ struct board {
     _Atomic uint64_t mirror_entries;
     _Atomic int mirror_is_synchronised; /* at least once since the daemon started */
     _Atomic int directory_is_connected;
+    _Atomic uint64_t departure_us; /* monotonic: when the next session that must go may go */
     struct board_slot slots[BOARD_SLOTS];
     struct board_slot retired; /* the counters of the processes that are gone */
     struct board_backend backends[BOARD_BACKENDS];

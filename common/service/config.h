@@ -153,6 +153,10 @@ struct timeout_config {    /* seconds */
     unsigned drain_s;      /* an old generation may live */
 };
 
+struct limits_config {
+    unsigned disconnects_per_second; /* of sessions that must go; 0: as they come */
+};
+
 struct health_config {
     unsigned probe_interval_ms, failures, successes;
 };
@@ -172,6 +176,7 @@ struct config {
     struct smtp_config smtp;
     struct timeout_config timeout;
     struct health_config health;
+    struct limits_config limits;
     unsigned workers; /* 0: one a core */
     char *user;       /* children run as; empty: do not change (only without root) */
     char *state_directory, *run_directory;

@@ -233,6 +233,12 @@ static const struct config_option health_options[] = {
            "Good probes in a row after which it counts as up again."),
 };
 
+static const struct config_option limits_options[] = {
+    NUMBER(limits_config, disconnects_per_second, "200", 0, 100000,
+           "How many sessions a frontend ends in a second because their accounts moved or their "
+           "backend ended them, in all of its workers; 0: as they come."),
+};
+
 #define SINGLE(path, parent, offset, options, help)                                                \
     {                                                                                              \
         path, parent, offset, false, 0, 0, options, ARRAY_LENGTH(options), help                    \
@@ -274,6 +280,8 @@ const struct config_section config_sections[] = {
     SINGLE("timeouts", "", offsetof(struct config, timeout), timeout_options, "Deadlines."),
     SINGLE("health", "", offsetof(struct config, health), health_options,
            "When a backend counts as down."),
+    SINGLE("limits", "", offsetof(struct config, limits), limits_options,
+           "How much is done at a time."),
 };
 const size_t config_section_count = ARRAY_LENGTH(config_sections);
 

@@ -19,7 +19,8 @@ enum {
     LOGIN_REFUSAL_DELAY_MS = 3000,
     LOGIN_REFUSALS_MAX = 3,
     LOGIN_HOLD_TICK_MS = 250,
-    LOGIN_TTL = 5 /* proxies that a login may pass */
+    LOGIN_QUIET_MS = 1000, /* without a byte: what ends then was not asked for */
+    LOGIN_TTL = 5          /* proxies that a login may pass */
 };
 
 static const struct state_row login_states[] = {
@@ -311,11 +312,35 @@ void login_session_refused(struct login_session *session, struct span text, bool
 
 /* --- the relay ------------------------------------------------------------------ */
 
+/*
+ * Whether the backend ended a session that had not asked for it: it has moved, or was silent, as
+ * one is whose backend node knows of the move a moment before us, or whose backend died.
+ */
+static bool login_session_is_abandoned(const struct login_session *session, enum relay_end end)
+{
+    const struct session *head = &session->session;
+    uint64_t quiet_ms = io_loop_now_ms(head->service->loop) - session->relay.last_activity_ms;
+
+    return (end == RELAY_END_BACKEND || end == RELAY_END_BACKEND_ERROR) &&
+           !head->service->peers_are_trusted &&
+           (quiet_ms >= LOGIN_QUIET_MS || departures_has(head) || departures_has_moved(head));
+}
+
+/* All clients of a backend that is gone should not come back at once: they wait for their turn. */
 static void login_relay_ended(struct relay *relay, enum relay_end end)
 {
     struct login_session *session = CONTAINER_OF(relay, struct login_session, relay);
+    struct departures *departures = &session->session.service->departures;
 
-    login_session_end(session, relay_end_text(end));
+    if (!login_session_is_abandoned(session, end)) {
+        login_session_end(session, relay_end_text(end));
+        return;
+    }
+    transport_watch(&session->backend, 0);
+    transport_watch(&session->client, TRANSPORT_READABLE);
+    departures_add_abandoned(departures, &session->session,
+                             departures_has_moved(&session->session) ? "the account moved"
+                                                                     : relay_end_text(end));
 }
 
 static void login_session_log_login(const struct login_session *session)
@@ -333,14 +358,15 @@ static void login_session_log_login(const struct login_session *session)
               LOG_INTEGER("ms", io_loop_now_ms(head->service->loop) - login->credentials_ms));
 }
 
-/* Whether the account has got another owner since the login was resolved. */
+/* Whether the account has got another owner, or none, since the login was resolved. */
 static bool login_session_has_moved(const struct login_session *session)
 {
     const struct route *chosen = &session->login->request.route;
     struct route route;
 
     resolver_look_up(session->session.service->resolver, ROUTE_KEY_LOGIN, chosen->key, &route);
-    return route.outcome == ROUTE_FOUND && strcmp(route.host, chosen->host) != 0;
+    return route.outcome == ROUTE_UNKNOWN ||
+           (route.outcome == ROUTE_FOUND && strcmp(route.host, chosen->host) != 0);
 }
 
 void login_session_accepted(struct login_session *session, struct span text)
@@ -354,7 +380,7 @@ void login_session_accepted(struct login_session *session, struct span text)
         login_session_hold(session, "the account moved");
         return;
     }
-    session_log_in(&session->session, login->request.route.account, login->target.name);
+    session_log_in(&session->session, &login->request.route, login->target.name);
     login_session_log_login(session);
     board_count(service->slot, BOARD_LOGINS, 1);
     login->server_ops->accept(&login->server, text, &out);
@@ -375,6 +401,12 @@ void login_relay_ready(struct login_session *session, struct transport *transpor
     const struct session_service *service = session->session.service;
     bool was_done = session->relay.is_client_done;
 
+    if (transport == &session->client && (readiness & TRANSPORT_READABLE) &&
+        departures_has(&session->session)) {
+        departures_hurry(&session->session.service->departures, &session->session);
+        if (session->relay.has_ended)
+            transport_watch(transport, 0);
+    }
     relay_ready(&session->relay, transport, readiness);
     if (session->state.current == LOGIN_STATE_RELAYING && session->relay.is_client_done != was_done)
         deadline_set(&session->deadline, service->config->timeout.backend_s * 1000ULL);

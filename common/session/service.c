@@ -10,6 +10,13 @@ void session_service_init(struct session_service *service)
 {
     list_init(&service->sessions);
     map_init(&service->accounts);
+    departures_init(&service->departures, service);
+}
+
+void session_service_stop(struct session_service *service,
+                          void (*stopped)(struct session_service *service))
+{
+    departures_stop(&service->departures, stopped);
 }
 
 void session_service_fini(struct session_service *service)
@@ -28,6 +35,7 @@ void session_start(struct session *session, struct session_service *service,
     session->peer_port = peer_format(peer, session->peer_address);
     random_id(session->id);
     list_init(&session->node);
+    list_init(&session->departure_node);
     list_append(&service->sessions, &session->node);
     service->session_count++;
     board_count(service->slot, BOARD_SESSIONS, 1);
@@ -40,6 +48,7 @@ void session_finish(struct session *session)
 
     session_log_out(session);
     free(session->account);
+    free(session->login_key);
     list_remove(&session->node);
     service->session_count--;
     board_count(service->slot, BOARD_SESSIONS, -1);
@@ -49,9 +58,10 @@ void session_finish(struct session *session)
 
 /* --- accounts ----------------------------------------------------------------- */
 
-void session_log_in(struct session *session, const char *account, const char *backend)
+void session_log_in(struct session *session, const struct route *route, const char *backend)
 {
-    session->account = memory_copy_string(account);
+    session->account = memory_copy_string(route->account);
+    session->login_key = memory_copy_string(route->key);
     snprintf(session->backend, sizeof(session->backend), "%s", backend);
     map_insert(&session->service->accounts, &session->account_node,
                span_from_string(session->account));
@@ -59,48 +69,30 @@ void session_log_in(struct session *session, const char *account, const char *ba
 
 void session_log_out(struct session *session)
 {
+    departures_remove(session);
     if (!session->account_node.key.data)
         return;
     map_remove(&session->service->accounts, &session->account_node);
     session->account_node.key = SPAN_EMPTY;
 }
 
-static void session_follow(struct session *session, struct span host)
-{
-    if (!span_equals(host, span_from_string(session->backend)))
-        session->end(session, "the account moved");
-}
-
 void session_service_account_changed(struct session_service *service, struct span account,
                                      struct span host)
 {
-    struct map_node *node = map_find(&service->accounts, account);
+    for (struct map_node *node = map_find(&service->accounts, account); node;
+         node = map_find_next(node)) {
+        struct session *session = CONTAINER_OF(node, struct session, account_node);
 
-    while (node) {
-        struct map_node *next = map_find_next(node);
-
-        session_follow(CONTAINER_OF(node, struct session, account_node), host);
-        node = next;
+        if (!span_equals(host, span_from_string(session->backend)))
+            departures_add(&service->departures, session);
+        else if (!session->abandoned)
+            departures_remove(session);
     }
-}
-
-static void session_follow_mirror(struct map_node *node, void *context)
-{
-    struct session *session = CONTAINER_OF(node, struct session, account_node);
-    struct session_service *service = context;
-    struct route route;
-
-    /* The canonical name may be a key for logins, for mail, or for neither. */
-    resolver_look_up(service->resolver, ROUTE_KEY_LOGIN, session->account, &route);
-    if (route.outcome == ROUTE_UNKNOWN)
-        resolver_look_up(service->resolver, ROUTE_KEY_ADDRESS, session->account, &route);
-    if (route.outcome == ROUTE_FOUND && strcmp(route.account, session->account) == 0)
-        session_follow(session, span_from_string(route.host));
 }
 
 void session_service_many_changed(struct session_service *service)
 {
-    map_each(&service->accounts, session_follow_mirror, service);
+    departures_check_all(&service->departures);
 }
 
 /* --- the service --------------------------------------------------------------- */

@@ -9,6 +9,7 @@
 #include "common/base/random.h"
 #include "common/service/child.h"
 #include "common/session/backends.h"
+#include "common/session/departures.h"
 #include "common/session/resolver.h"
 #include "common/session/target.h"
 
@@ -36,6 +37,7 @@ struct session_service {
     struct list sessions;   /* of struct session */
     size_t session_count;
     struct map accounts; /* the sessions that are logged in, by account */
+    struct departures departures;
     bool is_draining;
     void (*emptied)(struct session_service *service); /* draining, and the last session is gone */
 };
@@ -51,7 +53,10 @@ struct session {
     uint64_t started_ms;
     struct map_node account_node;  /* in service->accounts when `account` is set */
     char *account;                 /* canonical name once logged in; NULL before */
+    char *login_key;               /* the key by which it was found then */
     char backend[ROUTE_HOST_SIZE]; /* where it is logged in */
+    struct list departure_node;    /* in service->departures while it waits to go */
+    const char *abandoned;         /* its backend has ended it: why; NULL: it has not */
     void (*end)(struct session *session, const char *reason); /* asks it to go; idempotent */
 };
 
@@ -60,28 +65,36 @@ void session_start(struct session *session, struct session_service *service,
                    const struct listener_config *listener, const struct sockaddr_storage *peer,
                    void (*end)(struct session *session, const char *reason));
 
-/* It is logged in at `backend` as `account` from now on: a change of the account's owner ends it.
+/*
+ * It is logged in at `backend` as the account that `route` found from now on: a change of the
+ * account's owner ends it.
  */
-void session_log_in(struct session *session, const char *account, const char *backend);
+void session_log_in(struct session *session, const struct route *route, const char *backend);
 
 /* Takes it out of the registry of accounts; idempotent. */
 void session_log_out(struct session *session);
 
 /*
- * The directory says that `account` is owned by `host` now (empty: it is gone): ends its sessions
- * that are logged in elsewhere.
+ * The directory says that `account` is owned by `host` now (empty: it is gone): its sessions
+ * that are logged in elsewhere depart, those that are logged in there stay.
  */
 void session_service_account_changed(struct session_service *service, struct span account,
                                      struct span host);
 
-/* The directory says that many changed: looks each logged in account up and does the same. */
+/* The directory says that many changed: looks each logged in account up, soon, and does the same.
+ */
 void session_service_many_changed(struct session_service *service);
 
 /* Takes it out; to be called once, from its last close event. */
 void session_finish(struct session *session);
 
-/* Prepares the lists of a service whose other members are set; the fini needs no session left. */
+/*
+ * Prepares a service whose other members are set.  It is stopped when no session is left, and may
+ * be freed by the fini when `stopped` was called, from the loop.
+ */
 void session_service_init(struct session_service *service);
+void session_service_stop(struct session_service *service,
+                          void (*stopped)(struct session_service *service));
 void session_service_fini(struct session_service *service);
 
 /* Calls `emptied` once no session is left; no new session may start. */

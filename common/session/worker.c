@@ -58,6 +58,11 @@ static void worker_resolver_stopped(struct resolver *resolver)
     worker_part_stopped(CONTAINER_OF(resolver, struct worker, resolver));
 }
 
+static void worker_service_stopped(struct session_service *service)
+{
+    worker_part_stopped(CONTAINER_OF(service, struct worker, service));
+}
+
 static void worker_prober_stopped(void *context)
 {
     worker_part_stopped(context);
@@ -90,8 +95,9 @@ static void worker_emptied(struct session_service *service)
     if (worker->is_drained)
         return;
     worker->is_drained = true;
-    worker->stops_pending++;
+    worker->stops_pending += 2;
     resolver_stop(&worker->resolver, worker_resolver_stopped);
+    session_service_stop(&worker->service, worker_service_stopped);
     if (worker->prober) {
         worker->stops_pending++;
         prober_stop(worker->prober, worker_prober_stopped, worker);
@@ -176,7 +182,6 @@ static void worker_init_service(struct worker *worker)
         .holds_logins = options->holds_logins,
         .emptied = worker_emptied,
     };
-    session_service_init(&worker->service);
     backends_init(&worker->service.backends, child->config, child->board);
 }
 
@@ -188,6 +193,7 @@ bool worker_start(struct worker *worker, struct child *child, const struct worke
     worker_init_service(worker);
     if (!worker_load_tls(worker))
         return false;
+    session_service_init(&worker->service);
     child->context = worker;
     child->drain = worker_child_drain;
     child->stop = worker_child_stop;

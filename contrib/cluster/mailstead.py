@@ -138,6 +138,9 @@ class Daemon:
         living = self.process.members()
         return [int(pid) for pid in dict.fromkeys(started) if int(pid) in living]
 
+    def log(self):
+        return self.process.log_file.read_text(errors="replace")
+
     def admin(self):
         return Admin(self)
 

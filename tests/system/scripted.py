@@ -453,9 +453,6 @@ class ScriptedFrontend(FrontendDaemon):
                                self.listener("imap", "imap", Network.IMAP, "starttls", login),
                                self.listener("pop3", "pop3", Network.POP3, "starttls", login)])
 
-    def log(self):
-        return self.process.log_file.read_text(errors="replace")
-
     def queue(self):
         """{recipient: what `queue list` says of it and of its message}."""
         return {recipient["address"]: {**message, **recipient}

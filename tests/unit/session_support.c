@@ -90,6 +90,15 @@ void rig_move(struct rig *rig, const char *name, const char *host)
     assert_true(mirror_writer_commit(rig->writer, NULL));
 }
 
+void rig_remove(struct rig *rig, const char *name)
+{
+    unsigned char uuid[MIRROR_UUID_SIZE] = { 0 };
+
+    memcpy(uuid, name, strlen(name));
+    mirror_writer_delete(rig->writer, uuid);
+    assert_true(mirror_writer_commit(rig->writer, NULL));
+}
+
 static void ignore_changed(void *context, uint64_t revision, struct span account, struct span host)
 {
     (void)context, (void)revision, (void)account, (void)host;
@@ -477,6 +486,11 @@ static void rig_resolver_stopped(struct resolver *resolver)
     CONTAINER_OF(resolver, struct rig, resolver)->is_resolver_stopped = true;
 }
 
+static void rig_service_stopped(struct session_service *service)
+{
+    CONTAINER_OF(service, struct rig, service)->is_service_stopped = true;
+}
+
 static void rig_free_peers(struct rig *rig)
 {
     for (size_t i = 0; i < rig->peer_count; i++) {
@@ -494,6 +508,8 @@ int rig_tear_down(void **state)
         rig_answer_store(rig, false);
     rig_expect_no_session(rig);
     assert_int_equal(rig_count(rig, BOARD_SESSIONS), 0);
+    session_service_stop(&rig->service, rig_service_stopped);
+    io_run_until_set(&rig->loop, &rig->is_service_stopped);
     resolver_stop(&rig->resolver, rig_resolver_stopped);
     io_run_until_set(&rig->loop, &rig->is_resolver_stopped);
     io_run_until_set(&rig->loop, &rig->is_directory_closed);

@@ -37,7 +37,7 @@ struct rig {
     struct board *board;
     struct session_service service;
     struct resolver resolver;
-    bool is_resolver_stopped;
+    bool is_resolver_stopped, is_service_stopped;
     struct mirror_writer *writer;
     struct listener_config imap, pop3, smtp, lmtp;
     /* The directory process. */
@@ -71,6 +71,9 @@ int rig_tear_down(void **state);
 
 /* Moves the account "NAME@example.org" to `host`, or adds it there. */
 void rig_move(struct rig *rig, const char *name, const char *host);
+
+/* Removes the account "NAME@example.org". */
+void rig_remove(struct rig *rig, const char *name);
 
 /* Starts a session of `listener`, and gives its client. */
 struct peer *rig_connect(struct rig *rig, const struct listener_config *listener);

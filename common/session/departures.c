@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One timer does both: it looks at some sessions while any are unchecked, and lets some of those
+ * that wait go.  No turn of the loop takes longer than a slice of either.
+ *
+ * The pace is one number on the board: the moment at which the next session of the daemon may go.
+ * It lags behind the clock by DEPARTURES_LAG_US at most: what nobody used is not saved up, but a
+ * timer that comes late loses nothing.
+ */
+#include "common/session/departures.h"
+
+#include "common/base/log.h"
+#include "common/session/service.h"
+
+enum {
+    DEPARTURES_SLICE = 64,   /* sessions in one turn */
+    DEPARTURES_TICK_MS = 10, /* and up to twice as much, so that no worker is always the first */
+    DEPARTURES_LAG_US = 50000
+};
+
+enum home {
+    HOME_HERE,
+    HOME_ELSEWHERE,
+    HOME_NOWHERE,  /* the account is gone */
+    HOME_IN_DOUBT, /* the mirror cannot be read, or the account's entry cannot be used */
+};
+
+static void departures_schedule(struct departures *departures, uint64_t delay_ms);
+
+/* --- where an account is ---------------------------------------------------------------- */
+
+/* By one name; NOWHERE also when that is another account's by now. */
+static enum home departures_look_up(const struct session *session, enum route_key key,
+                                    const char *name)
+{
+    struct route route;
+
+    resolver_look_up(session->service->resolver, key, name, &route);
+    switch (route.outcome) {
+    case ROUTE_FOUND:
+        if (strcmp(route.account, session->account) != 0)
+            return HOME_NOWHERE;
+        return strcmp(route.host, session->backend) == 0 ? HOME_HERE : HOME_ELSEWHERE;
+    case ROUTE_MISCONFIGURED:
+    case ROUTE_UNAVAILABLE:
+        return HOME_IN_DOUBT;
+    case ROUTE_RELAY:
+    case ROUTE_UNKNOWN:
+    case ROUTE_NOT_OURS:
+        break;
+    }
+    return HOME_NOWHERE;
+}
+
+/*
+ * By the name that it logged in with; and since an account may lose one of its names, by
+ * the canonical one, which may be a key for logins, for mail, or for neither.
+ */
+static enum home departures_find_home(const struct session *session)
+{
+    enum home home = departures_look_up(session, ROUTE_KEY_LOGIN, session->login_key);
+
+    if (home == HOME_NOWHERE)
+        home = departures_look_up(session, ROUTE_KEY_LOGIN, session->account);
+    if (home == HOME_NOWHERE)
+        home = departures_look_up(session, ROUTE_KEY_ADDRESS, session->account);
+    return home;
+}
+
+bool departures_has_moved(const struct session *session)
+{
+    enum home home = departures_find_home(session);
+
+    return home == HOME_ELSEWHERE || home == HOME_NOWHERE;
+}
+
+/* --- who waits ----------------------------------------------------------------------------- */
+
+bool departures_has(const struct session *session)
+{
+    return !list_is_empty(&session->departure_node);
+}
+
+void departures_remove(struct session *session)
+{
+    list_remove(&session->departure_node);
+}
+
+static void departures_append(struct departures *departures, struct session *session)
+{
+    if (departures_has(session))
+        return;
+    if (list_is_empty(&departures->waiting)) {
+        departures->ended = departures->kept = 0;
+        departures->began_ms = io_loop_now_ms(departures->service->loop);
+    }
+    list_append(&departures->waiting, &session->departure_node);
+    departures_schedule(departures, 1);
+}
+
+void departures_add(struct departures *departures, struct session *session)
+{
+    departures_append(departures, session);
+}
+
+void departures_add_abandoned(struct departures *departures, struct session *session,
+                              const char *reason)
+{
+    session->abandoned = reason;
+    departures_append(departures, session);
+}
+
+void departures_hurry(struct departures *departures, struct session *session)
+{
+    list_remove(&session->departure_node);
+    list_append(departures->waiting.next, &session->departure_node); /* before the first */
+}
+
+/* --- going ----------------------------------------------------------------------------------- */
+
+static unsigned departures_rate(const struct departures *departures)
+{
+    const struct session_service *service = departures->service;
+
+    return service->peers_are_trusted ? 0 : service->config->limits.disconnects_per_second;
+}
+
+/* Whether one session of the daemon may go now; then the next one's moment is later. */
+static bool departures_take_turn(const struct departures *departures)
+{
+    struct board *board = departures->service->backends.board;
+    unsigned rate = departures_rate(departures);
+    uint64_t now_us = uv_hrtime() / 1000;
+    uint64_t next_us = atomic_load(&board->departure_us), from_us;
+
+    if (rate == 0)
+        return true;
+    do {
+        from_us = next_us + DEPARTURES_LAG_US < now_us ? now_us - DEPARTURES_LAG_US : next_us;
+        if (from_us > now_us)
+            return false;
+    } while (
+        !atomic_compare_exchange_weak(&board->departure_us, &next_us, from_us + 1000000 / rate));
+    return true;
+}
+
+/* Why it must go, or NULL: it stays. */
+static const char *departures_reason(const struct session *session)
+{
+    if (session->abandoned)
+        return session->abandoned;
+    switch (departures_find_home(session)) {
+    case HOME_ELSEWHERE:
+        return "the account moved";
+    case HOME_NOWHERE:
+        return "the account is gone";
+    case HOME_HERE:
+    case HOME_IN_DOUBT:
+        break;
+    }
+    return NULL;
+}
+
+static void departures_end_some(struct departures *departures)
+{
+    for (unsigned i = 0; i < DEPARTURES_SLICE && !list_is_empty(&departures->waiting); i++) {
+        struct session *session =
+            LIST_ELEMENT(departures->waiting.next, struct session, departure_node);
+        const char *reason = departures_reason(session);
+
+        if (reason && !departures_take_turn(departures))
+            return;
+        departures_remove(session);
+        *(reason ? &departures->ended : &departures->kept) += 1;
+        if (reason)
+            session->end(session, reason);
+    }
+}
+
+static void departures_check_some(struct departures *departures)
+{
+    struct list *sessions = &departures->service->sessions;
+
+    if (departures->unchecked > departures->service->session_count)
+        departures->unchecked = departures->service->session_count;
+    for (unsigned i = 0; i < DEPARTURES_SLICE && departures->unchecked > 0; i++) {
+        struct session *session = LIST_ELEMENT(sessions->next, struct session, node);
+
+        departures->unchecked--;
+        list_remove(&session->node);
+        list_append(sessions, &session->node);
+        if (session->account_node.key.data && departures_has_moved(session))
+            departures_append(departures, session);
+    }
+}
+
+static void departures_log(const struct departures *departures)
+{
+    if (departures->ended + departures->kept > 0)
+        LOG_EVENT(
+            LOG_LEVEL_INFO, NULL, "sessions_followed", LOG_INTEGER("ended", departures->ended),
+            LOG_INTEGER("kept", departures->kept),
+            LOG_INTEGER("ms", io_loop_now_ms(departures->service->loop) - departures->began_ms));
+}
+
+static void departures_on_tick(uv_timer_t *timer)
+{
+    struct departures *departures = timer->data;
+    bool had_some = !list_is_empty(&departures->waiting);
+
+    departures_check_some(departures);
+    departures_end_some(departures);
+    if (had_some && list_is_empty(&departures->waiting))
+        departures_log(departures);
+    if (departures->unchecked > 0 || departures_rate(departures) == 0)
+        departures_schedule(departures, 1);
+    else
+        departures_schedule(departures, DEPARTURES_TICK_MS + random_below(DEPARTURES_TICK_MS));
+}
+
+/* A delay of 0 would be over in this very turn of the loop. */
+static void departures_schedule(struct departures *departures, uint64_t delay_ms)
+{
+    bool is_idle = list_is_empty(&departures->waiting) && departures->unchecked == 0;
+
+    if (!is_idle && !departures->is_stopped && !uv_is_active((uv_handle_t *)&departures->timer))
+        uv_timer_start(&departures->timer, departures_on_tick, delay_ms, 0);
+}
+
+void departures_check_all(struct departures *departures)
+{
+    departures->unchecked = departures->service->session_count;
+    departures_schedule(departures, 1);
+}
+
+/* --- life --------------------------------------------------------------------------------------
+ */
+
+void departures_init(struct departures *departures, struct session_service *service)
+{
+    *departures = (struct departures){ .service = service };
+    list_init(&departures->waiting);
+    uv_timer_init(&service->loop->uv, &departures->timer);
+    departures->timer.data = departures;
+}
+
+static void departures_on_closed(uv_handle_t *handle)
+{
+    struct departures *departures = handle->data;
+
+    departures->stopped(departures->service);
+}
+
+void departures_stop(struct departures *departures,
+                     void (*stopped)(struct session_service *service))
+{
+    departures->is_stopped = true;
+    departures->stopped = stopped;
+    uv_close((uv_handle_t *)&departures->timer, departures_on_closed);
+}
