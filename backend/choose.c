@@ -45,6 +45,7 @@ void backend_choose(const struct session_service *service, enum protocol protoco
     case ROUTE_MISCONFIGURED:
     case ROUTE_UNAVAILABLE:
         target->reason = route->reason;
+        target->is_misconfigured = route->outcome == ROUTE_MISCONFIGURED;
         return;
     }
 }

@@ -13,6 +13,7 @@ void frontend_choose_backend(const struct session_service *service, enum protoco
     snprintf(target->name, sizeof(target->name), "%s", name);
     if (!backend) {
         target->reason = "hostServer names no known backend";
+        target->is_misconfigured = true;
         return;
     }
     target->backend = backend->id;
@@ -33,6 +34,11 @@ static struct target frontend_without_backend(enum target_kind kind, const char 
     return (struct target){ .kind = kind, .reason = reason };
 }
 
+static struct target frontend_misconfigured(const char *reason)
+{
+    return (struct target){ .kind = TARGET_TEMPORARY, .reason = reason, .is_misconfigured = true };
+}
+
 void frontend_choose(const struct session_service *service, enum protocol protocol,
                      const struct route *route, struct target *target)
 {
@@ -48,7 +54,7 @@ void frontend_choose(const struct session_service *service, enum protocol protoc
         else if (service->config->relay_host.address)
             *target = frontend_without_backend(TARGET_RELAY, NULL);
         else
-            *target = frontend_without_backend(TARGET_TEMPORARY, "no relay_host is configured");
+            *target = frontend_misconfigured("no relay_host is configured");
         return;
     case ROUTE_UNKNOWN:
         *target = frontend_without_backend(TARGET_UNKNOWN, "no such account");
@@ -58,6 +64,8 @@ void frontend_choose(const struct session_service *service, enum protocol protoc
                                            "domain is not the cluster's");
         return;
     case ROUTE_MISCONFIGURED:
+        *target = frontend_misconfigured(route->reason);
+        return;
     case ROUTE_UNAVAILABLE:
         *target = frontend_without_backend(TARGET_TEMPORARY, route->reason);
         return;

@@ -172,8 +172,9 @@ static void login_session_refuse_now(struct login_session *session,
 static void login_session_refuse_temporarily(struct login_session *session, const char *why)
 {
     const struct login *login = session->login;
+    enum log_level level = session_alarm(&session->session, &login->request.route, &login->target);
 
-    LOG_EVENT(LOG_LEVEL_WARNING, session->session.id, "login_temporary",
+    LOG_EVENT(level, session->session.id, "login_temporary",
               LOG_TEXT("name", login->request.route.key), LOG_TEXT("backend", login->target.name),
               LOG_TEXT("why", why));
     if (login->refusal[0])
@@ -244,7 +245,9 @@ static void login_session_go(struct login_session *session)
     case TARGET_GO:
         login->refusal[0] = '\0';
         if (!credentials_name_is_sendable(login->request.route.account)) {
-            login_session_refuse_temporarily(session, "the account's name cannot be sent");
+            login->target.is_misconfigured = true;
+            login->target.reason = "the account's name cannot be sent";
+            login_session_refuse_temporarily(session, login->target.reason);
             return;
         }
         login_backend_start(session);

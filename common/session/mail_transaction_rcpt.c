@@ -98,6 +98,18 @@ static void mail_rcpt_verify(struct mail_transaction *transaction, struct mail_g
         delivery_rcpt(group->delivery, transaction->pending.recipient);
 }
 
+static void mail_rcpt_log(const struct mail_transaction *transaction, const char *path,
+                          const struct route *route, const struct target *target)
+{
+    enum log_level level = target->kind == TARGET_TEMPORARY
+                               ? session_alarm(transaction->session, route, target)
+                               : LOG_LEVEL_INFO;
+
+    LOG_EVENT(level, transaction->session->id, "rcpt_undelivered", LOG_TEXT("recipient", path),
+              LOG_TEXT("outcome", route_outcome_name(route->outcome)),
+              LOG_TEXT("why", target->reason));
+}
+
 void mail_transaction_rcpt(struct mail_transaction *transaction, const char *path,
                            const struct route *route)
 {
@@ -111,12 +123,10 @@ void mail_transaction_rcpt(struct mail_transaction *transaction, const char *pat
     if (target.kind == TARGET_GO && !smtp_path_is_safe(pending->recipient)) {
         target.kind = TARGET_TEMPORARY;
         target.reason = "the account's name cannot be sent";
+        target.is_misconfigured = true;
     }
     if (target.reason)
-        LOG_EVENT(target.kind == TARGET_TEMPORARY ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
-                  transaction->session->id, "rcpt_undelivered", LOG_TEXT("recipient", path),
-                  LOG_TEXT("outcome", route_outcome_name(route->outcome)),
-                  LOG_TEXT("why", target.reason));
+        mail_rcpt_log(transaction, path, route, &target);
     switch (target.kind) {
     case TARGET_GO:
     case TARGET_DOWN:

@@ -56,6 +56,18 @@ void session_finish(struct session *session)
         service->emptied(service);
 }
 
+enum log_level session_alarm(const struct session *session, const struct route *route,
+                             const struct target *target)
+{
+    struct session_service *service = session->service;
+
+    if (!target->is_misconfigured)
+        return LOG_LEVEL_WARNING;
+    (void)alarms_raise(&service->alarms, io_loop_now_ms(service->loop), session->id, route->key,
+                       route->host, target->reason);
+    return LOG_LEVEL_INFO;
+}
+
 /* --- accounts ----------------------------------------------------------------- */
 
 void session_log_in(struct session *session, const struct route *route, const char *backend)

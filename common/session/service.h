@@ -5,9 +5,11 @@
 #ifndef MAILSTEAD_SESSION_SERVICE_H
 #define MAILSTEAD_SESSION_SERVICE_H
 
+#include "common/base/log.h"
 #include "common/base/map.h"
 #include "common/base/random.h"
 #include "common/service/child.h"
+#include "common/session/alarms.h"
 #include "common/session/backends.h"
 #include "common/session/departures.h"
 #include "common/session/resolver.h"
@@ -38,6 +40,7 @@ struct session_service {
     size_t session_count;
     struct map accounts; /* the sessions that are logged in, by account */
     struct departures departures;
+    struct alarms alarms;
     bool is_draining;
     void (*emptied)(struct session_service *service); /* draining, and the last session is gone */
 };
@@ -70,6 +73,13 @@ void session_start(struct session *session, struct session_service *service,
  * account's owner ends it.
  */
 void session_log_in(struct session *session, const struct route *route, const char *backend);
+
+/*
+ * `target`, made from `route`, is refused temporarily: raises the alarm when somebody has to
+ * correct something.  The level for the session's own line about it.
+ */
+enum log_level session_alarm(const struct session *session, const struct route *route,
+                             const struct target *target);
 
 /* Takes it out of the registry of accounts; idempotent. */
 void session_log_out(struct session *session);

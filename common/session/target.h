@@ -30,7 +30,8 @@ struct target {
     SSL_CTX *tls_context;              /* GO: borrowed; NULL when tls is off */
     char tls_name[ENDPOINT_HOST_SIZE]; /* GO: what the certificate must have; empty: anything */
     unsigned backend;                  /* its id, for its health; 0: none is kept */
-    const char *reason;                /* static text for the log; NULL when GO */
+    bool is_misconfigured; /* TEMPORARY, and somebody has to correct an entry or a configuration */
+    const char *reason;    /* static text for the log; NULL when GO */
 };
 
 /* The name for transport_start_tls_client. */
