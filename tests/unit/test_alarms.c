@@ -71,6 +71,7 @@ static void an_entry_is_told_again_only_after_a_while(void **state)
 static void many_bad_entries_share_one_pace(void **state)
 {
     struct alarms alarms = { 0 };
+    const char *text;
     unsigned told = 0;
     char key[32];
 
@@ -82,7 +83,9 @@ static void many_bad_entries_share_one_pace(void **state)
     assert_in_range(told, ALARMS_BURST, ALARMS_BURST + 10000 / ALARM_EACH_MS + 1);
     (void)logged();
     assert_true(raise(&alarms, 1010000 + ALARM_EACH_MS, "last@example.org"));
-    assert_non_null(strstr(logged(), "unsaid=99"));
+    text = logged();
+    assert_non_null(strstr(text, "unsaid="));
+    assert_null(strstr(text, "unsaid=0"));
 }
 
 static void the_first_alarms_are_told_however_young_the_clock_is(void **state)
