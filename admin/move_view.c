@@ -211,6 +211,8 @@ static void print_counts(const struct reassign_plan *plan, const struct reassign
     if (left_of(progress) > 0)
         printf("not done yet: %s%" PRIu64 "%s\n", progress->is_listed ? "" : "at least ",
                left_of(progress), is_limited ? ", as --limit asks" : "");
+    else if (!progress->is_listed)
+        printf("not done yet: those that the server has not shown\n");
 }
 
 static void print_dry_run(const struct reassign_plan *plan,
@@ -277,6 +279,7 @@ static void print_result_json(const struct reassign_plan *plan,
     if (plan->to)
         json_object_set_new(line, "to", json_string(plan->to));
     json_object_set_new(line, "left", json_integer((json_int_t)left_of(&result->progress)));
+    json_object_set_new(line, "is_listed", json_boolean(result->progress.is_listed));
     json_object_set_new(line, "dry_run", json_boolean(plan->is_dry_run));
     json_object_set_new(line, "permanent", json_boolean(plan->is_permanent));
     json_object_set_new(line, "transactions", json_boolean(result->used_transactions));

@@ -21,6 +21,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "contrib"))
 
 from cluster import Cluster, Network, TroubleError, clients, wait_until  # noqa: E402
+from desk import Desk  # noqa: E402
 from scripted import ScriptedCluster  # noqa: E402
 
 BUG = re.compile(r"AddressSanitizer|LeakSanitizer|runtime error:|\bbug:|Assertion .* failed|"
@@ -255,3 +256,20 @@ def arrives(cluster):
         return found[0]
 
     return wait
+
+
+@pytest.fixture
+def desk(build, request):
+    """desk(ldif, ...): a slapd and a configuration for the command alone (Desk), gone after the test."""
+    desks = []
+
+    def make(*arguments, **options):
+        folder = Path(tempfile.mkdtemp(prefix="ms-desk-", dir="/tmp"))
+        folder.chmod(0o755)
+        desks.append(Desk(folder, build, *arguments, **options))
+        return desks[-1]
+
+    yield make
+    for made in desks:
+        made.stop()
+        shutil.rmtree(made.folder)

@@ -543,7 +543,7 @@ static void restore_needs_the_backend_to_answer(void **state)
     assert_int_equal(admin_run("restore sv1").status, COMMAND_REFUSED);
     admin_set_ports(1, 1, port);
     admin_reassign_result.progress =
-        (struct reassign_progress){ .found = 1, .moved = 1, .elapsed_ms = 400 };
+        (struct reassign_progress){ .found = 1, .moved = 1, .elapsed_ms = 400, .is_listed = true };
     assert_string_equal(admin_run("restore sv1").out,
                         "changed 1 account back to sv1 in 0.4 s\n"
                         "no daemon runs on this machine; mailstead status at each frontend shows "
