@@ -31,6 +31,8 @@ struct confirm {
     const char *(*followed_uri)(void *context);
     void *context;
     struct ldap_link *link; /* NULL: none */
+    size_t server;          /* which of confirm_uri is used or next */
+    size_t failures;        /* of servers, in a row */
     bool is_ready;
     uint64_t retry_at_ms; /* no connection before */
     uint64_t tokens_ms;   /* when `tokens` was last filled up */
@@ -61,6 +63,28 @@ struct confirm_question {
 };
 
 static void confirm_connect(struct confirm *confirm);
+
+/* --- servers ------------------------------------------------------------------------ */
+
+static size_t confirm_servers(const struct confirm *confirm)
+{
+    size_t count = confirm->config->directory.confirm_uri.count;
+
+    return count > 0 ? count : 1;
+}
+
+static const char *confirm_uri(const struct confirm *confirm)
+{
+    const struct string_list *uris = &confirm->config->directory.confirm_uri;
+
+    return uris->count > 0 ? uris->items[confirm->server] : confirm->followed_uri(confirm->context);
+}
+
+/* What one server may take, so that there is time for all of them. */
+static unsigned confirm_attempt_ms(const struct confirm *confirm)
+{
+    return CONFIRM_TIMEOUT_MS / (unsigned)confirm_servers(confirm);
+}
 
 /* --- questions ---------------------------------------------------------------------- */
 
@@ -139,6 +163,16 @@ static void confirm_settle_all(struct confirm *confirm)
 
 /* --- searching ------------------------------------------------------------------------- */
 
+static void confirm_append_value(struct buffer *filter, const struct string_list *attributes,
+                                 const char *value)
+{
+    for (size_t i = 0; i < attributes->count; i++) {
+        buffer_append_format(filter, "(%s=", attributes->items[i]);
+        ldap_escape(filter, span_from_string(value));
+        buffer_append_byte(filter, ')');
+    }
+}
+
 static void confirm_append_steps(struct confirm *confirm, struct buffer *filter, enum route_key key,
                                  const char *value, const char *default_domain)
 {
@@ -149,12 +183,13 @@ static void confirm_append_steps(struct confirm *confirm, struct buffer *filter,
     struct route_step steps[ROUTE_STEPS_MAX];
     size_t count = route_steps(&rules, key, value, default_domain, steps);
 
-    for (size_t i = 0; i < count; i++)
-        for (size_t j = 0; j < attributes->count; j++) {
-            buffer_append_format(filter, "(%s=", attributes->items[j]);
-            ldap_escape(filter, span_from_string(steps[i].value));
-            buffer_append_byte(filter, ')');
-        }
+    for (size_t i = 0; i < count; i++) {
+        char u_labels[ROUTE_ADDRESS_SIZE];
+
+        confirm_append_value(filter, attributes, steps[i].value);
+        if (route_to_u_labels(steps[i].value, u_labels)) /* perhaps the entry has them */
+            confirm_append_value(filter, attributes, u_labels);
+    }
 }
 
 /* All that the question's key might be found by; a login name may get any listener's domain. */
@@ -191,27 +226,44 @@ static void confirm_on_entry(void *context, const struct ldap_entry *entry)
 /* An idle link that a server closes is nothing special: the next question opens another. */
 static void confirm_lose_link(struct confirm *confirm, const char *reason)
 {
+    const char *uri = confirm_uri(confirm);
+
     ldap_link_close(confirm->link);
     confirm->link = NULL;
     confirm->is_ready = false;
     if (list_is_empty(&confirm->open))
         return;
-    LOG_EVENT(LOG_LEVEL_WARNING, NULL, "confirm_unavailable", LOG_TEXT("reason", reason));
+    LOG_EVENT(LOG_LEVEL_WARNING, NULL, "confirm_unavailable", LOG_TEXT("uri", uri),
+              LOG_TEXT("reason", reason));
+    confirm->server = (confirm->server + 1) % confirm_servers(confirm);
+    if (++confirm->failures < confirm_servers(confirm)) {
+        confirm_connect(confirm);
+        return;
+    }
+    confirm->failures = 0;
     confirm->retry_at_ms = clock_monotonic_ms() + CONFIRM_RETRY_MS;
     confirm_settle_all(confirm);
 }
 
+static enum directory_confirmation confirm_judge(const struct confirm_question *question,
+                                                 const struct ldap_answer *answer)
+{
+    if (question->was_found || answer->code == LDAP_CODE_SIZE_LIMIT)
+        return DIRECTORY_PRESENT;
+    return answer->code == LDAP_CODE_SUCCESS ? DIRECTORY_ABSENT : DIRECTORY_UNSURE;
+}
+
+/* Without an answer the question stays open as long as there is another server. */
 static void confirm_on_done(void *context, const struct ldap_answer *answer)
 {
     struct confirm_question *question = context;
     struct confirm *confirm = question->confirm;
+    bool is_answered = answer->code != LDAP_CODE_LOST && answer->code != LDAP_CODE_TIMEOUT;
 
-    if (question->was_found || answer->code == LDAP_CODE_SIZE_LIMIT)
-        confirm_settle(question, DIRECTORY_PRESENT);
-    else if (answer->code == LDAP_CODE_SUCCESS)
-        confirm_settle(question, DIRECTORY_ABSENT);
-    else
-        confirm_settle(question, DIRECTORY_UNSURE);
+    if (is_answered)
+        confirm->failures = 0;
+    if (is_answered || confirm->failures + 1 >= confirm_servers(confirm))
+        confirm_settle(question, confirm_judge(question, answer));
     if (answer->code == LDAP_CODE_TIMEOUT)
         confirm_lose_link(confirm, "the server does not answer");
 }
@@ -234,11 +286,14 @@ static void confirm_search(struct confirm_question *question)
         .size_limit = 1,
     };
 
+    question->was_found = false;
     if (now_ms >= question->until_ms || !confirm_write_filter(question, &filter)) {
         confirm_settle(question, DIRECTORY_UNSURE);
         return;
     }
     search.timeout_ms = (unsigned)(question->until_ms - now_ms);
+    if (search.timeout_ms > confirm_attempt_ms(confirm))
+        search.timeout_ms = confirm_attempt_ms(confirm);
     (void)ldap_link_search(confirm->link, &search, &confirm_search_events, question);
 }
 
@@ -265,12 +320,12 @@ static void confirm_connect(struct confirm *confirm)
 {
     const struct directory_config *config = &confirm->config->directory;
     struct ldap_settings settings = {
-        .uri = config->confirm_uri ? config->confirm_uri : confirm->followed_uri(confirm->context),
+        .uri = confirm_uri(confirm),
         .starttls = config->starttls,
         .ca = config->ca,
         .bind_dn = config->bind_dn,
         .password = config->bind_password.file ? config->bind_password.value : NULL,
-        .timeout_ms = CONFIRM_TIMEOUT_MS,
+        .timeout_ms = confirm_attempt_ms(confirm),
     };
 
     confirm->link = ldap_link_open(confirm->loop, &settings, &confirm_link_events, confirm);

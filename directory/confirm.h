@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Live searches for keys that the mirror does not have, before anybody says "no such user".
- * At confirm_uri, or at the followed server.  The same question asked several times at once is
- * one search; answers are kept for a few seconds; above confirm_rate, without a
- * connection, and after CONFIRM_TIMEOUT_MS the answer is UNSURE.
+ * At the first server of confirm_uri that answers, or at the followed one.  The same question
+ * asked several times at once is one search; answers are kept for a few seconds; above
+ * confirm_rate, without a connection, and after CONFIRM_TIMEOUT_MS the answer is UNSURE.
+ *
+ * A change of the key makes an answer that is kept void without further ado: who asks has looked
+ * into the mirror first, and what the mirror has is not asked for.
  */
 #ifndef MAILSTEAD_DIRECTORY_CONFIRM_H
 #define MAILSTEAD_DIRECTORY_CONFIRM_H

@@ -68,7 +68,7 @@ struct cluster_config {
 
 struct directory_config {
     struct string_list uri;
-    char *confirm_uri; /* NULL: the followed server */
+    struct string_list confirm_uri; /* empty: the followed server */
     char *base;
     char *bind_dn;
     struct secret bind_password;

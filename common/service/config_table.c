@@ -88,9 +88,9 @@ static const struct config_option frontend_options[] = {
 static const struct config_option directory_options[] = {
     LIST(URI_LIST, directory_config, uri, NULL, DAEMONS,
          "The LDAP servers to follow; the first that answers is used."),
-    ROW(URI, directory_config, confirm_uri, "confirm_uri", NULL, 1, TEXT_MAX, NULL, 0,
-        "The server that is asked before an address is called unknown; without it, the followed "
-        "one."),
+    LIST(URI_LIST, directory_config, confirm_uri, NULL, 0,
+         "The servers of which one is asked before an address is called unknown, each when those "
+         "before it do not answer; without any, the followed one."),
     TEXT(directory_config, base, NULL, DAEMONS, "The base under which the accounts are."),
     TEXT(directory_config, bind_dn, NULL, 0, "The identity for reading; without it, anonymous."),
     SECRET(directory_config, bind_password, "bind_password_file",

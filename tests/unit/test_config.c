@@ -91,7 +91,7 @@ static void test_minimal_configuration_has_the_defaults(void **unused)
     assert_int_equal(config->directory.login_attributes.count, 2);
     assert_string_equal(config->directory.login_attributes.items[1], "mail");
     assert_string_equal(config->directory.filter, "(objectClass=mailsteadAccount)");
-    assert_null(config->directory.confirm_uri);
+    assert_int_equal(config->directory.confirm_uri.count, 0);
     assert_int_equal(config->listeners[0].protocol, PROTOCOL_IMAP);
     assert_int_equal(config->listeners[0].tls, TLS_MODE_OFF);
     assert_false(config->listeners[0].plaintext_allowed);

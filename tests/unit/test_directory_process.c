@@ -226,6 +226,11 @@ static bool is_disconnected(const struct board *board)
     return !atomic_load(&board->directory_is_connected);
 }
 
+static bool has_two_accounts(const struct board *board)
+{
+    return atomic_load(&board->mirror_entries) == 2;
+}
+
 static void start_all(struct fixture *fixture, unsigned count)
 {
     slapd_add_accounts(&fixture->slapd, 1, count, "sv1");
@@ -312,6 +317,24 @@ static void an_answer_is_kept_for_a_moment(void **state)
     assert_int_equal(ask(fixture, ROUTE_KEY_ADDRESS, "user2@example.org"), DIRECTORY_PRESENT);
 }
 
+static void a_kept_answer_is_void_as_soon_as_the_mirror_has_the_name(void **state)
+{
+    struct fixture *fixture = *state;
+    struct mirror *mirror;
+    struct route_source source;
+    struct route_entry entry;
+
+    start_all(fixture, 1);
+    assert_int_equal(ask(fixture, ROUTE_KEY_LOGIN, "user2"), DIRECTORY_ABSENT);
+    slapd_add_accounts(&fixture->slapd, 2, 2, "sv1");
+    await_board(fixture, has_two_accounts);
+    mirror = mirror_open(fixture->folder); /* which is looked at before anybody asks */
+    source = mirror_source(mirror);
+    assert_int_equal(source.find(source.context, ROUTE_KEY_LOGIN, SPAN_LITERAL("user2"), &entry),
+                     ROUTE_FIND_ONE);
+    mirror_close(mirror);
+}
+
 static void without_a_server_nothing_is_sure(void **state)
 {
     struct fixture *fixture = *state;
@@ -322,6 +345,66 @@ static void without_a_server_nothing_is_sure(void **state)
     await_board(fixture, is_disconnected);
     assert_int_equal(ask(fixture, ROUTE_KEY_LOGIN, "user5"), DIRECTORY_UNSURE);
     assert_int_equal(ask(fixture, ROUTE_KEY_LOGIN, "user6"), DIRECTORY_UNSURE);
+}
+
+static void when_a_server_does_not_answer_the_next_one_is_asked(void **state)
+{
+    struct fixture *fixture = *state;
+    static struct slapd hanging;
+    char closed[64];
+    char *uris[3] = { closed, NULL, NULL };
+
+    slapd_init(&hanging, "");
+    slapd_start(&hanging);
+    slapd_freeze(&hanging);
+    snprintf(closed, sizeof(closed), "ldap://127.0.0.1:1");
+    uris[1] = hanging.uri;
+    uris[2] = fixture->slapd.uri;
+    fixture->config.directory.confirm_uri = (struct string_list){ uris, 3 };
+    start_all(fixture, 1);
+    assert_int_equal(ask(fixture, ROUTE_KEY_LOGIN, "user1"), DIRECTORY_PRESENT);
+    assert_int_equal(ask(fixture, ROUTE_KEY_LOGIN, "user5"), DIRECTORY_ABSENT);
+    kill(hanging.pid, SIGCONT);
+    slapd_fini(&hanging);
+}
+
+static void a_server_that_is_lost_is_followed_by_the_next_one(void **state)
+{
+    struct fixture *fixture = *state;
+    static struct slapd first;
+    char *uris[2] = { NULL, fixture->slapd.uri };
+
+    slapd_init(&first, "");
+    slapd_start(&first);
+    uris[0] = first.uri;
+    fixture->config.directory.confirm_uri = (struct string_list){ uris, 2 };
+    start_all(fixture, 1);
+    assert_int_equal(ask(fixture, ROUTE_KEY_LOGIN, "user1"), DIRECTORY_ABSENT); /* it is empty */
+    slapd_freeze(&first);
+    assert_int_equal(ask(fixture, ROUTE_KEY_ADDRESS, "user1@example.org"), DIRECTORY_PRESENT);
+    kill(first.pid, SIGCONT);
+    slapd_fini(&first);
+    assert_int_equal(ask(fixture, ROUTE_KEY_LOGIN, "user9"), DIRECTORY_ABSENT);
+}
+
+static void the_names_under_the_alias_of_a_domain_are_confirmed_too(void **state)
+{
+    struct fixture *fixture = *state;
+    struct domain_alias_config aliases[2] = { { text("alias.example"), text("example.org") },
+                                              { text("xn--bcher-kva.example"),
+                                                text("example.org") } };
+
+    fixture->config.cluster.domain_aliases = aliases;
+    fixture->config.cluster.domain_alias_count = 2;
+    start_all(fixture, 1);
+    assert_int_equal(ask(fixture, ROUTE_KEY_ADDRESS, "user1@alias.example"), DIRECTORY_PRESENT);
+    assert_int_equal(ask(fixture, ROUTE_KEY_ADDRESS, "user1+x@xn--bcher-kva.example"),
+                     DIRECTORY_PRESENT);
+    assert_int_equal(ask(fixture, ROUTE_KEY_ADDRESS, "user2@alias.example"), DIRECTORY_ABSENT);
+    assert_int_equal(ask(fixture, ROUTE_KEY_ADDRESS, "user1@other.example"), DIRECTORY_ABSENT);
+    slapd_modify(&fixture->slapd, "dn: uid=user1," SLAPD_PEOPLE "\nchangetype: modify\n"
+                                  "add: mail\nmail: @example.org\n");
+    assert_int_equal(ask(fixture, ROUTE_KEY_ADDRESS, "user3@alias.example"), DIRECTORY_PRESENT);
 }
 
 static void a_server_that_hangs_makes_unsure_within_the_timeout(void **state)
@@ -458,6 +541,10 @@ int main(void)
         process_test(what_is_not_there_is_absent_and_what_is_there_present),
         process_test(what_is_special_in_filters_matches_only_itself),
         process_test(an_answer_is_kept_for_a_moment),
+        process_test(a_kept_answer_is_void_as_soon_as_the_mirror_has_the_name),
+        process_test(when_a_server_does_not_answer_the_next_one_is_asked),
+        process_test(a_server_that_is_lost_is_followed_by_the_next_one),
+        process_test(the_names_under_the_alias_of_a_domain_are_confirmed_too),
         process_test(without_a_server_nothing_is_sure),
         process_test(a_server_that_hangs_makes_unsure_within_the_timeout),
         process_test(above_the_rate_nothing_is_sure),
