@@ -12,7 +12,7 @@ import subprocess
 import threading
 from pathlib import Path
 
-from cluster import Network, wait_until
+from cluster import Network, TroubleError, wait_until
 from cluster.accounts import PEOPLE, SUFFIX
 from cluster.mailstead import SANITIZERS, parse_json_texts
 from cluster.network import can_connect
@@ -178,6 +178,23 @@ class Desk:
         """{uid: (hosts, old hosts)} of all accounts."""
         return {entry["uid"][0]: (entry.get("hostserver", []), entry.get("oldhostserver", []))
                 for entry in self.search("(objectClass=mailsteadAccount)", "uid", "hostServer", "oldHostServer")}
+
+    def settled_hosts(self):
+        """The same once the server has done what was under way.  OpenLDAP 2.5 may fall over a
+        connection that ends in a transaction: then it is started again."""
+        seen = []
+
+        def is_same():
+            try:
+                seen.append(self.hosts())
+            except TroubleError:
+                if not self.slapd.is_running():
+                    self.start()
+                seen.clear()
+            return len(seen) > 1 and seen[-1] == seen[-2]
+
+        wait_until(is_same, "the directory rests", 30, 0.2)
+        return seen[-1]
 
     def count(self, filter_text):
         return len(self.search(filter_text, "uid"))
