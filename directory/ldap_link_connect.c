@@ -154,8 +154,9 @@ static void connect_limit_incoming(LDAP *ld)
 static int connect_bind(LDAP *ld, const struct ldap_settings *settings)
 {
     bool is_external = !settings->bind_dn && strncmp(settings->uri, "ldapi:", 6) == 0;
-    struct berval password = { settings->password ? strlen(settings->password) : 0,
-                               (char *)(uintptr_t)(settings->password ? settings->password : "") };
+    /* An empty initial response: we are who the socket says that we are (RFC 4422 appendix A). */
+    const char *secret = is_external || !settings->password ? "" : settings->password;
+    struct berval password = { strlen(secret), (char *)(uintptr_t)secret };
     struct berval *answer = NULL;
     int code = ldap_sasl_bind_s(ld, settings->bind_dn ? settings->bind_dn : "",
                                 is_external ? "EXTERNAL" : LDAP_SASL_SIMPLE, &password, NULL, NULL,
