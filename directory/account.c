@@ -6,18 +6,22 @@
 #include "directory/account.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/bytes.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "directory/ldap_filter.h"
 
-enum { ACCOUNT_ATTRIBUTES_MAX = 64, ACCOUNT_TEXT_MAX = 65536 };
+enum { ACCOUNT_ATTRIBUTES_MAX = 64, ACCOUNT_TEXT_MAX = 65536, ACCOUNT_UUID_LENGTH = 36 };
+
+static const char account_uuid_attribute[] = "entryUUID";
 
 struct account_reader {
     const struct directory_config *config;
     struct ldap_filter *relay_filter; /* NULL: none */
     const char *attributes[ACCOUNT_ATTRIBUTES_MAX + 1];
+    const char *plain_attributes[ACCOUNT_ATTRIBUTES_MAX + 2]; /* and entryUUID */
     size_t attribute_count;
     char *filter, *source;
     struct mirror_key keys[MIRROR_NAMES_MAX];
@@ -117,6 +121,9 @@ struct account_reader *account_reader_new(const struct directory_config *config)
                       LOG_TEXT("filter", config->relay_filter));
     }
     account_collect_attributes(reader);
+    memcpy(reader->plain_attributes, reader->attributes,
+           reader->attribute_count * sizeof(*reader->attributes));
+    reader->plain_attributes[reader->attribute_count] = account_uuid_attribute;
     reader->filter = account_make_filter(reader);
     reader->source = account_make_source(reader);
     return reader;
@@ -236,5 +243,56 @@ bool account_read(struct account_reader *reader, const struct ldap_entry *entry,
     if (!account->is_relayed || account->host.length > 0) /* nobody logs in as a group */
         account_add_values(reader, entry, &config->login_attributes, MIRROR_KIND_LOGIN);
     account->key_count = reader->key_count;
+    return true;
+}
+
+/* --- plain searches ------------------------------------------------------------- */
+
+const char *const *account_plain_attributes(const struct account_reader *reader)
+{
+    return reader->plain_attributes;
+}
+
+static int account_hex_digit(char digit)
+{
+    return digit >= '0' && digit <= '9'   ? digit - '0'
+           : digit >= 'a' && digit <= 'f' ? digit - 'a' + 10
+           : digit >= 'A' && digit <= 'F' ? digit - 'A' + 10
+                                          : -1;
+}
+
+/* The bytes of "01234567-89ab-cdef-0123-456789abcdef". */
+static bool account_parse_uuid(struct span text, unsigned char uuid[MIRROR_UUID_SIZE])
+{
+    size_t digits = 0;
+
+    if (text.length != ACCOUNT_UUID_LENGTH)
+        return false;
+    for (size_t i = 0; i < text.length; i++) {
+        int digit = account_hex_digit(text.data[i]);
+
+        if (text.data[i] == '-')
+            continue;
+        if (digit < 0 || digits == 2 * MIRROR_UUID_SIZE)
+            return false;
+        uuid[digits / 2] = (unsigned char)(uuid[digits / 2] << 4 | digit);
+        digits++;
+    }
+    return digits == 2 * MIRROR_UUID_SIZE;
+}
+
+bool account_read_plain(struct account_reader *reader, const struct ldap_entry *entry,
+                        unsigned char uuid[MIRROR_UUID_SIZE], struct mirror_account *account,
+                        bool *is_account)
+{
+    const struct ldap_attribute *attribute = ldap_entry_find(entry, account_uuid_attribute);
+    struct sync_entry_value sync = { .uuid = uuid };
+    struct ldap_entry identified = *entry;
+
+    if (!attribute || attribute->value_count != 1 ||
+        !account_parse_uuid(attribute->values[0], uuid))
+        return false;
+    identified.sync = &sync;
+    *is_account = account_read(reader, &identified, account);
     return true;
 }

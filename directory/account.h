@@ -29,6 +29,17 @@ const char *account_filter(const struct account_reader *reader);
 bool account_read(struct account_reader *reader, const struct ldap_entry *entry,
                   struct mirror_account *account) __attribute__((warn_unused_result));
 
+/* As account_attributes, with what account_read_plain needs. */
+const char *const *account_plain_attributes(const struct account_reader *reader);
+
+/*
+ * Reads an entry of a plain search for account_plain_attributes.  False when it does not show
+ * its entryUUID; else `uuid` is set, and `*is_account` is what account_read would give.
+ */
+bool account_read_plain(struct account_reader *reader, const struct ldap_entry *entry,
+                        unsigned char uuid[MIRROR_UUID_SIZE], struct mirror_account *account,
+                        bool *is_account) __attribute__((warn_unused_result));
+
 /* What the mirror's content depends on; for mirror_writer_open. */
 const char *account_source(const struct account_reader *reader);
 

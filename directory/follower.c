@@ -6,7 +6,11 @@
  *
  * Changes that come after a resumption may be told again as additions: everything is an
  * upsert by entryUUID.  OpenLDAP tells changes before it commits them, so that a
- * transaction that is aborted leaves phantoms here until its entries are touched again.
+ * transaction that is aborted, or a server that dies, leaves phantoms here: each change that was
+ * told is read again (recheck.h), and the whole is compared now and then (compare.h).
+ *
+ * A server that is behind us (it lost what it had told, or is a replica that lags) refuses our
+ * cookie.  Each of the others is tried before one of them is read in full.
  *
  * A failure of the mirror ends the link: the next one resumes from what the mirror then has.
  */
@@ -19,6 +23,7 @@
 #include "common/base/memory.h"
 #include "common/base/random.h"
 #include "common/base/state.h"
+#include "directory/domain_counts.h"
 #include "directory/ldap_link.h"
 
 enum {
@@ -28,7 +33,7 @@ enum {
     FOLLOWER_COMMIT_MS = 1000, /* while refreshing */
     FOLLOWER_ALIVE_MS = 15000, /* of silence, before the server is asked whether it is there */
     FOLLOWER_ANSWER_MS = 10000,
-    FOLLOWER_REMOVALS_FREE = 100 /* so many may go without suspicion */
+    FOLLOWER_SPREAD_ACCOUNTS = 100 /* a millisecond of the spread of full refreshes */
 };
 
 enum follower_state {
@@ -58,8 +63,13 @@ struct follower {
     void *context;
     struct state state;
     struct ldap_link *link; /* NULL while WAITING */
-    size_t uri;             /* index of the one that is used or next */
-    unsigned failures;      /* in a row, without a complete refresh */
+    struct recheck *recheck;
+    struct compare *compare;
+    struct ldap_link *preferred; /* tries the first server while another is followed; else NULL */
+    uv_timer_t prefer;
+    unsigned open_handles;
+    size_t uri;        /* index of the one that is used or next */
+    unsigned failures; /* in a row, without a complete refresh */
     bool is_synchronised;
     char trouble[256];
     uv_timer_t timer; /* WAITING: the next attempt; else the check that the server is there */
@@ -68,6 +78,7 @@ struct follower {
     bool is_resumed;           /* it was given a cookie */
     bool has_present_phase;    /* what was not named is gone */
     bool must_refresh_in_full; /* the next search gets no cookie */
+    uint64_t full_at_ms;       /* and starts then; 0: not yet decided */
     bool was_heard;            /* something came since the last check */
     struct bytes cookie;       /* the newest, not yet committed */
     bool has_cookie;
@@ -76,6 +87,8 @@ struct follower {
 
 static void follower_connect(struct follower *follower);
 static void follower_search(struct follower *follower);
+static struct ldap_link *follower_open_link(struct follower *follower, size_t uri,
+                                            const struct ldap_link_events *events);
 
 static void follower_tell(struct follower *follower)
 {
@@ -84,8 +97,25 @@ static void follower_tell(struct follower *follower)
 
 /* --- ending and waiting ---------------------------------------------------------- */
 
+static void follower_stop_preferring(struct follower *follower)
+{
+    uv_timer_stop(&follower->prefer);
+    if (follower->preferred)
+        ldap_link_close(follower->preferred);
+    follower->preferred = NULL;
+}
+
+/* What reads on the follower's link may do so, or may no more. */
+static void follower_lend_link(struct follower *follower, struct ldap_link *link)
+{
+    recheck_use(follower->recheck, link);
+    compare_use(follower->compare, link);
+}
+
 static void follower_drop_link(struct follower *follower)
 {
+    follower_stop_preferring(follower);
+    follower_lend_link(follower, NULL);
     if (follower->link)
         ldap_link_close(follower->link);
     follower->link = NULL;
@@ -178,59 +208,103 @@ static void follower_on_turn(void *context)
         follower_tell(follower);
 }
 
+/* --- the first server is preferred ----------------------------------------------------- */
+
+static void follower_plan_preferred(struct follower *follower);
+
+static void follower_on_preferred_ready(void *context)
+{
+    struct follower *follower = context;
+
+    LOG_EVENT(LOG_LEVEL_INFO, NULL, "directory_returned",
+              LOG_TEXT("uri", follower->config->uri.items[0]));
+    follower->uri = 0;
+    follower_wait(follower, 0);
+}
+
+static void follower_on_preferred_ended(void *context, const char *reason)
+{
+    struct follower *follower = context;
+
+    (void)reason;
+    follower_stop_preferring(follower);
+    follower_plan_preferred(follower);
+}
+
+static void follower_on_prefer(uv_timer_t *timer)
+{
+    static const struct ldap_link_events events = { .ready = follower_on_preferred_ready,
+                                                    .ended = follower_on_preferred_ended };
+    struct follower *follower = timer->data;
+
+    follower->preferred = follower_open_link(follower, 0, &events);
+}
+
+static void follower_plan_preferred(struct follower *follower)
+{
+    uint64_t interval_ms = 1000 * (uint64_t)follower->config->return_s;
+
+    if (follower->uri > 0 && interval_ms > 0)
+        uv_timer_start(&follower->prefer, follower_on_prefer,
+                       interval_ms / 2 + random_below(interval_ms), 0);
+}
+
 /* --- the end of a refresh ---------------------------------------------------------------- */
 
-/* Whether so many removals may be believed. */
-static bool follower_is_plausible(const struct follower *follower)
+/* Who would go, when these are so many that somebody should look; else NULL. */
+static struct domain_counts *follower_find_doubts(const struct follower *follower)
 {
-    uint64_t unseen = mirror_writer_unseen(follower->writer);
+    struct domain_counts *doubts;
 
-    return unseen <= FOLLOWER_REMOVALS_FREE ||
-           unseen * 2 <= mirror_writer_entries(follower->writer);
+    if (mirror_writer_unseen(follower->writer) <= follower->config->hold_accounts)
+        return NULL;
+    doubts = domain_counts_new(follower->writer, mirror_writer_seen(follower->writer));
+    domain_counts_judge(doubts, follower->config);
+    if (domain_counts_doubtful(doubts) > 0)
+        return doubts;
+    domain_counts_free(doubts);
+    return NULL;
 }
 
-/* Too many would go: ask for everything, or when this was everything, wait for a person. */
-static void follower_doubt(struct follower *follower)
+/* The list of who is present may have been partial: ask for everything. */
+static void follower_doubt_presence(struct follower *follower, struct domain_counts *doubts)
 {
-    LOG_EVENT(LOG_LEVEL_ERROR, NULL, "refresh_doubtful",
-              LOG_TEXT("action", follower->is_resumed ? "refresh in full" : "held"),
-              LOG_INTEGER("would_remove", mirror_writer_unseen(follower->writer)),
-              LOG_INTEGER("accounts", mirror_writer_entries(follower->writer)));
+    domain_counts_log(doubts, "refresh in full");
+    domain_counts_free(doubts);
     follower->must_refresh_in_full = true;
-    if (follower->is_resumed) {
-        ldap_link_abandon(follower->link, follower->search);
-        follower_search(follower);
-        return;
-    }
-    snprintf(follower->trouble, sizeof(follower->trouble),
-             "a refresh would remove more than half of the accounts: held");
-    if (mirror_writer_commit(follower->writer, NULL))
-        follower_wait(follower, FOLLOWER_HELD_MS / 2 + random_below(FOLLOWER_HELD_MS / 2));
-    else
-        follower_fail(follower, "the mirror could not be written");
+    ldap_link_abandon(follower->link, follower->search);
+    follower_search(follower);
 }
 
-static void follower_finish_refresh(struct follower *follower)
+/* Removes what the refresh did not show, but holds what is doubtful; false when it goes on anew. */
+static bool follower_sweep(struct follower *follower)
 {
-    struct span cookie;
+    struct domain_counts *doubts = follower_find_doubts(follower);
 
-    if (!follower->is_resumed || follower->has_present_phase) {
-        if (!follower_is_plausible(follower)) {
-            follower_doubt(follower);
-            return;
-        }
-        mirror_writer_sweep(follower->writer);
+    if (doubts && follower->is_resumed) {
+        follower_doubt_presence(follower, doubts);
+        return false;
     }
-    mirror_writer_end_refresh(follower->writer);
-    cookie = bytes_span(&follower->cookie);
-    if (!follower_commit(follower, &cookie)) /* without one, the next refresh is a full one */
-        return;
+    mirror_writer_sweep(follower->writer, mirror_writer_seen(follower->writer),
+                        doubts ? domain_counts_is_doubtful : NULL, doubts);
+    if (doubts && !mirror_writer_is_held_kept(follower->writer))
+        domain_counts_log(doubts, "held");
+    if (!doubts || !domain_counts_is_all_doubtful(doubts))
+        follower->is_synchronised = true;
+    domain_counts_free(doubts);
+    return true;
+}
+
+static void follower_begin_following(struct follower *follower)
+{
     follower->has_cookie = false;
     follower->must_refresh_in_full = false;
-    follower->is_synchronised = true;
+    follower->full_at_ms = 0;
     follower->failures = 0;
     follower->trouble[0] = '\0';
     state_move(&follower->state, FOLLOWER_FOLLOWING);
+    follower_lend_link(follower, follower->link);
+    follower_plan_preferred(follower);
     LOG_EVENT(LOG_LEVEL_INFO, NULL, "directory_followed",
               LOG_TEXT("uri", follower->config->uri.items[follower->uri]),
               LOG_TEXT("refresh", follower->is_resumed ? "resumed" : "full"),
@@ -239,7 +313,32 @@ static void follower_finish_refresh(struct follower *follower)
     follower_tell(follower);
 }
 
+static void follower_finish_refresh(struct follower *follower)
+{
+    bool shows_all = !follower->is_resumed || follower->has_present_phase;
+    struct span cookie;
+
+    if (shows_all && !follower_sweep(follower))
+        return;
+    if (!shows_all)
+        follower->is_synchronised = true;
+    mirror_writer_end_refresh(follower->writer);
+    cookie = bytes_span(&follower->cookie);
+    if (follower_commit(follower, &cookie)) /* without one, the next refresh is a full one */
+        follower_begin_following(follower);
+}
+
 /* --- what the search shows ------------------------------------------------------------------ */
+
+/* A change was told, which may yet be undone; `is_new` says whether the mirror differed. */
+static void follower_note(struct follower *follower, const unsigned char *uuid, bool is_new)
+{
+    if (follower->state.current != FOLLOWER_FOLLOWING)
+        return; /* a refresh reads what is committed */
+    compare_note(follower->compare, uuid);
+    if (is_new)
+        recheck_note(follower->recheck, uuid);
+}
 
 static void follower_on_entry(void *context, const struct ldap_entry *entry)
 {
@@ -251,13 +350,14 @@ static void follower_on_entry(void *context, const struct ldap_entry *entry)
         (void)mirror_writer_see(follower->writer, entry->sync->uuid);
         break;
     case SYNC_STATE_DELETE:
-        mirror_writer_delete(follower->writer, entry->sync->uuid);
+        follower_note(follower, entry->sync->uuid,
+                      mirror_writer_delete(follower->writer, entry->sync->uuid));
         break;
     default:
-        if (account_read(follower->reader, entry, &account))
-            mirror_writer_put(follower->writer, &account);
-        else
-            mirror_writer_delete(follower->writer, entry->sync->uuid);
+        follower_note(follower, entry->sync->uuid,
+                      account_read(follower->reader, entry, &account)
+                          ? mirror_writer_put(follower->writer, &account)
+                          : mirror_writer_delete(follower->writer, entry->sync->uuid));
     }
     follower_take_cookie(follower, entry->sync->cookie);
 }
@@ -269,7 +369,7 @@ static void follower_take_ids(struct follower *follower, const struct sync_notic
 
     while ((uuid = sync_next_id(&ids))) {
         if (notice->is_deleted)
-            mirror_writer_delete(follower->writer, uuid);
+            follower_note(follower, uuid, mirror_writer_delete(follower->writer, uuid));
         else
             (void)mirror_writer_see(follower->writer, uuid);
     }
@@ -290,23 +390,37 @@ static void follower_on_notice(void *context, const struct sync_notice_value *no
         follower_finish_refresh(follower);
 }
 
+/* Whether a search that failed so will fail again with this cookie. */
+static bool follower_is_cookie_bad(const struct follower *follower, int code)
+{
+    if (!follower->is_resumed || follower->state.current != FOLLOWER_REFRESHING)
+        return false;
+    return code != LDAP_CODE_UNWILLING || follower->failures + 1 >= follower->config->uri.count;
+}
+
+/* Starts again without the cookie, on the same link. */
+static void follower_start_anew(struct follower *follower, const char *why)
+{
+    follower->must_refresh_in_full = true;
+    LOG_EVENT(LOG_LEVEL_INFO, NULL, "refresh_required",
+              LOG_TEXT("uri", follower->config->uri.items[follower->uri]), LOG_TEXT("text", why));
+    if (follower_commit(follower, NULL))
+        follower_search(follower);
+}
+
 /* A persistent search ends only when something is wrong. */
 static void follower_on_done(void *context, const struct ldap_answer *answer)
 {
     struct follower *follower = context;
+    const char *why = *answer->text ? answer->text : "the server ended the search";
 
     if (answer->code == LDAP_CODE_LOST)
         return; /* `ended` follows */
-    if (follower->is_resumed && follower->state.current == FOLLOWER_REFRESHING)
-        follower->must_refresh_in_full = true; /* perhaps it was the cookie */
-    if (answer->code == LDAP_CODE_SYNC_REFRESH_REQUIRED) {
-        follower->must_refresh_in_full = true;
-        LOG_EVENT(LOG_LEVEL_INFO, NULL, "refresh_required", LOG_TEXT("text", answer->text));
-        if (follower_commit(follower, NULL))
-            follower_search(follower);
-        return;
-    }
-    follower_fail(follower, *answer->text ? answer->text : "the server ended the search");
+    if (answer->code == LDAP_CODE_SYNC_REFRESH_REQUIRED ||
+        follower_is_cookie_bad(follower, answer->code))
+        follower_start_anew(follower, why);
+    else
+        follower_fail(follower, why);
 }
 
 static const struct ldap_search_events follower_search_events = {
@@ -315,7 +429,25 @@ static const struct ldap_search_events follower_search_events = {
     .done = follower_on_done,
 };
 
-static void follower_search(struct follower *follower)
+/*
+ * How long a full refresh has to wait: many machines may need one at the same moment, and the
+ * mirror serves meanwhile.
+ */
+static uint64_t follower_spread_ms(struct follower *follower)
+{
+    uint64_t now_ms = clock_monotonic_ms();
+    uint64_t most_ms = 1000 * (uint64_t)follower->config->refresh_spread_s;
+    uint64_t spread_ms = mirror_writer_entries(follower->writer) / FOLLOWER_SPREAD_ACCOUNTS;
+
+    if (!mirror_writer_is_filled(follower->writer))
+        return 0;
+    if (follower->full_at_ms == 0)
+        follower->full_at_ms =
+            now_ms + random_below((spread_ms < most_ms ? spread_ms : most_ms) + 1);
+    return follower->full_at_ms > now_ms ? follower->full_at_ms - now_ms : 0;
+}
+
+static void follower_start_search(struct follower *follower, struct span cookie)
 {
     struct ldap_search search = {
         .base = follower->config->base,
@@ -323,19 +455,31 @@ static void follower_search(struct follower *follower)
         .filter = account_filter(follower->reader),
         .attributes = account_attributes(follower->reader),
         .is_synchronised = true,
+        .sync_cookie = cookie,
     };
 
-    if (!follower->must_refresh_in_full)
-        search.sync_cookie = mirror_writer_cookie(follower->writer);
-    follower->is_resumed = search.sync_cookie.length > 0;
+    follower->is_resumed = cookie.length > 0;
     follower->has_present_phase = false;
     follower->has_cookie = false;
     bytes_release(&follower->cookie);
     mirror_writer_begin_refresh(follower->writer);
     follower->committed_ms = clock_monotonic_ms();
+    follower_lend_link(follower, NULL);
     state_move(&follower->state, FOLLOWER_REFRESHING);
     follower->search = ldap_link_search(follower->link, &search, &follower_search_events, follower);
     follower_tell(follower);
+}
+
+static void follower_search(struct follower *follower)
+{
+    struct span cookie =
+        follower->must_refresh_in_full ? SPAN_EMPTY : mirror_writer_cookie(follower->writer);
+    uint64_t delay_ms = cookie.length == 0 ? follower_spread_ms(follower) : 0;
+
+    if (delay_ms > 0)
+        follower_wait(follower, delay_ms);
+    else
+        follower_start_search(follower, cookie);
 }
 
 /* --- whether the server is there -------------------------------------------------------------- */
@@ -394,11 +538,12 @@ static const struct ldap_link_events follower_link_events = {
     .turn = follower_on_turn,
 };
 
-static void follower_connect(struct follower *follower)
+static struct ldap_link *follower_open_link(struct follower *follower, size_t uri,
+                                            const struct ldap_link_events *events)
 {
     const struct directory_config *config = follower->config;
     struct ldap_settings settings = {
-        .uri = config->uri.items[follower->uri],
+        .uri = config->uri.items[uri],
         .starttls = config->starttls,
         .ca = config->ca,
         .bind_dn = config->bind_dn,
@@ -406,9 +551,21 @@ static void follower_connect(struct follower *follower)
         .timeout_ms = FOLLOWER_CONNECT_MS,
     };
 
+    return ldap_link_open(follower->loop, &settings, events, follower);
+}
+
+static void follower_connect(struct follower *follower)
+{
     state_move(&follower->state, FOLLOWER_CONNECTING);
-    follower->link = ldap_link_open(follower->loop, &settings, &follower_link_events, follower);
+    follower->link = follower_open_link(follower, follower->uri, &follower_link_events);
     follower_tell(follower);
+}
+
+static void follower_on_overflow(void *context)
+{
+    struct follower *follower = context;
+
+    compare_soon(follower->compare);
 }
 
 struct follower *follower_start(struct io_loop *loop, const struct directory_config *config,
@@ -425,8 +582,13 @@ struct follower *follower_start(struct io_loop *loop, const struct directory_con
     follower->context = context;
     follower->cookie = bytes_empty(SYNC_COOKIE_MAX);
     state_init(&follower->state, follower_states, FOLLOWER_WAITING);
+    follower->recheck = recheck_start(loop, config, reader, writer, follower_on_overflow, follower);
+    follower->compare = compare_start(loop, config, reader, writer, follower->recheck);
     uv_timer_init(&loop->uv, &follower->timer);
+    uv_timer_init(&loop->uv, &follower->prefer);
     follower->timer.data = follower;
+    follower->prefer.data = follower;
+    follower->open_handles = 2;
     uv_timer_start(&follower->timer, follower_on_retry, 0, 0);
     return follower;
 }
@@ -435,6 +597,8 @@ static void follower_on_closed(uv_handle_t *handle)
 {
     struct follower *follower = handle->data;
 
+    if (--follower->open_handles > 0)
+        return;
     bytes_release(&follower->cookie);
     free(follower);
 }
@@ -442,7 +606,10 @@ static void follower_on_closed(uv_handle_t *handle)
 void follower_stop(struct follower *follower)
 {
     follower_drop_link(follower);
+    compare_stop(follower->compare);
+    recheck_stop(follower->recheck);
     uv_close((uv_handle_t *)&follower->timer, follower_on_closed);
+    uv_close((uv_handle_t *)&follower->prefer, follower_on_closed);
 }
 
 void follower_rebuild(struct follower *follower)
@@ -450,6 +617,47 @@ void follower_rebuild(struct follower *follower)
     mirror_writer_discard(follower->writer);
     if (follower->state.current != FOLLOWER_WAITING)
         follower_fail(follower, "the mirror was damaged");
+}
+
+bool follower_compare(struct follower *follower, const struct compare_events *events, void *context)
+{
+    return compare_now(follower->compare, events, context);
+}
+
+/* Commits what was decided about held accounts; while following with what else there is. */
+static void follower_commit_decision(struct follower *follower)
+{
+    if (follower->state.current == FOLLOWER_FOLLOWING)
+        follower_commit_changes(follower);
+    else if (!mirror_writer_commit(follower->writer, NULL))
+        LOG_EVENT(LOG_LEVEL_ERROR, NULL, "mirror_lost_changes");
+    follower_tell(follower);
+}
+
+uint64_t follower_accept_held(struct follower *follower)
+{
+    uint64_t held = mirror_writer_held(follower->writer);
+
+    if (held == 0)
+        return 0;
+    mirror_writer_accept_held(follower->writer);
+    if (follower->state.current == FOLLOWER_FOLLOWING)
+        follower->is_synchronised = true;
+    follower_commit_decision(follower);
+    LOG_EVENT(LOG_LEVEL_INFO, NULL, "held_accepted", LOG_INTEGER("removed", held));
+    return held;
+}
+
+uint64_t follower_keep_held(struct follower *follower)
+{
+    uint64_t held = mirror_writer_held(follower->writer);
+
+    if (held == 0)
+        return 0;
+    mirror_writer_keep_held(follower->writer);
+    follower_commit_decision(follower);
+    LOG_EVENT(LOG_LEVEL_INFO, NULL, "held_kept", LOG_INTEGER("kept", held));
+    return held;
 }
 
 struct follower_status follower_status(const struct follower *follower)

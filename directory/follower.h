@@ -4,9 +4,12 @@
  * the mirror: reconnects for ever, over all configured URIs, resumes by cookie, and falls
  * back to a full refresh, during which the mirror's content goes on serving.
  *
- * A refresh after which more than half of the accounts would be gone is not believed: a
- * resumed one is done again in full, a full one is held (an alarm, and another
- * attempt after FOLLOWER_HELD_MS); nothing is removed.
+ * A refresh that would remove unusually many accounts of a domain, or of all, is not believed
+ * (hold_accounts, hold_percent): a resumed one is done again in full.  Then the changes are taken,
+ * the others that are gone are removed, and those of the doubtful domains are held: they stay and
+ * serve, with an alarm, until the directory shows or deletes them singly, or a person decides.
+ *
+ * While another server than the first is followed, the first is tried again now and then.
  */
 #ifndef MAILSTEAD_DIRECTORY_FOLLOWER_H
 #define MAILSTEAD_DIRECTORY_FOLLOWER_H
@@ -14,16 +17,16 @@
 #include "common/io/loop.h"
 #include "common/service/config.h"
 #include "directory/account.h"
+#include "directory/compare.h"
 #include "directory/mirror_writer.h"
-
-enum { FOLLOWER_HELD_MS = 60000 };
 
 struct follower_status {
     bool is_connected;
-    bool is_synchronised; /* a refresh was complete since the start */
-    const char *state;    /* "waiting", "connecting", "refreshing", "following" */
-    const char *uri;      /* the server that is followed or tried */
-    const char *trouble;  /* why the last connection ended; "" when there was none since */
+    /* A refresh was complete since the start, and did not seem to have lost most accounts. */
+    bool is_synchronised;
+    const char *state;   /* "waiting", "connecting", "refreshing", "following" */
+    const char *uri;     /* the server that is followed or tried */
+    const char *trouble; /* why the last connection ended; "" when there was none since */
 };
 
 struct follower;
@@ -41,6 +44,17 @@ void follower_stop(struct follower *follower);
 
 /* The mirror was found to be damaged: it is set aside and filled anew. */
 void follower_rebuild(struct follower *follower);
+
+/* Compares the mirror with the directory now; see compare_now. */
+bool follower_compare(struct follower *follower, const struct compare_events *events,
+                      void *context);
+
+/*
+ * What is held was really removed: it goes now.  Or it was not: it stays, without an alarm, until
+ * the directory shows or deletes it.  Both give the count of accounts.
+ */
+uint64_t follower_accept_held(struct follower *follower);
+uint64_t follower_keep_held(struct follower *follower);
 
 struct follower_status follower_status(const struct follower *follower);
 

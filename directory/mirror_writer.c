@@ -20,15 +20,6 @@ enum {
     MIRROR_CHANGE_SIZE = 2 * (ROUTE_ADDRESS_SIZE + 8)
 };
 
-/* One row of `entry`; the spans are valid until its statement is reset. */
-struct writer_row {
-    sqlite3_stmt *statement;
-    int64_t id;
-    struct span uuid, names;
-    int64_t host, old_host; /* 0: none */
-    int flags;
-};
-
 /* --- life ------------------------------------------------------------------------ */
 
 struct mirror_writer *mirror_writer_open(const char *state_directory, const char *source,
@@ -55,12 +46,13 @@ void mirror_writer_close(struct mirror_writer *writer)
     bytes_release(&writer->changes);
     free(writer->source);
     row_set_fini(&writer->seen);
+    row_set_fini(&writer->held);
     free(writer);
 }
 
 /* --- rows ------------------------------------------------------------------------ */
 
-static struct span writer_column(sqlite3_stmt *statement, int column)
+struct span writer_column(sqlite3_stmt *statement, int column)
 {
     const char *bytes = sqlite3_column_blob(statement, column);
 
@@ -80,9 +72,7 @@ static void writer_take_row(sqlite3_stmt *statement, struct writer_row *row)
     };
 }
 
-/* The row with this UUID; when true, the caller resets row->statement. */
-static bool writer_find(struct mirror_writer *writer, const unsigned char *uuid,
-                        struct writer_row *row)
+bool writer_find(struct mirror_writer *writer, const unsigned char *uuid, struct writer_row *row)
 {
     sqlite3_stmt *statement = writer->statements[WRITER_FIND];
     struct span key = span_of((const char *)uuid, MIRROR_UUID_SIZE);
@@ -99,7 +89,7 @@ static bool writer_find(struct mirror_writer *writer, const unsigned char *uuid,
     return false;
 }
 
-static bool writer_find_by_id(struct mirror_writer *writer, int64_t id, struct writer_row *row)
+bool writer_find_by_id(struct mirror_writer *writer, int64_t id, struct writer_row *row)
 {
     sqlite3_stmt *statement = writer->statements[WRITER_FIND_BY_ID];
     int result;
@@ -126,8 +116,7 @@ static void writer_change_lookups(struct mirror_writer *writer, enum writer_stat
             writer_run_pair(writer, which, mirror_hash(span_of(name.name, name.length)), id);
 }
 
-/* The row id of a host's name, made if it is new; 0 for the empty name. */
-static int64_t writer_intern_host(struct mirror_writer *writer, struct span name)
+int64_t writer_find_host(struct mirror_writer *writer, struct span name)
 {
     sqlite3_stmt *statement = writer->statements[WRITER_HOST_FIND];
     int64_t id = 0;
@@ -138,9 +127,17 @@ static int64_t writer_intern_host(struct mirror_writer *writer, struct span name
     if (writer_check(writer, sqlite3_step(statement)))
         id = sqlite3_column_int64(statement, 0);
     sqlite3_reset(statement);
-    if (id != 0)
+    return id ? id : -1;
+}
+
+/* As writer_find_host, and makes the row when there is none. */
+static int64_t writer_intern_host(struct mirror_writer *writer, struct span name)
+{
+    sqlite3_stmt *statement = writer->statements[WRITER_HOST_INSERT];
+    int64_t id = writer_find_host(writer, name);
+
+    if (id >= 0)
         return id;
-    statement = writer->statements[WRITER_HOST_INSERT];
     sqlite3_bind_text(statement, 1, name.data, (int)name.length, SQLITE_STATIC);
     writer_run(writer, WRITER_HOST_INSERT);
     return sqlite3_last_insert_rowid(writer->database);
@@ -241,16 +238,17 @@ static void writer_note_update(struct mirror_writer *writer, const struct writer
         writer_note_change(writer, name, account->host);
 }
 
-static void writer_update(struct mirror_writer *writer, const struct writer_row *old,
+/* False when nothing differs. */
+static bool writer_update(struct mirror_writer *writer, const struct writer_row *old,
                           struct writer_row *row, const struct mirror_account *account)
 {
     bool has_names = span_equals(old->names, row->names);
 
     row->id = old->id;
     row_set_add(&writer->seen, row->id);
-    if (has_names && row->host == old->host && row->old_host == old->old_host &&
-        row->flags == old->flags)
-        return;
+    writer_unhold(writer, row->id);
+    if (writer_row_equals(old, row))
+        return false;
     writer_note_update(writer, old, row, account);
     if (!has_names)
         writer_change_lookups(writer, WRITER_LOOKUP_DELETE, old->names, row->id);
@@ -259,37 +257,52 @@ static void writer_update(struct mirror_writer *writer, const struct writer_row 
         writer_change_lookups(writer, WRITER_LOOKUP_INSERT, row->names, row->id);
     /* A key may have the UUID's hash. */
     writer_run_pair(writer, WRITER_LOOKUP_INSERT, mirror_hash(row->uuid), row->id);
+    return true;
 }
 
-void mirror_writer_put(struct mirror_writer *writer, const struct mirror_account *account)
+bool writer_row_equals(const struct writer_row *first, const struct writer_row *second)
 {
-    struct mirror_packer packer;
-    struct writer_row old, row;
+    return span_equals(first->names, second->names) && first->host == second->host &&
+           first->old_host == second->old_host && first->flags == second->flags;
+}
 
-    if (!writer_begin(writer))
-        return;
-    mirror_packer_init(&packer);
+void writer_pack_row(const struct mirror_account *account, struct mirror_packer *packer,
+                     struct writer_row *row)
+{
+    mirror_packer_init(packer);
     for (size_t i = 0; i < account->key_count; i++)
-        mirror_packer_add(&packer, account->keys[i].value, account->keys[i].kinds);
-    row = (struct writer_row){
+        mirror_packer_add(packer, account->keys[i].value, account->keys[i].kinds);
+    *row = (struct writer_row){
         .uuid = span_of((const char *)account->uuid, MIRROR_UUID_SIZE),
-        .names = bytes_span(&packer.packed),
-        .host = writer_intern_host(writer, account->host),
-        .old_host = writer_intern_host(writer, account->old_host),
+        .names = bytes_span(&packer->packed),
         .flags = (account->has_several_hosts ? MIRROR_FLAG_SEVERAL_HOSTS : 0) |
                  (account->is_relayed ? MIRROR_FLAG_RELAYED : 0),
     };
+}
+
+bool mirror_writer_put(struct mirror_writer *writer, const struct mirror_account *account)
+{
+    struct mirror_packer packer;
+    struct writer_row old, row;
+    bool is_changed = false;
+
+    if (!writer_begin(writer))
+        return false;
+    writer_pack_row(account, &packer, &row);
+    row.host = writer_intern_host(writer, account->host);
+    row.old_host = writer_intern_host(writer, account->old_host);
     if (writer_find(writer, account->uuid, &old)) {
-        writer_update(writer, &old, &row, account);
+        is_changed = writer_update(writer, &old, &row, account);
         sqlite3_reset(old.statement);
     } else if (writer->error == SQLITE_OK) {
         writer_insert(writer, &row);
+        is_changed = true;
     }
     mirror_packer_fini(&packer);
+    return is_changed;
 }
 
-/* Removes the row, whose statement is reset. */
-static void writer_remove_row(struct mirror_writer *writer, const struct writer_row *row)
+void writer_remove_row(struct mirror_writer *writer, const struct writer_row *row)
 {
     struct mirror_unpacker name = mirror_unpacker_over(row->names);
 
@@ -301,16 +314,19 @@ static void writer_remove_row(struct mirror_writer *writer, const struct writer_
     writer_run(writer, WRITER_DELETE);
     sqlite3_reset(row->statement);
     row_set_remove(&writer->seen, row->id);
+    writer_unhold(writer, row->id);
     writer->entries--;
     writer->has_changed = true;
 }
 
-void mirror_writer_delete(struct mirror_writer *writer, const unsigned char uuid[MIRROR_UUID_SIZE])
+bool mirror_writer_delete(struct mirror_writer *writer, const unsigned char uuid[MIRROR_UUID_SIZE])
 {
     struct writer_row row;
 
-    if (writer_begin(writer) && writer_find(writer, uuid, &row))
-        writer_remove_row(writer, &row);
+    if (!writer_begin(writer) || !writer_find(writer, uuid, &row))
+        return false;
+    writer_remove_row(writer, &row);
+    return true;
 }
 
 /* --- refresh ------------------------------------------------------------------------- */
@@ -328,6 +344,7 @@ bool mirror_writer_see(struct mirror_writer *writer, const unsigned char uuid[MI
         return false;
     sqlite3_reset(row.statement);
     row_set_add(&writer->seen, row.id);
+    writer_unhold(writer, row.id);
     return true;
 }
 
@@ -336,23 +353,9 @@ uint64_t mirror_writer_unseen(const struct mirror_writer *writer)
     return writer->entries - writer->seen.count;
 }
 
-void mirror_writer_sweep(struct mirror_writer *writer)
+const struct row_set *mirror_writer_seen(const struct mirror_writer *writer)
 {
-    sqlite3_stmt *list = writer->statements[WRITER_LIST];
-    struct writer_row row;
-    int result = SQLITE_DONE;
-
-    if (!writer_begin(writer) || mirror_writer_unseen(writer) == 0)
-        return;
-    /* Removing the row on which a walk stands does not disturb the walk. */
-    while (writer->error == SQLITE_OK && (result = sqlite3_step(list)) == SQLITE_ROW) {
-        int64_t id = sqlite3_column_int64(list, 0);
-
-        if (!row_set_has(&writer->seen, id) && writer_find_by_id(writer, id, &row))
-            writer_remove_row(writer, &row);
-    }
-    writer_check(writer, result);
-    sqlite3_reset(list);
+    return &writer->seen;
 }
 
 void mirror_writer_end_refresh(struct mirror_writer *writer)
@@ -371,6 +374,7 @@ static void writer_write_meta(struct mirror_writer *writer, const struct span *c
     writer_write_number(writer, "revision", writer->revision + (writer->has_changed ? 1 : 0));
     writer_write_number(writer, "entries", writer->entries);
     writer_write_number(writer, "filled", writer->is_filled);
+    writer_write_held(writer);
     if (cookie)
         writer_write_bytes(writer, "cookie", *cookie);
 }
@@ -413,6 +417,7 @@ bool mirror_writer_commit(struct mirror_writer *writer, const struct span *cooki
     writer->is_in_transaction = false;
     writer->revision += writer->has_changed ? 1 : 0;
     writer->has_changed = false;
+    writer->is_held_changed = false;
     if (cookie)
         writer_keep_cookie(writer, *cookie);
     writer_tell_changes(writer);

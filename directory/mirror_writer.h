@@ -14,6 +14,7 @@
 #define MAILSTEAD_DIRECTORY_MIRROR_WRITER_H
 
 #include "directory/mirror_record.h"
+#include "directory/row_set.h"
 
 struct mirror_writer;
 
@@ -54,11 +55,11 @@ struct mirror_writer *mirror_writer_open(const char *state_directory, const char
 /* Drops what is not committed. */
 void mirror_writer_close(struct mirror_writer *writer);
 
-/* Adds the account or makes the one with its UUID equal to it. */
-void mirror_writer_put(struct mirror_writer *writer, const struct mirror_account *account);
+/* Adds the account or makes the one with its UUID equal to it; false when it was so already. */
+bool mirror_writer_put(struct mirror_writer *writer, const struct mirror_account *account);
 
-/* Removes the account with this UUID, if there is one. */
-void mirror_writer_delete(struct mirror_writer *writer, const unsigned char uuid[MIRROR_UUID_SIZE]);
+/* Removes the account with this UUID; false when there is none. */
+bool mirror_writer_delete(struct mirror_writer *writer, const unsigned char uuid[MIRROR_UUID_SIZE]);
 
 /* A refresh begins: nothing has been seen.  What is put from now on has been. */
 void mirror_writer_begin_refresh(struct mirror_writer *writer);
@@ -67,11 +68,58 @@ void mirror_writer_begin_refresh(struct mirror_writer *writer);
  * here. */
 bool mirror_writer_see(struct mirror_writer *writer, const unsigned char uuid[MIRROR_UUID_SIZE]);
 
-/* The accounts that the refresh has not seen: as many as mirror_writer_sweep would remove. */
+/* How many accounts the refresh has not seen; and which rows it has seen. */
 uint64_t mirror_writer_unseen(const struct mirror_writer *writer);
+const struct row_set *mirror_writer_seen(const struct mirror_writer *writer);
 
-/* The refresh showed all that there is: removes what it has not shown. */
-void mirror_writer_sweep(struct mirror_writer *writer);
+/* One account as a walk shows it; the spans are valid during the call. */
+struct mirror_row {
+    int64_t id; /* above 0 */
+    const unsigned char *uuid;
+    struct span account; /* the canonical name */
+    bool is_held;
+};
+
+/*
+ * Shows at most `limit` accounts with an id above `after`, in that order: the id of the last, or 0
+ * at the end.  `visit` changes nothing.
+ */
+int64_t mirror_writer_walk(struct mirror_writer *writer, int64_t after, unsigned limit,
+                           void (*visit)(void *context, const struct mirror_row *row),
+                           void *context);
+
+/* The row of the account with this UUID and whether it is equal to `account`; 0: there is none. */
+int64_t mirror_writer_compare(struct mirror_writer *writer, const struct mirror_account *account,
+                              bool *is_same);
+
+/* The row with this UUID, 0: none; and whether it is held. */
+int64_t mirror_writer_find(struct mirror_writer *writer, const unsigned char uuid[MIRROR_UUID_SIZE],
+                           bool *is_held);
+
+/*
+ * The directory showed all that there is, and none of the rows that are not in `shown`: removes
+ * them, but for those of which `is_doubtful` (NULL: none is) says so.  These are held: they stay
+ * and serve until the directory shows or deletes them, or mirror_writer_accept_held.
+ */
+void mirror_writer_sweep(struct mirror_writer *writer, const struct row_set *shown,
+                         bool (*is_doubtful)(void *context, struct span account), void *context);
+
+/* Holds one row. */
+void mirror_writer_hold(struct mirror_writer *writer, int64_t row);
+
+/* As mirror_writer_walk, over what is held. */
+int64_t mirror_writer_walk_held(struct mirror_writer *writer, int64_t after, unsigned limit,
+                                void (*visit)(void *context, const struct mirror_row *row),
+                                void *context);
+
+/* How many are held, since when (seconds since 1970), and whether somebody said that they stay. */
+uint64_t mirror_writer_held(const struct mirror_writer *writer);
+uint64_t mirror_writer_held_since_s(const struct mirror_writer *writer);
+bool mirror_writer_is_held_kept(const struct mirror_writer *writer);
+
+/* Removes what is held; or says that it stays. */
+void mirror_writer_accept_held(struct mirror_writer *writer);
+void mirror_writer_keep_held(struct mirror_writer *writer);
 
 /* The refresh is over: from the next commit on the mirror may say that a key does not exist. */
 void mirror_writer_end_refresh(struct mirror_writer *writer);

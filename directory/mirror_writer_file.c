@@ -23,7 +23,8 @@ static const char *const writer_sql[WRITER_STATEMENTS] = {
     [WRITER_HOST_INSERT] = "INSERT INTO host(name) VALUES(?1)",
     [WRITER_META_READ] = "SELECT value FROM meta WHERE name = ?1",
     [WRITER_META_WRITE] = "INSERT OR REPLACE INTO meta(name, value) VALUES(?1, ?2)",
-    [WRITER_LIST] = "SELECT id FROM entry",
+    [WRITER_WALK] = "SELECT id, uuid, names, host, old_host, flags FROM entry WHERE id > ?1"
+                    " ORDER BY id LIMIT ?2",
 };
 
 /* --- results and statements --------------------------------------------------- */
@@ -76,7 +77,7 @@ bool writer_begin(struct mirror_writer *writer)
 
 /* --- meta ------------------------------------------------------------------------ */
 
-static uint64_t writer_read_number(struct mirror_writer *writer, const char *name)
+uint64_t writer_read_number(struct mirror_writer *writer, const char *name)
 {
     sqlite3_stmt *statement = writer->statements[WRITER_META_READ];
     uint64_t number = 0;
@@ -88,8 +89,7 @@ static uint64_t writer_read_number(struct mirror_writer *writer, const char *nam
     return number;
 }
 
-/* Reads the bytes called `name` into `target`; none when there are none or too many. */
-static void writer_read_bytes(struct mirror_writer *writer, const char *name, struct bytes *target)
+void writer_read_bytes(struct mirror_writer *writer, const char *name, struct bytes *target)
 {
     sqlite3_stmt *statement = writer->statements[WRITER_META_READ];
 
@@ -162,6 +162,7 @@ static void writer_load(struct mirror_writer *writer)
     writer->entries = writer_read_number(writer, "entries");
     writer->is_filled = writer_read_number(writer, "filled") != 0;
     writer_read_bytes(writer, "cookie", &writer->cookie);
+    writer_load_held(writer);
     writer_check_source(writer);
 }
 

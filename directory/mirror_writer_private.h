@@ -23,7 +23,7 @@ enum writer_statement {
     WRITER_HOST_INSERT,
     WRITER_META_READ,
     WRITER_META_WRITE,
-    WRITER_LIST,
+    WRITER_WALK,
     WRITER_STATEMENTS
 };
 
@@ -43,6 +43,19 @@ struct mirror_writer {
     struct bytes changes; /* account and host of each change to be told, wire-encoded */
     size_t change_count;
     struct row_set seen; /* since the refresh began */
+    struct row_set held; /* rows that a refresh did not show, and that stay until that is settled */
+    bool is_held_changed; /* since the last commit */
+    bool is_held_kept;    /* somebody said that they stay */
+    uint64_t held_since_s;
+};
+
+/* One row of `entry`; the spans are valid until its statement is reset. */
+struct writer_row {
+    sqlite3_stmt *statement;
+    int64_t id;
+    struct span uuid, names;
+    int64_t host, old_host; /* 0: none */
+    int flags;
 };
 
 /* Opens the file; one that turns out to be damaged only now is set aside. */
@@ -60,7 +73,33 @@ void writer_run_pair(struct mirror_writer *writer, enum writer_statement which, 
 /* False, and nothing may be changed, after an error. */
 bool writer_begin(struct mirror_writer *writer);
 
+/* A column that is bytes; valid until the statement is reset. */
+struct span writer_column(sqlite3_stmt *statement, int column);
+
+/* The row with this UUID, or id; when true, the caller resets row->statement. */
+bool writer_find(struct mirror_writer *writer, const unsigned char *uuid, struct writer_row *row);
+bool writer_find_by_id(struct mirror_writer *writer, int64_t id, struct writer_row *row);
+
+/* The row id of a host's name: 0 for the empty name, -1 for one that is not there yet. */
+int64_t writer_find_host(struct mirror_writer *writer, struct span name);
+
+/* Fills `row` but for its id and hosts; `packer`, which the caller then frees, holds its names. */
+void writer_pack_row(const struct mirror_account *account, struct mirror_packer *packer,
+                     struct writer_row *row);
+bool writer_row_equals(const struct writer_row *first, const struct writer_row *second);
+
+/* Removes the row, whose statement is reset. */
+void writer_remove_row(struct mirror_writer *writer, const struct writer_row *row);
+
+/* mirror_writer_held.c: reads what is held; writes it when it changed; drops one row of it. */
+void writer_load_held(struct mirror_writer *writer);
+void writer_write_held(struct mirror_writer *writer);
+void writer_unhold(struct mirror_writer *writer, int64_t id);
+
 /* Rows of the table meta. */
+uint64_t writer_read_number(struct mirror_writer *writer, const char *name);
+/* Reads into `target`; none when there are none or too many. */
+void writer_read_bytes(struct mirror_writer *writer, const char *name, struct bytes *target);
 void writer_write_number(struct mirror_writer *writer, const char *name, uint64_t number);
 void writer_write_bytes(struct mirror_writer *writer, const char *name, struct span value);
 

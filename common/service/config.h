@@ -48,6 +48,7 @@ struct backend_config {
 struct frontend_config {
     char *name;
     char *address;
+    char *control_socket; /* when it runs on this machine; NULL: not known */
 };
 
 struct domain_alias_config {
@@ -77,9 +78,14 @@ struct directory_config {
     char *filter; /* which entries are accounts */
     struct string_list address_attributes, login_attributes;
     char *host_attribute, *old_host_attribute, *store_name_attribute;
-    char *relay_filter;        /* NULL: none */
-    char *recipient_delimiter; /* "+"; empty: no detail */
-    unsigned confirm_rate;     /* live searches a second */
+    char *relay_filter;                        /* NULL: none */
+    char *recipient_delimiter;                 /* "+"; empty: no detail */
+    unsigned confirm_rate;                     /* live searches a second */
+    unsigned return_s;                         /* to the first URI; 0: never */
+    unsigned recheck_rate;                     /* changes that were told, read again a second */
+    unsigned compare_interval_s, compare_rate; /* 0: never; entries a second */
+    unsigned hold_accounts, hold_percent; /* a refresh may remove so many of a domain's accounts */
+    unsigned refresh_spread_s;            /* a full refresh waits up to so long */
 };
 
 struct listener_config {

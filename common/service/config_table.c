@@ -83,6 +83,8 @@ static const struct config_option backend_options[] = {
 static const struct config_option frontend_options[] = {
     ROW(TEXT, frontend_config, address, "address", NULL, 1, 253, NULL, ~0U,
         "The IP address or host name of this frontend."),
+    PATH(frontend_config, control_socket, "control_socket", NULL, 100,
+         "Its control.sock, when it runs on this machine beside others."),
 };
 
 static const struct config_option directory_options[] = {
@@ -116,6 +118,27 @@ static const struct config_option directory_options[] = {
         "The character between an address and its detail; empty: there are no details."),
     NUMBER(directory_config, confirm_rate, "50", 1, 100000,
            "Live searches a second for addresses that the mirror does not have."),
+    NUMBER(
+        directory_config, return_s, "300", 0, DAY_S,
+        "Seconds after which the first server of uri is tried again while another is followed; 0: "
+        "never."),
+    NUMBER(
+        directory_config, recheck_rate, "2000", 1, 100000,
+        "Accounts a second that are read again after a change was told: it may have been undone."),
+    NUMBER(directory_config, compare_interval_s, "86400", 0, 30 * DAY_S,
+           "Seconds between comparisons of the whole mirror with the directory; 0: never."),
+    NUMBER(directory_config, compare_rate, "2000", 1, 100000,
+           "Entries a second that a comparison reads."),
+    NUMBER(directory_config, hold_accounts, "20", 0, 1000000,
+           "So many of a domain's accounts may be missing from a refresh and are removed."),
+    NUMBER(
+        directory_config, hold_percent, "25", 1, 100,
+        "When more than hold_accounts and more than this share of a domain, or of everything, are "
+        "missing, they are held; 100: never."),
+    NUMBER(
+        directory_config, refresh_spread_s, "30", 0, 3600,
+        "A full refresh of a mirror that serves waits for a random time up to this, and up to ten "
+        "seconds a million accounts."),
 };
 
 static const struct config_option tls_options[] = {

@@ -262,6 +262,38 @@ void slapd_modify(const struct slapd *slapd, const char *ldif)
         die(ldif);
 }
 
+void slapd_hide(const struct slapd *slapd, const char *filter)
+{
+    char command[512];
+
+    snprintf(command, sizeof(command), "sed -i '/^access /d' %s/slapd.conf", slapd->folder);
+    run_shell(command);
+    if (!filter)
+        return;
+    snprintf(command, sizeof(command),
+             "sed -i '/^overlay /i access to filter=%s by * none\\naccess to * by * read' "
+             "%s/slapd.conf",
+             filter, slapd->folder);
+    run_shell(command);
+}
+
+FILE *slapd_begin_transaction(const struct slapd *slapd, const char *ldif)
+{
+    char command[512];
+    FILE *pipe;
+
+    snprintf(command, sizeof(command),
+             "ldapmodify -x -E txn=commit -H %s -D " SLAPD_ROOT " -w " SLAPD_SECRET
+             " >%s/edit.log 2>&1",
+             slapd->uri, slapd->folder);
+    pipe = popen(command, "w");
+    if (!pipe)
+        die(command);
+    fputs(ldif, pipe);
+    fflush(pipe);
+    return pipe;
+}
+
 void slapd_add_accounts(const struct slapd *slapd, unsigned first, unsigned last, const char *host)
 {
     FILE *pipe = open_editor(slapd);

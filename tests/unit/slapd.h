@@ -7,6 +7,7 @@
 #define MAILSTEAD_TESTS_SLAPD_H
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #define SLAPD_SUFFIX "dc=example,dc=org"
@@ -48,6 +49,16 @@ void slapd_freeze(struct slapd *slapd);
 
 /* Runs ldapmodify with LDIF as the administrator; fails the test when that fails. */
 void slapd_modify(const struct slapd *slapd, const char *ldif);
+
+/* Hides what matches the filter from all but the administrator; NULL: nothing any more.  It does
+ * not run. */
+void slapd_hide(const struct slapd *slapd, const char *filter);
+
+/*
+ * Starts one transaction (RFC 5805) of LDIF changes; how it ends is left open: it may fail, or the
+ * server may die in it.  The stream is the caller's to pclose.
+ */
+FILE *slapd_begin_transaction(const struct slapd *slapd, const char *ldif);
 
 /* Adds accounts userN, `first` to `last`, at `host` (NULL: none): the running or stopped server's.
  */
