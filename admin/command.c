@@ -6,6 +6,7 @@
 
 #include "admin/check.h"
 #include "admin/lookup.h"
+#include "admin/mirror.h"
 #include "admin/move.h"
 #include "admin/options.h"
 #include "admin/queue.h"
@@ -88,6 +89,29 @@ const struct command commands[] = {
       .help = "What is being delivered at the moment is left alone.  Name messages, or say which;\n"
               "--all is everything.\n",
       .run = queue_bounce_run },
+    { .name = "mirror status",
+      .words = "",
+      .summary = "how far this machine's copy of the directory has come, and what is held",
+      .help = "Held are accounts that a reading of the directory did not show although unusually\n"
+              "many of their domain would go with them.  They are routed as they were.\n",
+      .run = mirror_status_run },
+    { .name = "mirror accept",
+      .words = "",
+      .summary = "the held accounts really are gone: remove them from the mirror",
+      .help = "See \"mailstead mirror status\" first.  It is this machine's mirror alone.\n",
+      .run = mirror_accept_run },
+    { .name = "mirror discard",
+      .words = "",
+      .summary = "the directory is wrong about the held accounts: keep them, end the alarm",
+      .help = "They are routed as they were until the directory shows or deletes them.  Then the\n"
+              "whole directory is read again to find those that it shows by now.\n",
+      .run = mirror_discard_run },
+    { .name = "mirror verify",
+      .words = "",
+      .summary = "compare the mirror with the directory now, and correct it",
+      .help = "What differs is read again singly before it is changed.  Accounts that are missing\n"
+              "in unusual numbers are held, not removed.\n",
+      .run = mirror_verify_run },
     { .name = "reassign",
       .words = "",
       .options = OPTION_FROM | OPTION_TO | OPTION_PERMANENT | OPTIONS_MOVE,

@@ -31,21 +31,35 @@ static const char *hint_for(const char *error)
     return strcmp(error, strerror(EACCES)) == 0 ? "; this is for root" : "";
 }
 
+bool daemon_ask_at(const char *path, json_t *request, unsigned timeout_ms,
+                   void (*line)(json_t *object, void *context), void *context,
+                   char error[CONFIG_ERROR_SIZE])
+{
+    char reason[CONFIG_ERROR_SIZE / 2] = "";
+    bool is_answered =
+        control_ask(path, request, timeout_ms, line, context, reason, sizeof(reason));
+
+    json_decref(request);
+    if (!is_answered)
+        snprintf(error, CONFIG_ERROR_SIZE, "the daemon at %.150s: %s%s", path, reason,
+                 hint_for(reason));
+    return is_answered;
+}
+
+void daemon_socket(const struct config *config, char path[CONFIG_ERROR_SIZE])
+{
+    child_run_path(config, "control.sock", path, CONFIG_ERROR_SIZE);
+}
+
 json_t *daemon_ask(const struct config *config, json_t *request, char error[CONFIG_ERROR_SIZE])
 {
-    char path[CONFIG_ERROR_SIZE], reason[CONFIG_ERROR_SIZE / 2] = "";
+    char path[CONFIG_ERROR_SIZE];
     json_t *lines = json_array();
-    bool is_answered;
 
-    child_run_path(config, "control.sock", path, sizeof(path));
-    is_answered =
-        control_ask(path, request, DAEMON_TIMEOUT_MS, collect, lines, reason, sizeof(reason));
-    json_decref(request);
-    if (is_answered)
+    daemon_socket(config, path);
+    if (daemon_ask_at(path, request, DAEMON_TIMEOUT_MS, collect, lines, error))
         return lines;
     json_decref(lines);
-    snprintf(error, CONFIG_ERROR_SIZE, "the daemon at %.150s: %s%s", path, reason,
-             hint_for(reason));
     return NULL;
 }
 

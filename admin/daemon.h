@@ -20,6 +20,17 @@ struct config *daemon_config(const struct arguments *arguments, bool read_secret
  */
 json_t *daemon_ask(const struct config *config, json_t *request, char error[CONFIG_ERROR_SIZE]);
 
+/* The path of the control socket of the daemon with this configuration. */
+void daemon_socket(const struct config *config, char path[CONFIG_ERROR_SIZE]);
+
+/*
+ * As daemon_ask, of the daemon whose control socket is `path`; `line` gets each line as it comes,
+ * borrowed, `timeout_ms` after the last one at most.
+ */
+bool daemon_ask_at(const char *path, json_t *request, unsigned timeout_ms,
+                   void (*line)(json_t *object, void *context), void *context,
+                   char error[CONFIG_ERROR_SIZE]);
+
 /*
  * All of it for a subcommand that is one question: reads the configuration, asks `request`
  * (taken over), prints what went wrong.  NULL then.

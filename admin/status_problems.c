@@ -35,6 +35,18 @@ static void look_at_mirror(const json_t *status, json_t *problems)
         note(problems, "the mirror has not been synchronised since the daemon started");
 }
 
+static void look_at_held(const json_t *status, json_t *problems)
+{
+    const json_t *directory = json_object_get(status, "directory");
+    int64_t held = json_number(directory, "held", 0);
+
+    if (held > 0 && json_flag(directory, "held_kept") != 1)
+        note(problems,
+             "the directory seems to have lost %" PRId64 " accounts: they are held and routed as "
+             "they were; see mailstead mirror status",
+             held);
+}
+
 static void look_at_process(const json_t *process, json_t *problems)
 {
     int64_t age_ms = json_number(process, "heartbeat_age_ms", 0);
@@ -103,6 +115,7 @@ json_t *status_problems(const json_t *status)
 
     look_at_processes(status, problems);
     look_at_mirror(status, problems);
+    look_at_held(status, problems);
     look_at_backends(status, problems);
     look_at_queue(status, problems);
     return problems;

@@ -16,6 +16,7 @@
 #include "directory/lookup.h"
 #include "directory/mirror.h"
 #include "directory/mirror_check.h"
+#include "directory/mirror_commands.h"
 #include "directory/mirror_writer.h"
 #include "directory/server.h"
 
@@ -29,6 +30,7 @@ struct directory {
     struct directory_server *server;
     struct control_client *control;
     struct mirror_check *check;
+    struct mirror_commands mirror_commands;
 };
 
 /* --- what flows ---------------------------------------------------------------------- */
@@ -105,22 +107,41 @@ static void directory_run_status(struct control_request *request, json_t *argume
 {
     struct directory *directory = context;
     struct follower_status status = follower_status(directory->follower);
-
-    (void)arguments;
-    control_reply(
-        request,
+    json_t *answer =
         json_pack("{s:s, s:s, s:b, s:b, s:b, s:I, s:I, s:s, s:i}", "state", status.state, "uri",
                   status.uri, "connected", status.is_connected, "synchronised",
                   status.is_synchronised, "serves", mirror_writer_is_filled(directory->writer),
                   "revision", (json_int_t)mirror_writer_revision(directory->writer), "accounts",
                   (json_int_t)mirror_writer_entries(directory->writer), "trouble", status.trouble,
-                  "peers", (int)directory_server_peers(directory->server)));
+                  "peers", (int)directory_server_peers(directory->server));
+
+    (void)arguments;
+    mirror_commands_add_status(&directory->mirror_commands, answer);
+    control_reply(request, answer);
     control_finish(request, NULL);
 }
+
+#define MIRROR_COMMAND(name)                                                                       \
+    static void directory_run_mirror_##name(struct control_request *request, json_t *arguments,    \
+                                            void *context)                                         \
+    {                                                                                              \
+        struct directory *directory = context;                                                     \
+                                                                                                   \
+        (void)arguments;                                                                           \
+        mirror_commands_##name(&directory->mirror_commands, request);                              \
+    }
+MIRROR_COMMAND(held)
+MIRROR_COMMAND(accept)
+MIRROR_COMMAND(discard)
+MIRROR_COMMAND(verify)
 
 static const struct control_command directory_commands[] = {
     { "lookup", directory_run_lookup },
     { "directory-status", directory_run_status },
+    { "mirror-held", directory_run_mirror_held },
+    { "mirror-accept", directory_run_mirror_accept },
+    { "mirror-discard", directory_run_mirror_discard },
+    { "mirror-verify", directory_run_mirror_verify },
     { NULL, NULL },
 };
 
@@ -134,6 +155,7 @@ static void directory_start(struct directory *directory)
     directory->mirror = mirror_open(child->config->state_directory);
     directory->follower = follower_start(&child->loop, config, directory->reader, directory->writer,
                                          directory_on_status, directory);
+    directory->mirror_commands = (struct mirror_commands){ directory->follower, directory->writer };
     directory->confirm =
         confirm_start(&child->loop, child->config, directory_followed_uri, directory);
     directory->server = directory_server_start(&child->loop, child->service_fd, directory->confirm,
@@ -149,8 +171,8 @@ static void directory_finish(struct directory *directory)
     mirror_check_stop(directory->check);
     confirm_stop(directory->confirm);
     directory_server_stop(directory->server);
+    follower_stop(directory->follower); /* a comparison that runs answers who asked for it */
     control_client_stop(directory->control);
-    follower_stop(directory->follower);
     mirror_close(directory->mirror);
     mirror_writer_close(directory->writer);
     account_reader_free(directory->reader);

@@ -22,7 +22,8 @@ if [ -x "$build/mailstead" ]; then
             { echo "mailstead.1 does not tell of $word"; failed=1; }
     done
     for option in $(for command in status lookup 'queue list' 'queue show' 'queue stat' 'queue hold' 'queue release' 'queue flush' \
-                        'queue delete' 'queue bounce' reassign restore check; do
+                        'queue delete' 'queue bounce' 'mirror status' 'mirror accept' \
+                        'mirror discard' 'mirror verify' reassign restore check; do
                         # shellcheck disable=SC2086
                         "$build/mailstead" $command --help
                     done | grep -oE -e '--[a-z-]+' | sort -u); do

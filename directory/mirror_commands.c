@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "directory/mirror_commands.h"
+
+#include <stdlib.h>
+
+#include "common/base/memory.h"
+#include "directory/csn.h"
+#include "directory/domain_counts.h"
+
+enum { COMMANDS_DOMAINS_MAX = 1000 };
+
+void mirror_commands_add_status(const struct mirror_commands *commands, json_t *status)
+{
+    struct mirror_writer *writer = commands->writer;
+    struct csn_set csns = csn_set_from_cookie(mirror_writer_cookie(writer));
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < csns.count; i++)
+        json_array_append_new(list, json_string(csns.items[i]));
+    json_object_set_new(status, "csn", list);
+    json_object_set_new(status, "held", json_integer((json_int_t)mirror_writer_held(writer)));
+    if (mirror_writer_held(writer) == 0)
+        return;
+    json_object_set_new(status, "held_since_s",
+                        json_integer((json_int_t)mirror_writer_held_since_s(writer)));
+    json_object_set_new(status, "held_kept", json_boolean(mirror_writer_is_held_kept(writer)));
+}
+
+/* --- what is held --------------------------------------------------------------------- */
+
+static void show_domain(void *context, const char *domain, uint64_t missing, uint64_t accounts)
+{
+    control_reply(context, json_pack("{s:s, s:I, s:I}", "domain", domain, "held",
+                                     (json_int_t)missing, "accounts", (json_int_t)accounts));
+}
+
+void mirror_commands_held(struct mirror_commands *commands, struct control_request *request)
+{
+    struct domain_counts *counts;
+
+    if (mirror_writer_held(commands->writer) > 0) {
+        counts = domain_counts_new(commands->writer, NULL);
+        domain_counts_each(counts, true, COMMANDS_DOMAINS_MAX, show_domain, request);
+        domain_counts_free(counts);
+    }
+    control_finish(request, NULL);
+}
+
+void mirror_commands_accept(struct mirror_commands *commands, struct control_request *request)
+{
+    uint64_t removed = follower_accept_held(commands->follower);
+
+    control_reply(request, json_pack("{s:I}", "removed", (json_int_t)removed));
+    control_finish(request, NULL);
+}
+
+/* --- comparing -------------------------------------------------------------------------- */
+
+struct verification {
+    struct mirror_commands *commands;
+    struct control_request *request;
+};
+
+static json_t *report_to_json(const struct verification *verification,
+                              const struct compare_report *report, const char *event)
+{
+    struct mirror_writer *writer = verification->commands->writer;
+
+    return json_pack(
+        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "event", event, "entries",
+        (json_int_t)report->entries, "accounts", (json_int_t)mirror_writer_entries(writer),
+        "differing", (json_int_t)report->differing, "missing", (json_int_t)report->missing,
+        "corrected", (json_int_t)report->tally.corrected, "removed",
+        (json_int_t)report->tally.removed, "unsettled", (json_int_t)report->tally.open, "held",
+        (json_int_t)mirror_writer_held(writer), "elapsed_ms", (json_int_t)report->elapsed_ms);
+}
+
+static void verification_on_progress(void *context, const struct compare_report *report)
+{
+    struct verification *verification = context;
+
+    control_reply(verification->request, report_to_json(verification, report, "progress"));
+}
+
+static void verification_on_done(void *context, const struct compare_report *report,
+                                 const char *error)
+{
+    struct verification *verification = context;
+
+    control_reply(verification->request,
+                  report_to_json(verification, report, error ? "stopped" : "result"));
+    control_finish(verification->request, error);
+    free(verification);
+}
+
+void mirror_commands_verify(struct mirror_commands *commands, struct control_request *request)
+{
+    static const struct compare_events events = { verification_on_progress, verification_on_done };
+    struct verification *verification = memory_new(sizeof(*verification));
+
+    *verification = (struct verification){ commands, request };
+    if (follower_compare(commands->follower, &events, verification))
+        return;
+    control_finish(request, follower_status(commands->follower).is_connected
+                                ? "a comparison is under way, or the first refresh is"
+                                : "the directory is not connected: there is nothing to compare "
+                                  "the mirror with");
+    free(verification);
+}
+
+void mirror_commands_discard(struct mirror_commands *commands, struct control_request *request)
+{
+    uint64_t kept = follower_keep_held(commands->follower);
+
+    control_reply(request, json_pack("{s:I}", "kept", (json_int_t)kept));
+    if (kept > 0)
+        mirror_commands_verify(commands, request);
+    else
+        control_finish(request, NULL);
+}
