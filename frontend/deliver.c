@@ -226,12 +226,8 @@ static void deliver_rcpt(struct delivery *delivery, unsigned index, const struct
         deliver->accepted++;
     else
         deliver_set_by_reply(deliver, index, reply);
-    if (deliver->answered < deliver->job->recipient_count)
-        return;
-    if (deliver->accepted == 0)
+    if (deliver->answered == deliver->job->recipient_count && deliver->accepted == 0)
         deliver_finish(deliver);
-    else
-        delivery_data(delivery);
 }
 
 static void deliver_data(struct delivery *delivery, const struct mail_reply *reply)
@@ -341,13 +337,14 @@ static void deliver_connect(struct deliver *deliver, const struct target *target
 
     deliver->delivery =
         delivery_new(deliver->service->sessions, target, &options, &deliver_events, deliver);
-    for (size_t i = 0; i < job->recipient_count && deliver->delivery; i++) {
+    for (size_t i = 0; i < job->recipient_count; i++) {
         char recipient[MAIL_PATH_SIZE];
 
         if (!span_copy_string(job->recipients[i].recipient, recipient, sizeof(recipient)))
             recipient[0] = '\0'; /* cannot be: it came through RCPT */
         delivery_rcpt(deliver->delivery, recipient);
     }
+    delivery_data(deliver->delivery); /* asked ahead, where the peer takes it */
 }
 
 void deliver_give_up_all(struct deliver_service *service)
@@ -383,10 +380,12 @@ void deliver_start(struct deliver_service *service, struct queue_delivery *job)
         frontend_choose_backend(service->sessions, PROTOCOL_LMTP, job->backend, &target);
     else
         deliver_choose_relay(service, &target);
+    deliver_hold(deliver);
     if (target.kind == TARGET_GO) {
         deliver_connect(deliver, &target);
-        return;
+    } else {
+        deliver_set_rest(deliver, QUEUE_UNREACHABLE, 0, NULL, target.reason);
+        deliver_finish(deliver);
     }
-    deliver_set_rest(deliver, QUEUE_UNREACHABLE, 0, NULL, target.reason);
-    deliver_finish(deliver);
+    deliver_release(deliver);
 }

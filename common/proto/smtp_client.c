@@ -343,7 +343,8 @@ bool smtp_client_rcpt(struct smtp_client *client, const char *recipient, struct 
 void smtp_client_data(struct smtp_client *client, struct buffer *out)
 {
     assert(client->state.current == ENVELOPE && client->recipients_sent > 0);
-    assert(!is_reply_awaited(client));
+    assert(!client->awaiting_data && !client->awaiting_rset);
+    assert(client->offers_pipelining || !is_reply_awaited(client));
     buffer_append_string(out, "DATA\r\n");
     client->awaiting_data = true;
 }
@@ -356,9 +357,31 @@ void smtp_client_content_end(struct smtp_client *client, unsigned accepted)
     state_move(&client->state, FINAL);
 }
 
+bool smtp_client_may_reset(const struct smtp_client *client)
+{
+    return client->state.current == ENVELOPE && !is_reply_awaited(client);
+}
+
+bool smtp_client_is_ready(const struct smtp_client *client)
+{
+    return client->state.current == READY;
+}
+
+bool smtp_client_may_go_on(const struct smtp_client *client)
+{
+    return smtp_client_is_ready(client) ||
+           (client->state.current == ENVELOPE && client->awaiting_rset);
+}
+
+bool smtp_client_may_quit(const struct smtp_client *client)
+{
+    return smtp_client_is_ready(client) ||
+           (client->state.current == ENVELOPE && !client->awaiting_data);
+}
+
 void smtp_client_reset(struct smtp_client *client, struct buffer *out)
 {
-    assert(client->state.current == ENVELOPE && !is_reply_awaited(client));
+    assert(smtp_client_may_reset(client));
     buffer_append_string(out, "RSET\r\n");
     client->awaiting_rset = true;
 }

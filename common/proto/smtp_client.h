@@ -93,7 +93,11 @@ bool smtp_client_mail(struct smtp_client *client, const char *reverse_path,
 bool smtp_client_rcpt(struct smtp_client *client, const char *recipient, struct buffer *out)
     __attribute__((warn_unused_result));
 
-/* Asks to send the content, after every RCPT was answered and at least one accepted. */
+/*
+ * Asks to send the content, after every RCPT was answered and at least one accepted; with
+ * PIPELINING also before that.  When none is accepted then, the caller closes the connection:
+ * what stands behind a 354 is content.
+ */
 void smtp_client_data(struct smtp_client *client, struct buffer *out);
 
 /*
@@ -104,6 +108,18 @@ void smtp_client_content_end(struct smtp_client *client, unsigned accepted);
 
 /* Gives the transaction up, when no reply is outstanding and DATA was not accepted. */
 void smtp_client_reset(struct smtp_client *client, struct buffer *out);
+
+/* True when smtp_client_reset may be called. */
+bool smtp_client_may_reset(const struct smtp_client *client);
+
+/* True when smtp_client_mail may be called. */
+bool smtp_client_is_ready(const struct smtp_client *client);
+
+/* True when that is so, or will be after the reply to RSET. */
+bool smtp_client_may_go_on(const struct smtp_client *client);
+
+/* True when a command may stand: QUIT would not be taken for content. */
+bool smtp_client_may_quit(const struct smtp_client *client);
 
 /*
  * Says QUIT where a command may stand (not within content); no reply is waited for, all that

@@ -146,6 +146,7 @@ struct queue_config {
 struct smtp_config {
     uint64_t message_size_max;
     unsigned recipients_max, errors_max, hops_max;
+    unsigned reused_connections; /* idle ones of a worker towards one backend; 0: none */
 };
 
 struct timeout_config {    /* seconds */
@@ -155,6 +156,7 @@ struct timeout_config {    /* seconds */
     unsigned connect_s;    /* to a backend, with its greeting */
     unsigned backend_s;    /* a backend's answer to a command */
     unsigned data_end_s;   /* a backend's answer to the end of DATA */
+    unsigned reuse_s;      /* a connection to a backend waits for the next message */
     unsigned login_hold_s; /* a login waits for a backend that is down */
     unsigned drain_s;      /* an old generation may live */
 };

@@ -227,6 +227,8 @@ static const struct config_option smtp_options[] = {
     NUMBER(smtp_config, recipients_max, "100", 1, 200, "Recipients of one message."),
     NUMBER(smtp_config, errors_max, "10", 1, 1000, "Bad commands before the session is ended."),
     NUMBER(smtp_config, hops_max, "50", 10, 1000, "Received lines that a message may have."),
+    NUMBER(smtp_config, reused_connections, "10", 0, 100,
+           "Connections to one backend that each worker keeps for the next message; 0 is none."),
 };
 
 static const struct config_option timeout_options[] = {
@@ -241,6 +243,8 @@ static const struct config_option timeout_options[] = {
            "Seconds that a backend may take to answer a command."),
     NUMBER(timeout_config, data_end_s, "600", 1, 3600,
            "Seconds that a backend may take to answer the end of a message."),
+    NUMBER(timeout_config, reuse_s, "5", 1, 60,
+           "Seconds that a connection to a backend is kept for the next message."),
     NUMBER(timeout_config, login_hold_s, "20", 0, 300,
            "Seconds that a login waits for a backend that is down."),
     NUMBER(timeout_config, drain_s, "900", 0, 7 * DAY_S,

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * States: connecting (socket, TLS, greeting, hello), idle in the envelope, awaiting
- * replies, content, awaiting final replies, closed.  One deadline covers each wait.
+ * Stages: connecting, envelope, content, ended, done.  One deadline of the link covers each wait.
+ * Content that comes in small pieces is gathered, so that a message costs few system calls: the
+ * trace fields, the text and its end go out together when they come together.
  */
 #include "common/session/delivery.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/base/log.h"
-#include "common/io/connector.h"
-#include "common/io/deadline.h"
 #include "common/proto/dot_stuffing.h"
-#include "common/proto/smtp_client.h"
-#include "common/session/intake.h"
+#include "common/session/mail_link.h"
+#include "common/session/mail_pool.h"
+
+/* What is gathered at most; a piece of half that size is not copied for it. */
+enum { DELIVERY_GATHERED_MAX = 16384 };
 
 struct delivery_recipient {
     char *path;
@@ -27,66 +28,51 @@ struct delivery {
     struct target target;
     void *context;
     enum delivery_stage stage;
-    struct connector *connector;
-    struct transport transport;
-    struct deadline deadline;
-    struct intake intake;
-    struct smtp_client machine;
+    struct mail_link *link; /* NULL once it is lost or given back */
     struct dot_stuffer stuffer;
+    struct bytes gathered;
     struct delivery_recipient *recipients;
     unsigned recipient_count, recipient_capacity, answered, accepted, finals;
-    bool is_greeted, is_open, is_closed, is_data_wanted, was_mail_sent, was_mail_accepted;
-    unsigned open_handles;
+    unsigned holds; /* calls that still use it after an event */
+    bool is_closed, is_data_wanted, is_data_asked, was_mail_sent, was_mail_accepted;
+    bool may_start_anew; /* on a connection that waited, nothing was answered yet */
 };
+
+static const struct mail_link_events delivery_link_events;
 
 /* --- the end --------------------------------------------------------------------- */
 
-static void delivery_handle_closed(struct delivery *delivery)
+static void delivery_free(struct delivery *delivery)
 {
-    if (--delivery->open_handles > 0)
-        return;
     for (unsigned i = 0; i < delivery->recipient_count; i++)
         free(delivery->recipients[i].path);
     free(delivery->recipients);
+    bytes_release(&delivery->gathered);
     free(delivery);
 }
 
-static void delivery_deadline_closed(struct deadline *deadline)
+static void delivery_hold(struct delivery *delivery)
 {
-    delivery_handle_closed(CONTAINER_OF(deadline, struct delivery, deadline));
+    delivery->holds++;
 }
 
-static void delivery_transport_closed(struct transport *transport)
+/* Lets go; a delivery that is closed goes with the last hold. */
+static void delivery_release(struct delivery *delivery)
 {
-    delivery_handle_closed(CONTAINER_OF(transport, struct delivery, transport));
-}
-
-static void delivery_say_quit(struct delivery *delivery)
-{
-    struct buffer out = io_loop_out(delivery->service->loop);
-    bool sent;
-
-    smtp_client_quit(&delivery->machine, &out);
-    sent = transport_send(&delivery->transport, buffer_span(&out));
-    (void)sent; /* a courtesy: it is closed in any case */
+    if (--delivery->holds == 0 && delivery->is_closed)
+        delivery_free(delivery);
 }
 
 void delivery_close(struct delivery *delivery)
 {
     if (delivery->is_closed)
         return;
+    delivery_hold(delivery);
     delivery->is_closed = true;
-    if (delivery->connector)
-        connector_cancel(delivery->connector);
-    delivery->connector = NULL;
-    if (delivery->is_open) {
-        if (delivery->is_greeted &&
-            (delivery->stage == DELIVERY_ENVELOPE || delivery->stage == DELIVERY_DONE))
-            delivery_say_quit(delivery);
-        transport_close(&delivery->transport);
-    }
-    intake_fini(&delivery->intake);
-    deadline_close(&delivery->deadline, delivery_deadline_closed);
+    if (delivery->link)
+        mail_link_release(delivery->link);
+    delivery->link = NULL;
+    delivery_release(delivery);
 }
 
 static void delivery_fail(struct delivery *delivery, const struct mail_reply *reply,
@@ -99,8 +85,10 @@ static void delivery_fail(struct delivery *delivery, const struct mail_reply *re
               LOG_TEXT("backend", delivery->target.name), LOG_TEXT("why", why),
               LOG_INTEGER("code", reply ? reply->code : 0),
               LOG_TEXT("words", reply ? reply->text : NULL));
+    delivery_hold(delivery);
     delivery_close(delivery);
     delivery->events->failed(delivery, stage, reply ? reply : &no_reply, why);
+    delivery_release(delivery);
 }
 
 /* A connection failure, as against a refusal: it counts for the backend's health. */
@@ -112,11 +100,66 @@ static void delivery_fail_connection(struct delivery *delivery, const char *why)
     delivery_fail(delivery, NULL, why);
 }
 
+/* --- the connection ------------------------------------------------------------------ */
+
+static void delivery_connect(struct delivery *delivery)
+{
+    const struct mail_link_options options = { .flavor = delivery->options.flavor,
+                                               .user = delivery->options.user,
+                                               .password = delivery->options.password };
+
+    delivery->stage = DELIVERY_CONNECTING;
+    delivery->link = mail_link_start(delivery->service, &delivery->target, &options,
+                                     &delivery_link_events, delivery);
+}
+
+static bool delivery_take_waiting(struct delivery *delivery)
+{
+    const struct mail_link_options options = { .flavor = delivery->options.flavor,
+                                               .user = delivery->options.user };
+
+    if (!delivery->service->mail_pool)
+        return false;
+    delivery->link = mail_pool_take(delivery->service->mail_pool, &delivery->target, &options);
+    if (!delivery->link)
+        return false;
+    mail_link_hold(delivery->link, &delivery_link_events, delivery);
+    delivery->stage = DELIVERY_ENVELOPE;
+    delivery->may_start_anew = true;
+    return true;
+}
+
+/* The connection that waited was dead, or died of the first command: all is said again. */
+static void delivery_start_anew(struct delivery *delivery)
+{
+    delivery->may_start_anew = false;
+    delivery->was_mail_sent = false;
+    delivery->is_data_wanted |= delivery->is_data_asked;
+    delivery->is_data_asked = false;
+    for (unsigned i = 0; i < delivery->recipient_count; i++)
+        delivery->recipients[i].is_sent = false;
+    delivery_connect(delivery);
+}
+
+static void delivery_lost_link(struct delivery *delivery, const char *why)
+{
+    delivery->link = NULL;
+    if (delivery->may_start_anew)
+        delivery_start_anew(delivery);
+    else
+        delivery_fail_connection(delivery, why);
+}
+
 static bool delivery_send(struct delivery *delivery, struct span bytes)
 {
-    if (bytes.length == 0 || transport_send(&delivery->transport, bytes))
+    struct mail_link *link = delivery->link;
+    const char *why;
+
+    if (mail_link_send(link, bytes))
         return true;
-    delivery_fail_connection(delivery, transport_error(&delivery->transport));
+    why = transport_error(&link->transport);
+    delivery_lost_link(delivery, why);
+    mail_link_close(link);
     return false;
 }
 
@@ -124,13 +167,13 @@ static bool delivery_send(struct delivery *delivery, struct span bytes)
 
 static void delivery_expect(struct delivery *delivery, unsigned seconds)
 {
-    deadline_set(&delivery->deadline, seconds * 1000ULL);
+    mail_link_expect(delivery->link, seconds);
 }
 
 /* Writes the recipients that may be sent now; false when a path cannot be sent at all. */
 static bool delivery_write_recipients(struct delivery *delivery, struct buffer *out)
 {
-    struct smtp_client *machine = &delivery->machine;
+    struct smtp_client *machine = &delivery->link->machine;
 
     for (unsigned i = delivery->answered; i < delivery->recipient_count; i++) {
         struct delivery_recipient *recipient = &delivery->recipients[i];
@@ -146,15 +189,26 @@ static bool delivery_write_recipients(struct delivery *delivery, struct buffer *
     return true;
 }
 
+/* Whether DATA may be said: all is answered, or it may be said ahead of the answers. */
+static bool delivery_may_ask_data(const struct delivery *delivery)
+{
+    if (!delivery->is_data_wanted || delivery->recipient_count == 0)
+        return false;
+    return delivery->answered == delivery->recipient_count ||
+           (delivery->link->machine.offers_pipelining &&
+            delivery->recipients[delivery->recipient_count - 1].is_sent);
+}
+
 /* Sends every command that may be sent now. */
-static void delivery_advance(struct delivery *delivery)
+static void delivery_advance_held(struct delivery *delivery)
 {
     struct buffer out = io_loop_out(delivery->service->loop);
-    struct smtp_client *machine = &delivery->machine;
+    struct smtp_client *machine;
     bool is_sendable = true;
 
-    if (!delivery->is_greeted || delivery->stage != DELIVERY_ENVELOPE)
+    if (delivery->is_closed || delivery->stage != DELIVERY_ENVELOPE)
         return;
+    machine = &delivery->link->machine;
     if (!delivery->was_mail_sent)
         is_sendable = smtp_client_mail(machine, delivery->options.reverse_path,
                                        &delivery->options.parameters, &out);
@@ -163,14 +217,22 @@ static void delivery_advance(struct delivery *delivery)
         delivery_fail(delivery, NULL, "an address cannot be sent");
         return;
     }
-    if (delivery->is_data_wanted && delivery->answered == delivery->recipient_count) {
+    if (delivery_may_ask_data(delivery)) {
         delivery->is_data_wanted = false;
+        delivery->is_data_asked = true;
         smtp_client_data(machine, &out);
     }
     if (out.length == 0)
         return;
     delivery_expect(delivery, delivery->service->config->timeout.backend_s);
     delivery_send(delivery, buffer_span(&out));
+}
+
+void delivery_advance(struct delivery *delivery)
+{
+    delivery_hold(delivery);
+    delivery_advance_held(delivery);
+    delivery_release(delivery);
 }
 
 void delivery_rcpt(struct delivery *delivery, const char *recipient)
@@ -183,7 +245,6 @@ void delivery_rcpt(struct delivery *delivery, const char *recipient)
     }
     delivery->recipients[delivery->recipient_count++] =
         (struct delivery_recipient){ .path = memory_copy_string(recipient) };
-    delivery_advance(delivery);
 }
 
 void delivery_data(struct delivery *delivery)
@@ -192,41 +253,82 @@ void delivery_data(struct delivery *delivery)
     delivery_advance(delivery);
 }
 
+/* --- content ------------------------------------------------------------------------ */
+
 /* The peer has a time to take what is held back for it; a slow sender is not the peer's fault. */
 static void delivery_tend_content(struct delivery *delivery)
 {
     if (delivery->is_closed || delivery->stage != DELIVERY_CONTENT)
         return;
-    if (transport_has_pending(&delivery->transport))
-        delivery_expect(delivery, delivery->service->config->timeout.backend_s);
-    else
-        deadline_clear(&delivery->deadline);
+    delivery_expect(delivery, mail_link_is_full(delivery->link)
+                                  ? delivery->service->config->timeout.backend_s
+                                  : 0);
+}
+
+static bool delivery_send_gathered(struct delivery *delivery)
+{
+    bool is_sent = delivery_send(delivery, bytes_span(&delivery->gathered));
+
+    bytes_release(&delivery->gathered);
+    return is_sent;
+}
+
+/* Gathers a small piece, and sends a large one at once. */
+static bool delivery_put(struct delivery *delivery, struct span piece)
+{
+    if (piece.length < DELIVERY_GATHERED_MAX / 2 && bytes_append(&delivery->gathered, piece))
+        return true;
+    if (!delivery_send_gathered(delivery))
+        return false;
+    if (piece.length < DELIVERY_GATHERED_MAX / 2)
+        return bytes_append(&delivery->gathered, piece);
+    return delivery_send(delivery, piece);
 }
 
 void delivery_content(struct delivery *delivery, struct span content)
 {
+    delivery_hold(delivery);
     while (!delivery->is_closed) {
         struct span piece = dot_stuffer_next(&delivery->stuffer, &content);
 
-        if (piece.length == 0)
+        if (piece.length == 0 || !delivery_put(delivery, piece))
             break;
-        if (!delivery_send(delivery, piece))
-            return;
     }
     delivery_tend_content(delivery);
+    delivery_release(delivery);
+}
+
+void delivery_flush(struct delivery *delivery)
+{
+    if (delivery->is_closed || delivery->stage != DELIVERY_CONTENT)
+        return;
+    delivery_hold(delivery);
+    if (delivery->gathered.length > 0 && delivery_send_gathered(delivery))
+        delivery_tend_content(delivery);
+    delivery_release(delivery);
 }
 
 bool delivery_is_full(const struct delivery *delivery)
 {
-    return !delivery->is_closed && delivery->is_open && transport_has_pending(&delivery->transport);
+    return !delivery->is_closed && mail_link_is_full(delivery->link);
+}
+
+static void delivery_send_end(struct delivery *delivery)
+{
+    if (!delivery_put(delivery, dot_stuffer_end(&delivery->stuffer)))
+        return;
+    /* From here on the peer may have all of it. */
+    delivery->stage = DELIVERY_ENDED;
+    delivery_expect(delivery, delivery->service->config->timeout.data_end_s);
+    smtp_client_content_end(&delivery->link->machine, delivery->accepted);
+    delivery_send_gathered(delivery);
 }
 
 void delivery_end(struct delivery *delivery)
 {
-    delivery->stage = DELIVERY_ENDED;
-    delivery_expect(delivery, delivery->service->config->timeout.data_end_s);
-    smtp_client_content_end(&delivery->machine, delivery->accepted);
-    delivery_send(delivery, dot_stuffer_end(&delivery->stuffer));
+    delivery_hold(delivery);
+    delivery_send_end(delivery);
+    delivery_release(delivery);
 }
 
 /* --- replies ----------------------------------------------------------------------- */
@@ -258,18 +360,24 @@ static void delivery_all_final(struct delivery *delivery, const struct mail_repl
         delivery_recipient_final(delivery, i, reply);
 }
 
+static void delivery_finish(struct delivery *delivery)
+{
+    delivery->stage = DELIVERY_DONE;
+    if (!delivery->is_closed)
+        delivery->events->done(delivery);
+}
+
 static void delivery_final_reply(struct delivery *delivery, const struct mail_reply *reply)
 {
     if (delivery->options.flavor == MAIL_LMTP)
-        delivery_recipient_final(delivery,
-                                 delivery_accepted_index(delivery, delivery->machine.index), reply);
+        delivery_recipient_final(
+            delivery, delivery_accepted_index(delivery, delivery->link->machine.index), reply);
     else
         delivery_all_final(delivery, reply);
     if (delivery->is_closed || delivery->finals < delivery->accepted)
         return;
-    delivery->stage = DELIVERY_DONE;
-    deadline_clear(&delivery->deadline);
-    delivery->events->done(delivery);
+    delivery_expect(delivery, 0);
+    delivery_finish(delivery);
 }
 
 static void delivery_rcpt_reply(struct delivery *delivery, const struct mail_reply *reply)
@@ -279,8 +387,8 @@ static void delivery_rcpt_reply(struct delivery *delivery, const struct mail_rep
 
     recipient->is_accepted = mail_reply_is_positive(reply);
     delivery->accepted += recipient->is_accepted;
-    if (delivery->answered == delivery->recipient_count)
-        deadline_clear(&delivery->deadline);
+    if (delivery->answered == delivery->recipient_count && !delivery->is_data_asked)
+        delivery_expect(delivery, 0);
     delivery->events->rcpt(delivery, index, reply);
 }
 
@@ -293,11 +401,12 @@ static void delivery_data_reply(struct delivery *delivery, const struct mail_rep
     delivery->events->data(delivery, reply);
 }
 
-static void delivery_reply(struct delivery *delivery)
+static void delivery_take_reply(struct delivery *delivery)
 {
-    struct mail_reply reply = delivery->machine.reply;
+    struct mail_reply reply = delivery->link->machine.reply;
 
-    switch (delivery->machine.replied) {
+    delivery->may_start_anew = false;
+    switch (delivery->link->machine.replied) {
     case SMTP_CLIENT_MAIL:
         delivery->was_mail_accepted = mail_reply_is_positive(&reply);
         if (!delivery->was_mail_accepted)
@@ -317,147 +426,78 @@ static void delivery_reply(struct delivery *delivery)
     }
 }
 
-/* The peer is of no more use.  Its 421 behind the content is an answer for all that waits. */
-static void delivery_broken(struct delivery *delivery)
+static void delivery_replied(void *context)
 {
-    const struct mail_reply reply = delivery->machine.reply;
+    struct delivery *delivery = context;
 
-    if (delivery->stage != DELIVERY_ENDED || reply.code != 421) {
-        delivery_fail_connection(delivery, "broke the protocol");
-        return;
-    }
-    delivery_all_final(delivery, &reply);
-    delivery->stage = DELIVERY_DONE;
-    if (!delivery->is_closed)
-        delivery->events->done(delivery);
+    delivery_hold(delivery);
+    delivery_take_reply(delivery);
+    delivery_release(delivery);
 }
 
-static void delivery_start_tls(struct delivery *delivery)
-{
-    intake_settle(&delivery->intake);
-    if (delivery->intake.input.length > 0 ||
-        !transport_start_tls_client(&delivery->transport, delivery->target.tls_context,
-                                    target_tls_name(&delivery->target)))
-        delivery_fail_connection(delivery, "plaintext behind STARTTLS");
-}
+/* --- what else the connection tells ------------------------------------------------------- */
 
-static void delivery_greeted(struct delivery *delivery)
+static void delivery_greeted(void *context)
 {
-    delivery->is_greeted = true;
+    struct delivery *delivery = context;
+
     delivery->stage = DELIVERY_ENVELOPE;
-    deadline_clear(&delivery->deadline);
     backends_report(&delivery->service->backends, delivery->target.backend, PROTOCOL_LMTP, true,
                     delivery->options.session_id);
 }
 
-/* Runs the machine over what has come. */
-static void delivery_pump(struct delivery *delivery)
+static void delivery_settled(void *context)
 {
-    while (!delivery->is_closed) {
-        struct buffer out = io_loop_out(delivery->service->loop);
-        enum smtp_client_event event =
-            smtp_client_next(&delivery->machine, &delivery->intake.input, &out);
-
-        if (!delivery_send(delivery, buffer_span(&out)))
-            return;
-        switch (event) {
-        case SMTP_CLIENT_NEED_INPUT:
-            intake_settle(&delivery->intake);
-            delivery_advance(delivery);
-            return;
-        case SMTP_CLIENT_FLUSH:
-            break;
-        case SMTP_CLIENT_STARTTLS:
-            delivery_start_tls(delivery);
-            return;
-        case SMTP_CLIENT_READY:
-            delivery_greeted(delivery);
-            break;
-        case SMTP_CLIENT_REPLY:
-            delivery_reply(delivery);
-            break;
-        case SMTP_CLIENT_REFUSED:
-            delivery_fail(delivery, &delivery->machine.reply, "refused the session");
-            return;
-        case SMTP_CLIENT_FAILED:
-            delivery_broken(delivery);
-            return;
-        }
-    }
+    delivery_advance(context);
 }
 
-/* --- the connection ------------------------------------------------------------------ */
-
-static void delivery_readable(struct delivery *delivery)
+static void delivery_writable(void *context)
 {
-    while (!delivery->is_closed) {
-        ssize_t count = intake_read(&delivery->intake, &delivery->transport);
+    struct delivery *delivery = context;
 
-        if (count == TRANSPORT_AGAIN)
-            return;
-        if (count <= 0) {
-            delivery_fail_connection(delivery, count == TRANSPORT_END
-                                                   ? "closed the connection"
-                                                   : transport_error(&delivery->transport));
-            return;
-        }
-        delivery_pump(delivery);
-    }
-}
-
-static void delivery_ready(struct transport *transport, unsigned readiness)
-{
-    struct delivery *delivery = CONTAINER_OF(transport, struct delivery, transport);
-
-    if (readiness & TRANSPORT_SECURED) {
-        if (delivery->target.tls == TLS_MODE_STARTTLS)
-            smtp_client_tls_started(&delivery->machine);
-        delivery_pump(delivery);
-    }
-    if (readiness & TRANSPORT_WRITABLE)
-        delivery_tend_content(delivery);
-    if (!delivery->is_closed && readiness & TRANSPORT_WRITABLE)
+    delivery_hold(delivery);
+    delivery_tend_content(delivery);
+    if (!delivery->is_closed)
         delivery->events->writable(delivery);
-    if (!delivery->is_closed && readiness & TRANSPORT_READABLE)
-        delivery_readable(delivery);
+    delivery_release(delivery);
 }
 
-static const struct transport_events delivery_transport_events = {
-    .ready = delivery_ready,
-    .closed = delivery_transport_closed,
-};
-
-static void delivery_connected(struct connector *connector, int fd, const char *error)
+static void delivery_refused(void *context)
 {
-    struct delivery *delivery = connector_context(connector);
-    const struct smtp_client_options options = {
-        .flavor = delivery->options.flavor,
-        .hostname = delivery->service->config->cluster.hostname,
-        .starttls = delivery->target.tls == TLS_MODE_STARTTLS,
-        .user = delivery->options.user,
-        .password = delivery->options.password,
-    };
+    struct delivery *delivery = context;
+    const struct mail_reply reply = delivery->link->machine.reply;
 
-    delivery->connector = NULL;
-    if (fd < 0) {
-        delivery_fail_connection(delivery, error);
+    delivery->link = NULL;
+    delivery_fail(delivery, &reply, "refused the session");
+}
+
+/* The peer is of no more use.  Its 421 behind the content is an answer for all that waits. */
+static void delivery_lost(void *context, const char *why)
+{
+    struct delivery *delivery = context;
+    const struct mail_reply reply = delivery->link->machine.reply;
+
+    if (delivery->stage != DELIVERY_ENDED || reply.code != 421) {
+        delivery_lost_link(delivery, why);
         return;
     }
-    transport_init(&delivery->transport, delivery->service->loop, fd, &delivery_transport_events);
-    delivery->is_open = true;
-    delivery->open_handles++;
-    smtp_client_init(&delivery->machine, &options);
-    transport_watch(&delivery->transport, TRANSPORT_READABLE);
-    delivery_expect(delivery, delivery->service->config->timeout.connect_s);
-    if (delivery->target.tls == TLS_MODE_IMPLICIT)
-        delivery_start_tls(delivery);
+    delivery->link = NULL;
+    delivery_hold(delivery);
+    delivery_all_final(delivery, &reply);
+    delivery_finish(delivery);
+    delivery_release(delivery);
 }
 
-static void delivery_expired(struct deadline *deadline)
-{
-    delivery_fail_connection(CONTAINER_OF(deadline, struct delivery, deadline),
-                             "no answer in time");
-}
+static const struct mail_link_events delivery_link_events = {
+    .greeted = delivery_greeted,
+    .replied = delivery_replied,
+    .settled = delivery_settled,
+    .writable = delivery_writable,
+    .refused = delivery_refused,
+    .lost = delivery_lost,
+};
+
+/* --- the start -------------------------------------------------------------------------- */
 
 struct delivery *delivery_new(const struct session_service *service, const struct target *target,
                               const struct delivery_options *options,
@@ -470,12 +510,9 @@ struct delivery *delivery_new(const struct session_service *service, const struc
     delivery->options = *options;
     delivery->events = events;
     delivery->context = context;
-    delivery->open_handles = 1;
-    intake_init(&delivery->intake, false);
-    deadline_init(&delivery->deadline, service->loop, delivery_expired);
-    delivery->connector =
-        connector_start(service->loop, delivery->target.endpoints, delivery->target.endpoint_count,
-                        service->config->timeout.connect_s * 1000, delivery_connected, delivery);
+    delivery->gathered = bytes_empty(DELIVERY_GATHERED_MAX);
+    if (!delivery_take_waiting(delivery))
+        delivery_connect(delivery);
     return delivery;
 }
 

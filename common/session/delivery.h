@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One transaction with a backend by LMTP, or with the relay host by SMTP: connect,
- * TLS, MAIL, RCPT ..., DATA, content, and the reply for each recipient.  The caller may
- * give commands before the connection is there; they are sent in order as soon as
- * they may be.
+ * One transaction with a backend by LMTP, or with the relay host by SMTP: MAIL, RCPT ...,
+ * DATA, content, and the reply for each recipient, on a connection of its own or on one that
+ * waited for another transaction (mail_link.h).  The caller may give commands before the
+ * connection is there; they are sent in order as soon as they may be.
+ *
+ * A connection that waited and proves dead before the peer has answered anything is replaced by a
+ * new one, once, and nobody is told: the peer has done nothing yet.
  *
  * A delivery never decides what a failure means: it reports replies as they come
  * and, once, that the connection failed and at which stage.
@@ -52,25 +55,35 @@ struct delivery_options {
     const char *user, *password; /* relay host; NULL: no AUTH.  Outlive the delivery */
 };
 
-/* Starts connecting to `target` (copied), whose kind is GO.  On the heap; owned by the caller. */
+/* Starts a transaction with `target` (copied), whose kind is GO.  On the heap; owned by the caller.
+ */
 struct delivery *delivery_new(const struct session_service *service, const struct target *target,
                               const struct delivery_options *options,
                               const struct delivery_events *events, void *context);
 
 /*
- * Ends it, at any stage: no event follows, and it frees itself when its last handle
- * is closed.  Before the end of content was sent, the peer gets nothing of the message.
+ * Ends it, at any stage: no event follows, and it frees itself.  Before the end of content was
+ * sent, the peer gets nothing of the message.
  */
 void delivery_close(struct delivery *delivery);
 
-/* Adds a recipient; at most `recipients_max` of the configuration. */
+/* Adds a recipient; at most `recipients_max` of the configuration.  Nothing is sent yet. */
 void delivery_rcpt(struct delivery *delivery, const char *recipient);
 
-/* Asks to send the content; every RCPT has been answered, one accepted. */
+/* Sends the commands that were given, as soon as they may be. */
+void delivery_advance(struct delivery *delivery);
+
+/*
+ * Asks to send the content.  Either every RCPT has been answered, one accepted; or all were given,
+ * and whoever asks closes the delivery when none is accepted: the peer may be asked ahead.
+ */
 void delivery_data(struct delivery *delivery);
 
-/* Sends content as it is (dot-stuffed here), after 354. */
+/* Sends content as it is (dot-stuffed here), after 354.  Small pieces are gathered first. */
 void delivery_content(struct delivery *delivery, struct span content);
+
+/* Sends what was gathered: nothing more comes for now. */
+void delivery_flush(struct delivery *delivery);
 
 /* True while the peer takes no more: stop producing until `writable`. */
 bool delivery_is_full(const struct delivery *delivery);

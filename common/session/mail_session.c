@@ -177,6 +177,8 @@ static void mail_session_event(struct mail_session *session, enum smtp_server_ev
 /* Runs the machine over what has come, until it needs more or waits for an answer. */
 static void mail_session_pump(struct mail_session *session)
 {
+    bool has_content = false;
+
     session->is_pumping = true;
     while (session->state.current == MAIL_STATE_TALKING) {
         struct buffer out = io_loop_out(session->session.service->loop);
@@ -185,10 +187,13 @@ static void mail_session_pump(struct mail_session *session)
 
         if (!mail_session_send(session, &out) || event == SMTP_SERVER_NEED_INPUT)
             break;
+        has_content |= event == SMTP_SERVER_CONTENT;
         if (event != SMTP_SERVER_FLUSH)
             mail_session_event(session, event);
     }
     session->is_pumping = false;
+    if (has_content && session->transaction)
+        mail_transaction_flush(session->transaction);
     if (session->state.current == MAIL_STATE_ENDING)
         return;
     intake_settle(&session->intake);

@@ -92,6 +92,9 @@ void mail_transaction_data(struct mail_transaction *transaction);
 void mail_transaction_content(struct mail_transaction *transaction, struct span content);
 bool mail_transaction_is_full(const struct mail_transaction *transaction);
 
+/* No more content comes for now: nothing of it waits here. */
+void mail_transaction_flush(struct mail_transaction *transaction);
+
 /* Our own header fields, before any content. */
 void mail_transaction_trace(struct mail_transaction *transaction, struct span fields);
 

@@ -105,6 +105,12 @@ void mail_transaction_content(struct mail_transaction *transaction, struct span 
         delivery_content(transaction->cut, content);
 }
 
+void mail_transaction_flush(struct mail_transaction *transaction)
+{
+    if (transaction->cut)
+        delivery_flush(transaction->cut);
+}
+
 bool mail_transaction_is_full(const struct mail_transaction *transaction)
 {
     return transaction->cut && delivery_is_full(transaction->cut);

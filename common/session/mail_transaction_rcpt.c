@@ -92,10 +92,12 @@ static void mail_rcpt_verify(struct mail_transaction *transaction, struct mail_g
         return;
     }
     /* What the backend refuses is remembered too, until the transaction ends. */
-    if (++group->asked_count > transaction->session->service->config->smtp.recipients_max)
+    if (++group->asked_count > transaction->session->service->config->smtp.recipients_max) {
         mail_rcpt_refuse(transaction, 452, "4.5.3", "Too many recipients");
-    else
-        delivery_rcpt(group->delivery, transaction->pending.recipient);
+        return;
+    }
+    delivery_rcpt(group->delivery, transaction->pending.recipient);
+    delivery_advance(group->delivery);
 }
 
 static void mail_rcpt_log(const struct mail_transaction *transaction, const char *path,

@@ -95,6 +95,7 @@ static void worker_emptied(struct session_service *service)
     if (worker->is_drained)
         return;
     worker->is_drained = true;
+    mail_pool_close(&worker->mail_pool);
     worker->stops_pending += 2;
     resolver_stop(&worker->resolver, worker_resolver_stopped);
     session_service_stop(&worker->service, worker_service_stopped);
@@ -175,6 +176,7 @@ static void worker_init_service(struct worker *worker)
         .config = child->config,
         .slot = child->slot,
         .resolver = &worker->resolver,
+        .mail_pool = &worker->mail_pool,
         .choose = options->choose,
         .fallback = options->fallback,
         .fallback_context = options->fallback_context,
@@ -183,6 +185,8 @@ static void worker_init_service(struct worker *worker)
         .emptied = worker_emptied,
     };
     backends_init(&worker->service.backends, child->config, child->board);
+    mail_pool_init(&worker->mail_pool, child->config->smtp.reused_connections,
+                   child->config->timeout.reuse_s);
 }
 
 bool worker_start(struct worker *worker, struct child *child, const struct worker_options *options)

@@ -399,6 +399,9 @@ queue {{
     retry_max_s = 1
     unknown_delay_s = {unknown_delay_s}
 }}
+smtp {{
+    reused_connections = 0
+}}
 health {{
     probe_interval_ms = 500
     failures = 100

@@ -114,6 +114,36 @@ static void each_recipient_gets_its_own_fate(void **state)
     assert_true(list_is_empty(&service.running));
 }
 
+static void a_peer_that_takes_it_is_asked_all_at_once(void **state)
+{
+    struct rig *rig = *state;
+    struct deliver_service service;
+    struct test_job test;
+    struct peer *backend;
+
+    start_job(rig, &service, &test, SPAN_LITERAL("body\r\n"), -1);
+    backend = rig_accept(rig, 0);
+    rig_say(backend, "220 store LMTP\r\n");
+    rig_expect(backend, "LHLO mx.example.org\r\n");
+    rig_say(backend, "250-store\r\n250 PIPELINING\r\n");
+    rig_expect(backend, "RCPT TO:<bert@example.org>\r\nDATA\r\n");
+    rig_say(backend, "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n550 5.1.1 no\r\n354 go on\r\n");
+    rig_expect(backend, "body\r\n.\r\n");
+    rig_say(backend, "250 2.0.0 Saved\r\n");
+    expect_result(rig, &test, "delivered failed ");
+    /* RFC 2920: it may say 354 although it took nobody; nothing of the message follows. */
+    start_job(rig, &service, &test, SPAN_LITERAL("body\r\n"), -1);
+    backend = rig_accept(rig, 0);
+    rig_say(backend, "220 store LMTP\r\n");
+    rig_expect(backend, "LHLO mx.example.org\r\n");
+    rig_say(backend, "250-store\r\n250 PIPELINING\r\n");
+    rig_expect(backend, "DATA\r\n");
+    rig_say(backend, "250 2.1.0 Ok\r\n550 5.1.1 no\r\n450 4.2.0 later\r\n354 go on\r\n");
+    expect_result(rig, &test, "failed pending ");
+    rig_expect_end(backend);
+    assert_int_equal(backend->received.length, 0);
+}
+
 static void nobody_there_is_unreachable(void **state)
 {
     struct rig *rig = *state;
@@ -233,6 +263,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
         T(each_recipient_gets_its_own_fate),
+        T(a_peer_that_takes_it_is_asked_all_at_once),
         T(nobody_there_is_unreachable),
         T(a_refusal_of_all_ends_it),
         T(a_reply_that_is_lost_is_unknown),
