@@ -261,6 +261,15 @@ struct ldap_link *ldap_link_open(struct io_loop *loop, const struct ldap_setting
     return link;
 }
 
+int ldap_link_descriptor(const struct ldap_link *link)
+{
+    int fd = -1;
+
+    if (link->state == LINK_READY)
+        ldap_get_option(link->ld, LDAP_OPT_DESC, &fd);
+    return fd;
+}
+
 size_t ldap_link_pending(const struct ldap_link *link)
 {
     return link->operation_count;

@@ -65,6 +65,9 @@ struct ldap_link *ldap_link_open(struct io_loop *loop, const struct ldap_setting
 /* Ends and frees it; open operations are dropped without their `done`. */
 void ldap_link_close(struct ldap_link *link);
 
+/* The descriptor of the connection, which stays the link's; -1: not ready. */
+int ldap_link_descriptor(const struct ldap_link *link);
+
 /* Operations that wait for their end. */
 size_t ldap_link_pending(const struct ldap_link *link);
 
@@ -129,6 +132,11 @@ struct ldap_modify {
     unsigned timeout_ms;
 };
 
+/*
+ * LDAP_LINK_FULL, and nothing is sent, when the connection takes no more just now: to be tried
+ * again after an answer or a while.
+ */
+enum { LDAP_LINK_FULL = -1 };
 int ldap_link_modify(struct ldap_link *link, const struct ldap_modify *modify, ldap_done *done,
                      void *context);
 

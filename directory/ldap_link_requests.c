@@ -101,6 +101,8 @@ int ldap_link_modify(struct ldap_link *link, const struct ldap_modify *modify, l
     if (code == LDAP_SUCCESS)
         code = ldap_modify_ext(link->ld, modify->dn, mods.list, controls.list, NULL, &number);
     ldap_memfree(assertion.bv_val);
+    if (code == LDAP_BUSY)
+        return LDAP_LINK_FULL; /* a request before it is not sent whole: the link's timer does */
     return link_note(link, code, number, modify->timeout_ms, &what);
 }
 
