@@ -10,6 +10,7 @@
 
 enum ber_tag {
     BER_BOOLEAN = 0x01,
+    BER_INTEGER = 0x02,
     BER_OCTETS = 0x04,
     BER_ENUMERATED = 0x0a,
     BER_SEQUENCE = 0x30,

@@ -1,21 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A transaction is ended only after every answer to its operations, and a pause: OpenLDAP runs the
- * operations of one connection in parallel; an end that overtakes some loses them while
- * reporting success, and in 2.5 one that comes while their threads still clean up, after the
- * answer, crashes the server.
+ * What OpenLDAP 2.5 do with a transaction (servers/slapd/txn.c, connection.c), and what
+ * follows from it here:
+ *
+ * Its operations run in threads of their own, and each answers before its thread has let go of
+ * it.  The end of the transaction frees them all: at once when it is given up, or when one of the
+ * first fails.  A thread that comes back after that uses freed memory, and the server dies.
+ * Nothing that a client can ask proves that the threads are through, so time has to: an
+ * end is sent only after every answer (one that overtakes operations would also lose them while
+ * reporting success) and a pause, which costs nothing while another lane commits; and no
+ * transaction is ever given up.
+ *
+ * A connection that ends while its transaction is being committed frees the operations under the
+ * commit's feet: guard.c keeps it open when we are killed.
  *
  * A transaction that is not committed has been told to followers all the same, up to the
- * operation that failed (the provider notifies first).  Doing its entries again one by one makes
+ * operation that failed (the provider notifies first).  Doing its entries again makes
  * that true; an entry which somebody else has changed meanwhile was told anew by that.
  */
 #include "directory/reassign/lane.h"
 
+#include "directory/ber.h"
+#include "directory/reassign/guard.h"
 #include "directory/reassign/refusal.h"
 
 enum {
-    LANE_WINDOW = 64, /* changes in flight: servers bound what may wait (100 in OpenLDAP) */
-    LANE_PAUSE_MS = 20,
+    LANE_WINDOW = 96, /* changes in flight: servers bound what may wait (100 in OpenLDAP) */
+    LANE_PAUSE_MS = 50,
+    LANE_ATTEMPTS = 3, /* at a transaction, before its entries are done one by one */
     LANE_TIMEOUT_MS = 60000,
     LANE_COMMIT_MS = 300000
 };
@@ -24,6 +36,7 @@ enum lane_state {
     LANE_IDLE,
     LANE_BEGINNING,
     LANE_FILLING,
+    LANE_WAITING,
     LANE_COMMITTING,
     LANE_SINGLE,
     LANE_ENDED
@@ -34,20 +47,69 @@ static const struct state_row lane_states[] = {
                     STATE_BIT(LANE_BEGINNING) | STATE_BIT(LANE_SINGLE) | STATE_BIT(LANE_ENDED) },
     [LANE_BEGINNING] = { "beginning",
                          STATE_BIT(LANE_FILLING) | STATE_BIT(LANE_SINGLE) | STATE_BIT(LANE_ENDED) },
-    [LANE_FILLING] = { "filling", STATE_BIT(LANE_COMMITTING) | STATE_BIT(LANE_ENDED) },
-    [LANE_COMMITTING] = { "committing",
-                          STATE_BIT(LANE_IDLE) | STATE_BIT(LANE_SINGLE) | STATE_BIT(LANE_ENDED) },
+    [LANE_FILLING] = { "filling", STATE_BIT(LANE_WAITING) | STATE_BIT(LANE_ENDED) },
+    [LANE_WAITING] = { "waiting for its turn", STATE_BIT(LANE_COMMITTING) | STATE_BIT(LANE_ENDED) },
+    [LANE_COMMITTING] = { "committing", STATE_BIT(LANE_IDLE) | STATE_BIT(LANE_BEGINNING) |
+                                            STATE_BIT(LANE_SINGLE) | STATE_BIT(LANE_ENDED) },
     [LANE_SINGLE] = { "single", STATE_BIT(LANE_IDLE) | STATE_BIT(LANE_ENDED) },
     [LANE_ENDED] = { "ended", 0 },
 };
 
 static void lane_take_batch(struct lane *lane);
-static void lane_fill_window(struct lane *lane, ldap_done *done);
-static void lane_on_single(void *context, const struct ldap_answer *answer);
+static void lane_commit(struct lane *lane);
+static ldap_done lane_on_single, lane_on_filled, lane_on_begun;
+
+/* --- turns ---------------------------------------------------------------------------------- */
+
+void lane_turn_init(struct lane_turn *turn)
+{
+    turn->holder = NULL;
+    list_init(&turn->waiting);
+}
+
+static void lane_give_turn(struct lane_turn *turn)
+{
+    struct lane *lane;
+
+    if (turn->holder || list_is_empty(&turn->waiting))
+        return;
+    lane = LIST_ELEMENT(turn->waiting.next, struct lane, waiting);
+    list_remove(&lane->waiting);
+    turn->holder = lane;
+    lane_commit(lane);
+}
+
+/* Who tries again what was not committed still has its turn. */
+static void lane_ask_turn(uv_timer_t *timer)
+{
+    struct lane *lane = timer->data;
+
+    state_move(&lane->state, LANE_WAITING);
+    if (lane->turn->holder == lane) {
+        lane_commit(lane);
+        return;
+    }
+    list_append(&lane->turn->waiting, &lane->waiting);
+    lane_give_turn(lane->turn);
+}
+
+/* Lets the next one commit, if it is this lane's turn. */
+static void lane_release_turn(struct lane *lane)
+{
+    list_remove(&lane->waiting);
+    if (lane->turn->holder != lane)
+        return;
+    lane->turn->holder = NULL;
+    lane_give_turn(lane->turn);
+}
+
+/* --- ends ----------------------------------------------------------------------------------- */
 
 static void lane_end(struct lane *lane)
 {
     uv_timer_stop(&lane->pause);
+    guard_mark(lane->guarded, false);
+    lane_release_turn(lane);
     state_move(&lane->state, LANE_ENDED);
     lane->events->ended(lane->context, lane);
 }
@@ -71,18 +133,62 @@ static bool lane_has_answer(struct lane *lane, const struct ldap_answer *answer)
     return false;
 }
 
-/* --- entry by entry ------------------------------------------------------------------- */
+/* --- what is sent ----------------------------------------------------------------------- */
 
-static void lane_finish_single(struct lane *lane)
+/* Whether the entry has no part in what is being done. */
+static bool lane_passes(const struct lane *lane, const struct lane_single *single)
 {
-    lane->answered++;
-    if (lane->answered == lane->batch_count || (lane->is_refused && lane->answered == lane->sent)) {
-        state_move(&lane->state, LANE_IDLE);
-        lane_take_batch(lane);
-    } else {
-        lane_fill_window(lane, lane_on_single);
+    return lane->state.current == LANE_FILLING ? single->is_apart : single->is_done;
+}
+
+static int lane_send(struct lane *lane, struct lane_single *single)
+{
+    bool is_filling = lane->state.current == LANE_FILLING;
+    struct plan_change change;
+
+    plan_write_change(lane->plan, lane->names, single->item, &change);
+    change.modify.timeout_ms = LANE_TIMEOUT_MS;
+    if (is_filling)
+        change.modify.transaction = span_of(lane->transaction, lane->transaction_length);
+    if (!lane->has_assertions)
+        change.modify.assertion = NULL;
+    single->number = ldap_link_modify(lane->link, &change.modify,
+                                      is_filling ? lane_on_filled : lane_on_single, single);
+    return single->number;
+}
+
+/*
+ * Sends what the window has room for, once half of it is free: a server does many requests that
+ * arrive at once with less effort.  A request that cannot be sent is followed by the link's end.
+ */
+static void lane_fill_window(struct lane *lane)
+{
+    if (lane->sent - lane->answered > LANE_WINDOW / 2)
+        return;
+    for (; lane->next < lane->batch_count && !lane->is_refused; lane->next++) {
+        struct lane_single *single = &lane->singles[lane->next];
+
+        if (lane_passes(lane, single))
+            continue;
+        if (lane->sent - lane->answered == LANE_WINDOW || lane_send(lane, single) <= 0)
+            return;
+        lane->sent++;
     }
 }
+
+static bool lane_is_through(const struct lane *lane)
+{
+    return lane->answered == lane->sent && (lane->next == lane->batch_count || lane->is_refused);
+}
+
+static void lane_begin_batch(struct lane *lane, enum lane_state state)
+{
+    state_move(&lane->state, state);
+    lane->next = lane->sent = lane->answered = 0;
+    lane_fill_window(lane);
+}
+
+/* --- entry by entry ------------------------------------------------------------------- */
 
 static void lane_on_single(void *context, const struct ldap_answer *answer)
 {
@@ -104,96 +210,105 @@ static void lane_on_single(void *context, const struct ldap_answer *answer)
     } else {
         lane->events->failed(lane->context, single->item, answer->text);
     }
-    lane_finish_single(lane);
-}
-
-static bool lane_send(struct lane *lane, struct plan_item *item, ldap_done *done, void *context)
-{
-    struct plan_change change;
-
-    plan_write_change(lane->plan, lane->names, item, &change);
-    change.modify.timeout_ms = LANE_TIMEOUT_MS;
-    if (lane->state.current == LANE_FILLING)
-        change.modify.transaction = span_of(lane->transaction, lane->transaction_length);
-    if (!lane->has_assertions)
-        change.modify.assertion = NULL;
-    return ldap_link_modify(lane->link, &change.modify, done, context) != 0;
-}
-
-/* Sends what the window has room for; a request that cannot be sent is followed by the link's end.
- */
-static void lane_fill_window(struct lane *lane, ldap_done *done)
-{
-    while (lane->sent < lane->batch_count && lane->sent - lane->answered < LANE_WINDOW &&
-           !lane->is_refused) {
-        struct lane_single *single = &lane->singles[lane->sent];
-
-        *single = (struct lane_single){ .lane = lane, .item = lane->batch[lane->sent] };
-        if (!lane_send(lane, single->item, done, single))
-            return;
-        lane->sent++;
-    }
-}
-
-/* Does the batch entry by entry. */
-static void lane_do_singly(struct lane *lane)
-{
-    state_move(&lane->state, LANE_SINGLE);
-    lane->sent = 0;
-    lane->answered = 0;
-    lane_fill_window(lane, lane_on_single);
+    lane->answered++;
+    lane_fill_window(lane);
+    if (!lane_is_through(lane))
+        return;
+    state_move(&lane->state, LANE_IDLE);
+    lane_take_batch(lane);
 }
 
 /* --- in a transaction ---------------------------------------------------------------------- */
+
+/* Tells of the entries that were in the transaction; true when there are others. */
+static bool lane_tell_moved(struct lane *lane)
+{
+    struct lane_single *singles = lane->singles;
+    bool has_others = false;
+
+    for (size_t first = 0, end; first < lane->batch_count; first = end + 1) {
+        for (end = first; end < lane->batch_count && !singles[end].is_apart; end++)
+            singles[end].is_done = true;
+        if (end > first)
+            lane->events->moved(lane->context, lane->batch + first, end - first);
+        if (end < lane->batch_count)
+            has_others = true;
+    }
+    return has_others;
+}
+
+/*
+ * Sets the entry aside for which the server did not commit; false when it does not say.  The answer
+ * has the number of its request (RFC 5805 section 2.4).
+ */
+static bool lane_set_culprit_apart(struct lane *lane, struct span answer)
+{
+    struct span end, number;
+    int culprit = 0;
+
+    if (!answer.data || !ber_take_tagged(&answer, BER_SEQUENCE, &end) ||
+        !ber_take_tagged(&end, BER_INTEGER, &number) || number.length > sizeof(culprit))
+        return false;
+    for (size_t i = 0; i < number.length; i++)
+        culprit = culprit << 8 | (unsigned char)number.data[i];
+    for (size_t i = 0; i < lane->batch_count; i++)
+        if (lane->singles[i].number == culprit && !lane->singles[i].is_apart)
+            return lane->singles[i].is_apart = true;
+    return false;
+}
+
+static void lane_begin_transaction(struct lane *lane)
+{
+    state_move(&lane->state, LANE_BEGINNING);
+    (void)ldap_link_begin_transaction(lane->link, LANE_TIMEOUT_MS, lane_on_begun, lane);
+}
 
 static void lane_on_committed(void *context, const struct ldap_answer *answer)
 {
     struct lane *lane = context;
 
+    guard_mark(lane->guarded, false);
     if (!lane_has_answer(lane, answer))
         return;
-    if (answer->code != LDAP_CODE_SUCCESS || lane->is_spoilt) {
-        lane_do_singly(lane);
+    if (answer->code != LDAP_CODE_SUCCESS) {
+        if (++lane->attempts < LANE_ATTEMPTS && lane_set_culprit_apart(lane, answer->value))
+            lane_begin_transaction(lane);
+        else
+            lane_begin_batch(lane, LANE_SINGLE);
         return;
     }
     lane->has_committed = true;
-    lane->events->moved(lane->context, lane->batch, lane->batch_count);
+    if (lane_tell_moved(lane)) {
+        lane_begin_batch(lane, LANE_SINGLE);
+        return;
+    }
     state_move(&lane->state, LANE_IDLE);
     lane_take_batch(lane);
 }
 
-static void lane_commit(uv_timer_t *timer)
+static void lane_commit(struct lane *lane)
 {
-    struct lane *lane = timer->data;
-
     state_move(&lane->state, LANE_COMMITTING);
+    guard_mark(lane->guarded, true);
     (void)ldap_link_end_transaction(lane->link,
-                                    span_of(lane->transaction, lane->transaction_length),
-                                    !lane->is_spoilt, LANE_COMMIT_MS, lane_on_committed, lane);
+                                    span_of(lane->transaction, lane->transaction_length), true,
+                                    LANE_COMMIT_MS, lane_on_committed, lane);
 }
 
+/* What is refused here has no part in the transaction. */
 static void lane_on_filled(void *context, const struct ldap_answer *answer)
 {
-    struct lane *lane = ((struct lane_single *)context)->lane;
+    struct lane_single *single = context;
+    struct lane *lane = single->lane;
 
     if (!lane_has_answer(lane, answer))
         return;
     if (answer->code != LDAP_CODE_SUCCESS)
-        lane->is_spoilt = true;
+        single->is_apart = true;
     lane->answered++;
-    if (lane->answered == lane->batch_count)
-        uv_timer_start(&lane->pause, lane_commit, LANE_PAUSE_MS, 0);
-    else
-        lane_fill_window(lane, lane_on_filled);
-}
-
-static void lane_fill(struct lane *lane)
-{
-    state_move(&lane->state, LANE_FILLING);
-    lane->sent = 0;
-    lane->answered = 0;
-    lane->is_spoilt = false;
-    lane_fill_window(lane, lane_on_filled);
+    lane_fill_window(lane);
+    if (lane_is_through(lane))
+        uv_timer_start(&lane->pause, lane_ask_turn, LANE_PAUSE_MS, 0);
 }
 
 static void lane_on_begun(void *context, const struct ldap_answer *answer)
@@ -205,12 +320,12 @@ static void lane_on_begun(void *context, const struct ldap_answer *answer)
     if (answer->code != LDAP_CODE_SUCCESS || !answer->value.data ||
         answer->value.length > sizeof(lane->transaction)) {
         lane->has_transactions = false;
-        lane_do_singly(lane);
+        lane_begin_batch(lane, LANE_SINGLE);
         return;
     }
     memcpy(lane->transaction, answer->value.data, answer->value.length);
     lane->transaction_length = answer->value.length;
-    lane_fill(lane);
+    lane_begin_batch(lane, LANE_FILLING);
 }
 
 /* --- batches --------------------------------------------------------------------------------- */
@@ -224,6 +339,7 @@ static void lane_take_batch(struct lane *lane)
 {
     unsigned wait_ms;
 
+    lane_release_turn(lane);
     lane->batch_count = lane->events->take(lane->context, &lane->batch, &wait_ms);
     if (lane->batch_count == 0 && wait_ms > 0) {
         uv_timer_start(&lane->pause, lane_on_waited, wait_ms, 0);
@@ -233,17 +349,19 @@ static void lane_take_batch(struct lane *lane)
         lane_end(lane);
         return;
     }
-    if (!lane->has_transactions || lane->batch_count == 1) {
-        lane_do_singly(lane);
-        return;
-    }
-    state_move(&lane->state, LANE_BEGINNING);
-    (void)ldap_link_begin_transaction(lane->link, LANE_TIMEOUT_MS, lane_on_begun, lane);
+    for (size_t i = 0; i < lane->batch_count; i++)
+        lane->singles[i] = (struct lane_single){ .lane = lane, .item = lane->batch[i] };
+    lane->attempts = 0;
+    if (lane->has_transactions && lane->batch_count > 1)
+        lane_begin_transaction(lane);
+    else
+        lane_begin_batch(lane, LANE_SINGLE);
 }
 
 void lane_start(struct lane *lane, struct io_loop *loop, struct ldap_link *link)
 {
     lane->link = link;
+    list_init(&lane->waiting);
     uv_timer_init(&loop->uv, &lane->pause);
     lane->pause.data = lane;
     state_init(&lane->state, lane_states, LANE_IDLE);

@@ -6,12 +6,25 @@
 #ifndef MAILSTEAD_DIRECTORY_REASSIGN_LANE_H
 #define MAILSTEAD_DIRECTORY_REASSIGN_LANE_H
 
+#include "common/base/list.h"
 #include "common/base/state.h"
+#include "directory/reassign/guard.h"
 #include "directory/reassign/plan.h"
 
 enum { LANE_BATCH_MAX = 500, LANE_TRANSACTION_SIZE = 256 };
 
 struct lane;
+
+/*
+ * Lanes that share one end their transactions one after the other: a server has one writer at a
+ * time, and what waits for it blocks a thread.  The others fill theirs meanwhile.
+ */
+struct lane_turn {
+    struct lane *holder; /* NULL: nobody */
+    struct list waiting; /* of lanes that are ready to commit */
+};
+
+void lane_turn_init(struct lane_turn *turn);
 
 /* What a lane works for. */
 struct lane_events {
@@ -34,10 +47,13 @@ struct lane_events {
     void (*ended)(void *context, struct lane *lane);
 };
 
-/* One entry that is changed on its own. */
+/* One entry of a batch. */
 struct lane_single {
     struct lane *lane;
     struct plan_item *item;
+    int number;    /* of its last request */
+    bool is_apart; /* from the transaction: done on its own, after it */
+    bool is_done;  /* in the transaction */
 };
 
 struct lane {
@@ -45,14 +61,18 @@ struct lane {
     const struct directory_config *names;
     const struct lane_events *events;
     void *context;
-    struct ldap_link *link; /* the caller's; ready */
+    struct ldap_link *link;  /* the caller's; ready */
+    struct lane_turn *turn;  /* the caller's */
+    struct guarded *guarded; /* what keeps the link's connection; NULL: nothing does */
+    struct list waiting;     /* in the turn's list */
     bool has_transactions, has_assertions;
     struct state state;
     struct plan_item **batch;
     size_t batch_count;
-    size_t sent, answered;
-    uv_timer_t pause; /* before a transaction's end, or before a batch is taken */
-    bool is_spoilt;   /* an operation of the transaction was refused: do not commit */
+    size_t next;           /* of the batch, to be looked at */
+    size_t sent, answered; /* requests */
+    unsigned attempts;     /* at the batch's transaction */
+    uv_timer_t pause;      /* before a transaction's end, or before a batch is taken */
     bool is_refused;
     bool has_committed; /* a transaction, at least once */
     char transaction[LANE_TRANSACTION_SIZE];

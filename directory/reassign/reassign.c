@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The run: connect and ask what the server can (writer.c), list the entries (work_list.c), then let
- * lanes change them: one with transactions (two connections with a transaction each crash OpenLDAP
- * 2.5), else two.  The first entry is changed alone, so that a server that
- * refuses is found out without a transaction.  The first trouble decides how it ends; the
- * lanes complete their batches and take no more.
+ * lanes change them.  The first trouble decides how it ends; the lanes complete their batches and
+ * take no more.
+ *
+ * Entries are changed one by one until one is, for two reasons: a server that refuses is found
+ * out without a transaction; and a transaction must not be the first to use an attribute in
+ * OpenLDAP's database: when it is not committed, slapd 2.5 forget to
+ * forget the attribute's number, and no entry that gets the attribute after that can be read again.
+ *
+ * Of three lanes with transactions one commits, one lets its operations settle, one is filled
+ * (lane.c); without transactions two keep the server busy.
  */
 #include "directory/reassign/reassign.h"
 
@@ -14,6 +20,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/memory.h"
+#include "directory/reassign/guard.h"
 #include "directory/reassign/journal.h"
 #include "directory/reassign/lane.h"
 #include "directory/reassign/pace.h"
@@ -21,7 +28,7 @@
 #include "directory/reassign/work_list.h"
 #include "directory/reassign/writer.h"
 
-enum { REASSIGN_LANES = 2, REASSIGN_PROGRESS_MS = 200 };
+enum { REASSIGN_LANES = 3, REASSIGN_PROGRESS_MS = 200 };
 
 /* One of the connections, and its lane once it works. */
 struct reassign_connection {
@@ -36,6 +43,9 @@ struct reassign {
     const struct reassign_plan *plan;
     struct reassign_result *result;
     struct reassign_connection connections[REASSIGN_LANES];
+    struct lane_turn turn;
+    struct guard *guard; /* NULL: none */
+    bool has_more_lanes; /* than the first */
     struct work_list list;
     size_t next; /* of the list, to be taken */
     struct pace pace;
@@ -167,8 +177,8 @@ static size_t reassign_allow(struct reassign *run, unsigned *wait_ms)
         end = run->plan->limit;
     if (run->next >= end)
         return 0;
-    if (run->next == 0)
-        end = 1;
+    if (run->result->progress.moved == 0)
+        end = run->next + 1;
     if (end > run->next + LANE_BATCH_MAX)
         end = run->next + LANE_BATCH_MAX;
     return pace_take(&run->pace, clock_monotonic_ms(), (size_t)end - run->next, wait_ms);
@@ -193,10 +203,23 @@ static size_t reassign_take(void *context, struct plan_item ***items, unsigned *
     return count;
 }
 
+/* Once the server has let us write: with transactions, while one is committed others are filled. */
+static void reassign_open_more(struct reassign *run)
+{
+    size_t count = run->connections[0].writer.has_transactions ? REASSIGN_LANES : 2;
+
+    if (run->has_more_lanes || run->is_stopping || run->list.count - run->next <= LANE_BATCH_MAX)
+        return;
+    run->has_more_lanes = true;
+    for (size_t i = 1; i < count; i++)
+        reassign_open(run, &run->connections[i]); /* it joins when it is ready */
+}
+
 static void reassign_on_moved(void *context, struct plan_item *const *items, size_t count)
 {
     struct reassign *run = context;
 
+    reassign_open_more(run);
     run->result->progress.moved += count;
     reassign_settle(run, JOURNAL_DONE, items, count, NULL);
 }
@@ -281,8 +304,11 @@ static void reassign_start_lane(struct reassign *run, struct reassign_connection
     connection->lane.names = &run->config->directory;
     connection->lane.events = &reassign_lane_events;
     connection->lane.context = run;
+    connection->lane.turn = &run->turn;
     connection->lane.has_transactions = connection->writer.has_transactions;
     connection->lane.has_assertions = connection->writer.has_assertions;
+    connection->lane.guarded =
+        guard_keep(run->guard, ldap_link_descriptor(connection->writer.link));
     connection->is_working = true;
     connection->has_lane = true;
     lane_start(&connection->lane, &run->loop, connection->writer.link);
@@ -298,8 +324,6 @@ static void reassign_on_complete(void *context, bool is_cut)
         io_loop_stop(&run->loop);
         return;
     }
-    if (!run->connections[0].writer.has_transactions)
-        reassign_open(run, &run->connections[1]); /* it joins when it is ready */
     reassign_start_lane(run, &run->connections[0]);
 }
 
@@ -353,7 +377,8 @@ static void reassign_on_ready(void *context, struct writer *writer)
         CONTAINER_OF(writer, struct reassign_connection, writer);
 
     if (connection == &run->connections[0])
-        work_list_fill(&run->list, writer->link, &reassign_list_events, run);
+        work_list_fill(&run->list, writer->link, writer->has_assertions, &reassign_list_events,
+                       run);
     else if (run->connections[0].is_working)
         reassign_start_lane(run, connection);
 }
@@ -400,6 +425,7 @@ static void reassign_clean_up(struct reassign *run)
     }
     uv_close((uv_handle_t *)&run->timer, NULL);
     io_loop_fini(&run->loop);
+    guard_stop(run->guard);
     work_list_fini(&run->list);
     free(run);
 }
@@ -430,6 +456,8 @@ void reassign_run(const struct config *config, const struct reassign_plan *plan,
     run->result = result;
     run->pace.rate = plan->rate;
     run->started_ms = clock_monotonic_ms();
+    lane_turn_init(&run->turn);
+    run->guard = plan->is_dry_run ? NULL : guard_start();
     io_loop_init(&run->loop);
     uv_timer_init(&run->loop.uv, &run->timer);
     run->timer.data = run;

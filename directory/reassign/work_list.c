@@ -113,11 +113,37 @@ static void work_list_ask(struct work_list *list)
     (void)ldap_link_search(list->link, &search, &events, list);
 }
 
-void work_list_fill(struct work_list *list, struct ldap_link *link,
+static void work_list_on_settled(void *context, const struct ldap_answer *answer)
+{
+    if (answer->code != LDAP_CODE_LOST)
+        work_list_ask(context);
+}
+
+/*
+ * A run that was killed may have its last transaction still under way, and its entries would be
+ * listed as they were.  A server has one writer at a time: a change that waits for it
+ * comes after that transaction.  This one has an assertion that holds for no entry.
+ */
+static void work_list_settle(struct work_list *list)
+{
+    struct ldap_change change = { LDAP_CHANGE_ADD, list->names->host_attribute, list->plan->from };
+    struct ldap_modify modify = { .dn = list->names->base,
+                                  .changes = &change,
+                                  .change_count = 1,
+                                  .assertion = "(&(objectClass=*)(!(objectClass=*)))",
+                                  .timeout_ms = WORK_LIST_SEARCH_MS };
+
+    (void)ldap_link_modify(list->link, &modify, work_list_on_settled, list);
+}
+
+void work_list_fill(struct work_list *list, struct ldap_link *link, bool has_assertions,
                     const struct work_list_events *events, void *context)
 {
     list->link = link;
     list->events = events;
     list->context = context;
-    work_list_ask(list);
+    if (has_assertions && !list->plan->is_dry_run)
+        work_list_settle(list);
+    else
+        work_list_ask(list);
 }

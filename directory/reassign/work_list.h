@@ -38,8 +38,11 @@ bool work_list_init(struct work_list *list, const struct reassign_plan *plan,
 
 void work_list_fini(struct work_list *list);
 
-/* Fills it, once; every event comes later, from the loop. */
-void work_list_fill(struct work_list *list, struct ldap_link *link,
+/*
+ * Fills it, once; every event comes later, from the loop.  Where the server `has_assertions`
+ * (RFC 4528), after what others have written at this moment.
+ */
+void work_list_fill(struct work_list *list, struct ldap_link *link, bool has_assertions,
                     const struct work_list_events *events, void *context);
 
 #endif

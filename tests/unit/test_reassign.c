@@ -246,10 +246,10 @@ static struct reassign_result run_interrupted(struct interruption *interruption)
 /* Each account is on one of both hosts, and has the old host exactly when it has moved. */
 static void assert_consistent(const struct slapd *slapd, unsigned count)
 {
-    unsigned moved = slapd_count(slapd, "(&(hostServer=sv2)(oldHostServer=sv1))");
-    unsigned left = slapd_count(slapd, "(&(hostServer=sv1)(!(oldHostServer=*)))");
-
-    assert_int_equal(moved + left, count);
+    /* In one search: the last transaction of a killed run may still come to its end. */
+    assert_int_equal(slapd_count(slapd, "(|(&(hostServer=sv2)(oldHostServer=sv1))"
+                                        "(&(hostServer=sv1)(!(oldHostServer=*))))"),
+                     count);
 }
 
 static void a_run_that_is_stopped_is_completed_by_the_next(void **state)
@@ -478,6 +478,25 @@ static void another_administrator_is_noticed_and_no_phantom_remains(void **state
     assert_int_equal(slapd_count(slapd, "(hostServer=sv1)"), 0);
 }
 
+/* Entry 990 is in the second transaction; what is left of it is committed all the same. */
+static void a_transaction_is_tried_again_without_the_entry_that_changed(void **state)
+{
+    struct slapd *slapd = *state;
+    struct interruption interruption = { .slapd = slapd,
+                                         .batches = 1,
+                                         .strike = move_one_elsewhere };
+    struct reassign_result result;
+
+    slapd_add_accounts(slapd, 980, 1200, "sv1");
+    slapd_start(slapd);
+    result = run_interrupted(&interruption);
+    assert_int_equal(result.end, REASSIGN_CONTENDED);
+    assert_true(result.used_transactions);
+    assert_int_equal(result.progress.moved, 219);
+    assert_int_equal(result.progress.skipped, 2);
+    assert_int_equal(slapd_count(slapd, "(&(hostServer=sv2)(oldHostServer=sv1))"), 219);
+}
+
 #define slapd_test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -495,6 +514,7 @@ int main(void)
         slapd_test(a_server_that_dies_in_the_middle_leaves_nothing_wrong),
         slapd_test(a_run_that_is_killed_is_completed_by_the_next),
         slapd_test(another_administrator_is_noticed_and_no_phantom_remains),
+        slapd_test(a_transaction_is_tried_again_without_the_entry_that_changed),
     };
 
     if (!slapd_is_installed())
