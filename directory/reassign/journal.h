@@ -12,8 +12,9 @@
  *
  * An entry is written down before it is sent, so that after a crash those may have changed which
  * are intended and have no outcome; no other entry has.  Everything is with the kernel when a
- * call returns: a killed tool loses nothing.  What stood in the file stays whole lines when the
- * disk is full.  Nothing here deletes a journal.
+ * call returns: a killed tool loses nothing.  When the machine itself crashes, the last second may
+ * be missing.  When the disk is full, what stood in the file stays whole lines.  Nothing here
+ * deletes a journal.
  */
 #ifndef MAILSTEAD_DIRECTORY_REASSIGN_JOURNAL_H
 #define MAILSTEAD_DIRECTORY_REASSIGN_JOURNAL_H
