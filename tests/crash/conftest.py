@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The crash harness runs in a cluster of its own: see harness.py.
+
+    MAILSTEAD_BUILD=FOLDER MAILSTEAD_SEEDS=200 /usr/bin/python3 -m pytest tests/crash
+"""
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.dont_write_bytecode = True
+SYSTEM = Path(__file__).resolve().parents[1] / "system"
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(SYSTEM)]
+
+specification = importlib.util.spec_from_file_location("system_conftest", SYSTEM / "conftest.py")
+system_conftest = importlib.util.module_from_spec(specification)
+specification.loader.exec_module(system_conftest)
+
+from cluster import Network  # noqa: E402
+from harness import CrashCluster  # noqa: E402
+
+build, running = system_conftest.build, system_conftest.running
+pytest_terminal_summary = system_conftest.pytest_terminal_summary
+
+
+@pytest.fixture(scope="session")
+def crash_cluster(build, request):
+    if "libasan" in subprocess.run(["ldd", build / "mailstead-frontend"], capture_output=True, text=True).stdout:
+        pytest.skip("a sanitiser wants to be the first library that is loaded")
+    with running(lambda folder: CrashCluster(folder, Network.find(), build), request) as cluster:
+        yield cluster

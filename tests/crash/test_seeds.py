@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever is killed, and whenever: nothing is lost, corrupt, misrouted or invented, and nothing
+comes twice but where an answer did not arrive.
+
+MAILSTEAD_SEEDS says how many seeds are run, MAILSTEAD_SEED which one alone.
+"""
+import os
+
+import pytest
+
+from harness import Run
+
+ONE = os.environ.get("MAILSTEAD_SEED")
+SEEDS = [int(ONE)] if ONE else range(int(os.environ.get("MAILSTEAD_SEEDS", "8")))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_nothing_is_lost_whatever_dies(crash_cluster, seed):
+    run = Run(crash_cluster, seed)
+    faults = run.go()
+    print(run.summary())
+    assert not faults, f"{run.summary()}\n" + "\n".join(map(str, faults[:20]))
+    assert run.ledger.accepted, run.summary()
