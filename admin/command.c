@@ -89,6 +89,17 @@ const struct command commands[] = {
       .help = "What is being delivered at the moment is left alone.  Name messages, or say which;\n"
               "--all is everything.\n",
       .run = queue_bounce_run },
+    { .name = "queue adopt",
+      .words = "DIRECTORY",
+      .words_min = 1,
+      .words_max = 1,
+      .summary = "take over what waits in the queue of a frontend that is dead",
+      .help =
+          "DIRECTORY is that frontend's queue.directory, here.  Its messages are moved into this\n"
+          "frontend's queue, each exactly once: run it again if it was interrupted.  The other\n"
+          "queue is marked, and its daemon does not use it again until the file \"adopted\" in\n"
+          "it is removed.\n",
+      .run = queue_adopt_run },
     { .name = "mirror status",
       .words = "",
       .summary = "how far this machine's copy of the directory has come, and what is held",

@@ -2,6 +2,7 @@
 /* One question each; what would touch everything must be asked for by --all. */
 #include "admin/queue_orders.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "admin/daemon.h"
@@ -125,4 +126,41 @@ enum command_status queue_bounce_run(const struct arguments *arguments)
     static const struct order order = { "queue-bounce", "given up", "would be given up", true };
 
     return run_order(&order, arguments);
+}
+
+/* --- adopt ---------------------------------------------------------------------------- */
+
+static void print_adopted(const json_t *answer)
+{
+    char messages[OUTPUT_TEXT_SIZE], recipients[OUTPUT_TEXT_SIZE];
+    int64_t unreadable = json_number(answer, "unreadable", 0);
+
+    printf("%s for %s adopted\n",
+           format_count(json_number(answer, "messages", 0), "message", messages),
+           format_count(json_number(answer, "recipients", 0), "recipient", recipients));
+    if (unreadable > 0)
+        printf("%s could not be read, and stay there\n",
+               format_count(unreadable, "message", messages));
+}
+
+enum command_status queue_adopt_run(const struct arguments *arguments)
+{
+    /* The daemon has another working directory. */
+    char *directory = realpath(arguments->words[0], NULL);
+    json_t *lines =
+        daemon_answer(arguments, json_pack("{s:s,s:s}", "command", "queue-adopt", "directory",
+                                           directory ? directory : arguments->words[0]));
+    const json_t *answer = lines ? last_line(lines) : NULL;
+    enum command_status status = COMMAND_FAILED;
+
+    free(directory);
+    if (answer) {
+        if (arguments->is_json)
+            print_json_line(answer);
+        else
+            print_adopted(answer);
+        status = json_number(answer, "unreadable", 0) > 0 ? COMMAND_PARTLY : COMMAND_OK;
+    }
+    json_decref(lines);
+    return status;
 }

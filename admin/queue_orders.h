@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mailstead queue hold, release, flush, delete, bounce: what is done to what waits. */
+/* mailstead queue hold, release, flush, delete, bounce, adopt: what is done to what waits. */
 #ifndef MAILSTEAD_ADMIN_QUEUE_ORDERS_H
 #define MAILSTEAD_ADMIN_QUEUE_ORDERS_H
 
@@ -10,5 +10,6 @@ enum command_status queue_release_run(const struct arguments *arguments);
 enum command_status queue_flush_run(const struct arguments *arguments);
 enum command_status queue_delete_run(const struct arguments *arguments);
 enum command_status queue_bounce_run(const struct arguments *arguments);
+enum command_status queue_adopt_run(const struct arguments *arguments);
 
 #endif

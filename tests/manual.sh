@@ -22,7 +22,7 @@ if [ -x "$build/mailstead" ]; then
             { echo "mailstead.1 does not tell of $word"; failed=1; }
     done
     for option in $(for command in status lookup 'queue list' 'queue show' 'queue stat' 'queue hold' 'queue release' 'queue flush' \
-                        'queue delete' 'queue bounce' 'mirror status' 'mirror accept' \
+                        'queue delete' 'queue bounce' 'queue adopt' 'mirror status' 'mirror accept' \
                         'mirror discard' 'mirror verify' reassign restore check; do
                         # shellcheck disable=SC2086
                         "$build/mailstead" $command --help

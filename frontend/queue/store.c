@@ -85,7 +85,7 @@ static int open_folder(int parent, const char *name)
     return openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-static bool open_folders(struct store *store, char error[STORE_ERROR_SIZE])
+bool store_open_folders(struct store *store, char error[STORE_ERROR_SIZE])
 {
     (void)mkdir(store->directory, 0700); /* usually there; if not, and it fails, open says so */
     store->directory_fd = open(store->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -115,7 +115,7 @@ static bool open_database(struct store *store, char error[STORE_ERROR_SIZE])
     return result == STORE_SCHEMA_READY;
 }
 
-static void store_free(struct store *store)
+void store_free(struct store *store)
 {
     store_files_forget(&store->freed);
     store_files_forget(&store->spent);
@@ -133,8 +133,7 @@ static void store_free(struct store *store)
     free(store);
 }
 
-struct store *store_open(const char *directory, const struct store_system *system,
-                         char error[STORE_ERROR_SIZE])
+struct store *store_new(const char *directory, const struct store_system *system)
 {
     struct store *store = memory_new(sizeof(*store));
 
@@ -145,7 +144,16 @@ struct store *store_open(const char *directory, const struct store_system *syste
     list_init(&store->spent);
     list_init(&store->moved);
     list_init(&store->orphaned);
-    if (open_folders(store, error) && open_database(store, error))
+    return store;
+}
+
+struct store *store_open(const char *directory, const struct store_system *system,
+                         char error[STORE_ERROR_SIZE])
+{
+    struct store *store = store_new(directory, system);
+
+    if (store_open_folders(store, error) && !store_is_adopted(store, error) &&
+        open_database(store, error))
         return store;
     store_free(store);
     return NULL;
@@ -213,8 +221,7 @@ static bool open_again(struct store *store)
     }
     store->is_suspect = false;
     store->refused.count = 0;
-    store_files_remove(store, store->bodies_fd, &store->orphaned);
-    return true;
+    return store_files_remove_orphans(store);
 }
 
 bool store_begin(struct store *store)

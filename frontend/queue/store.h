@@ -86,10 +86,10 @@ struct store_message {
 
 /*
  * Opens or makes the database in `directory`, with the folders incoming/ and bodies/;
- * one process at a time (flock).  A database that cannot be read is moved into a folder
- * "set-aside-TIME" with its bodies, logged, and a new one begun.  NULL and `error`: the folder
- * cannot be used, is in use, or the database was written by a newer program; nothing was changed
- * then.
+ * one process at a time (flock).  A queue that another one has adopted is refused.  A database that
+ * cannot be read is moved into a folder "set-aside-TIME" with its bodies, logged, and a new one
+ * begun.  NULL and `error`: the folder cannot be used, is in use, or the database was written by a
+ * newer program; nothing was changed then.
  */
 struct store *store_open(const char *directory, const struct store_system *system,
                          char error[STORE_ERROR_SIZE]);
@@ -262,6 +262,42 @@ void store_discard_incoming(struct store *store, const char *name);
  * still write there).
  */
 bool store_clean_files(struct store *store, int64_t started_s) __attribute__((warn_unused_result));
+
+/* --- adopting ----------------------------------------------------------------- */
+
+enum { STORE_SOURCE_SIZE = 32 };
+
+/*
+ * Opens the queue of a frontend that is dead, to be emptied into that of `adopter` (a host name).
+ * The lock proves that nobody uses it.  Before this returns it is marked as adopted, durably:
+ * store_open refuses it from then on, and so does this for another adopter.  `source` names it
+ * in store_note_adopted.  NULL and `error`: there is no queue, or it cannot be had; then nothing
+ * was changed.
+ */
+struct store *store_open_adopted(const char *directory, const char *adopter,
+                                 const struct store_system *system, char source[STORE_SOURCE_SIZE],
+                                 char error[STORE_ERROR_SIZE]);
+
+/* Copies a body of `from` to a new file in incoming/ of `to`, synced; false and errno.  From any
+ * thread. */
+bool store_copy_body(const struct store *from, const char *body_file, const struct store *to,
+                     const char *name) __attribute__((warn_unused_result));
+
+/* Takes a message with all its recipients out; one that is not there is fine. */
+bool store_remove_message(struct store *store, uint64_t message)
+    __attribute__((warn_unused_result));
+
+/* Notes that message `message` of `source` is in this queue now, and may still be in the other. */
+bool store_note_adopted(struct store *store, const char *source, uint64_t message)
+    __attribute__((warn_unused_result));
+
+/* Visits what is noted of `source`, at most `limit`; `ids` has room for them. */
+bool store_find_adopted(struct store *store, const char *source, uint64_t *ids, size_t limit,
+                        size_t *count) __attribute__((warn_unused_result));
+
+/* Forgets what is noted of `source`: it is taken out there. */
+bool store_forget_adopted(struct store *store, const char *source)
+    __attribute__((warn_unused_result));
 
 struct store_counts {
     int64_t messages, recipients, held, set_aside;

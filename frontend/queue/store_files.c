@@ -70,6 +70,22 @@ static bool is_named(struct store *store, const char *name, bool *named)
     return store_done(store, statement, result);
 }
 
+bool store_files_remove_orphans(struct store *store)
+{
+    bool is_good = true;
+
+    LIST_EACH (item, &store->orphaned) {
+        const char *name = LIST_ELEMENT(item, struct store_file, node)->name;
+        bool named = true;
+
+        is_good = is_good && is_named(store, name, &named);
+        if (!named)
+            remove_file(store, store->bodies_fd, name);
+    }
+    store_files_forget(&store->orphaned);
+    return is_good;
+}
+
 static bool is_older(int folder, const char *name, int64_t started_s)
 {
     struct stat status;
@@ -137,7 +153,7 @@ void store_discard_incoming(struct store *store, const char *name)
 
 /* --- the WAL after a failure -------------------------------------------------- */
 
-static bool copy_bytes(int from, int to)
+bool store_copy_bytes(int from, int to)
 {
     char bytes[65536];
     ssize_t count;
@@ -155,7 +171,7 @@ static bool write_wal_copy(struct store *store, int from)
 {
     int to = openat(store->directory_fd, "queue.db-wal.new",
                     O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    bool is_good = to >= 0 && copy_bytes(from, to) && store->system->sync(to) == 0;
+    bool is_good = to >= 0 && store_copy_bytes(from, to) && store->system->sync(to) == 0;
 
     if (to >= 0)
         close(to);

@@ -35,7 +35,7 @@ enum store_statement {
     STORE_SQL_DESTINATIONS,
     STORE_SQL_COUNT_DESTINATIONS,
     STORE_SQL_NOTE_ADOPTED,
-    STORE_SQL_VISIT_ADOPTED,
+    STORE_SQL_FIND_ADOPTED,
     STORE_SQL_FORGET_ADOPTED,
     STORE_SQL_NAMES_FILE,
     STORE_SQL_FREE_PAGES,
@@ -92,6 +92,15 @@ struct span store_column(sqlite3_stmt *statement, int column);
 /* Logs a failed call of the store. */
 void store_log_failure(const struct store *store, const char *event, const char *reason);
 
+/* A store of `directory` that is not open yet; store_free it. */
+struct store *store_new(const char *directory, const struct store_system *system);
+void store_free(struct store *store);
+/* Opens and locks the folder, with incoming/ and bodies/ in it. */
+bool store_open_folders(struct store *store, char error[STORE_ERROR_SIZE]);
+
+/* True when another queue has adopted this one, and `error` says so. */
+bool store_is_adopted(const struct store *store, char error[STORE_ERROR_SIZE]);
+
 enum store_schema_result {
     STORE_SCHEMA_READY,
     STORE_SCHEMA_NEWER,
@@ -112,8 +121,12 @@ bool store_set_aside_all(struct store *store);
 void store_files_add(struct list *list, const char *name);
 /* Removes the named files from a folder; failures are logged (the next start cleans up). */
 void store_files_remove(struct store *store, int folder, struct list *list);
+/* The same for bodies that failed batches left, unless a message names them after all. */
+bool store_files_remove_orphans(struct store *store);
 /* A name that a worker made: nothing that could leave the folder. */
 bool store_is_file_name(const char *name);
+/* Copies what follows in one file to another; false and errno. */
+bool store_copy_bytes(int from, int to);
 void store_files_forget(struct list *list);
 void store_files_move(struct list *from, struct list *to);
 void store_ids_add(struct store_ids *ids, uint64_t id);

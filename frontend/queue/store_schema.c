@@ -106,7 +106,8 @@ static const char *const statements[STORE_SQL_STATEMENTS] = {
         "SELECT destination, count(*), min(next_attempt) FROM recipient"
         " INDEXED BY recipient_due WHERE state = 0 GROUP BY destination",
     [STORE_SQL_NOTE_ADOPTED] = "INSERT INTO adopted(source, message) VALUES(?, ?)",
-    [STORE_SQL_VISIT_ADOPTED] = "SELECT message FROM adopted WHERE source = ? ORDER BY message",
+    [STORE_SQL_FIND_ADOPTED] =
+        "SELECT message FROM adopted WHERE source = ? ORDER BY message LIMIT ?",
     [STORE_SQL_FORGET_ADOPTED] = "DELETE FROM adopted WHERE source = ?",
     [STORE_SQL_NAMES_FILE] = "SELECT 1 FROM message WHERE body_file = ?",
     [STORE_SQL_FREE_PAGES] =

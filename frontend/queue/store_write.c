@@ -149,6 +149,18 @@ bool store_remove_finished(struct store *store, uint64_t message)
     return store_done(store, statement, result);
 }
 
+bool store_remove_message(struct store *store, uint64_t message)
+{
+    sqlite3_stmt *statement = store_statement(store, STORE_SQL_REMOVE_RECIPIENTS);
+
+    sqlite3_bind_int64(statement, 1, (int64_t)STORE_ROW(message, 0));
+    sqlite3_bind_int64(statement, 2, (int64_t)STORE_ROW(message + 1, 0) - 1);
+    if (!store_run(store, statement))
+        return false;
+    store->batch_counts.recipients -= sqlite3_changes(store->db);
+    return store_remove_finished(store, message);
+}
+
 /* --- changing ----------------------------------------------------------------- */
 
 bool store_defer(struct store *store, uint64_t row, int64_t next_attempt_ms, int64_t not_before_ms,

@@ -446,6 +446,23 @@ static void an_order_to_messages_that_are_not_there_fails(void **state)
     assert_int_equal(admin_run("queue hold --backend sv1").status, COMMAND_OK);
 }
 
+static void queue_adopt_tells_what_came_and_what_stayed(void **state)
+{
+    struct admin_result result;
+
+    (void)state;
+    admin_daemon_answers("queue-adopt",
+                         "{\"messages\":1,\"is_partial\":true}\n"
+                         "{\"messages\":2,\"recipients\":3,\"unreadable\":1}",
+                         NULL);
+    result = admin_run("queue adopt /tmp");
+    assert_int_equal(result.status, COMMAND_PARTLY);
+    assert_contains(result.out, "2 messages for 3 recipients adopted\n");
+    assert_contains(result.out, "1 message could not be read");
+    assert_string_equal(admin_daemon_was_asked("queue-adopt"),
+                        "{\"command\":\"queue-adopt\",\"directory\":\"/tmp\"}");
+}
+
 static void queue_stat_shows_what_waits_for_whom(void **state)
 {
     struct admin_result result;
@@ -812,6 +829,7 @@ int main(void)
         TEST(queue_flush_says_how_many_are_due),
         TEST(queue_delete_passes_the_choice_on_and_says_what_it_left_alone),
         TEST(an_order_to_messages_that_are_not_there_fails),
+        TEST(queue_adopt_tells_what_came_and_what_stayed),
         TEST(queue_stat_shows_what_waits_for_whom),
         TEST(reassign_needs_known_and_different_backends),
         TEST(reassign_without_a_server_to_write_to_is_refused),

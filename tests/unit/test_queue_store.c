@@ -304,6 +304,48 @@ static void test_a_body_that_is_gone_is_set_aside(void **unused)
     store_close(store);
 }
 
+static struct store *adopt_as(const char *adopter, char error[STORE_ERROR_SIZE])
+{
+    char source[STORE_SOURCE_SIZE];
+
+    return store_open_adopted(queue_store_folder, adopter, &store_system_real, source, error);
+}
+
+static void test_an_adopted_queue_is_refused_until_its_mark_is_removed(void **unused)
+{
+    char first[STORE_SOURCE_SIZE], second[STORE_SOURCE_SIZE], error[STORE_ERROR_SIZE], path[400];
+    struct store *store = queue_store_open();
+
+    (void)unused;
+    assert_null(adopt_as("mx2", error)); /* while it is used */
+    assert_non_null(strstr(error, "another queue process uses it"));
+    store_close(store);
+    store = store_open_adopted(queue_store_folder, "mx2", &store_system_real, first, error);
+    assert_non_null(store);
+    store_close(store);
+    assert_null(store_open(queue_store_folder, &store_system_real, error));
+    assert_non_null(strstr(error, "was adopted by mx2"));
+    assert_null(adopt_as("mx3", error));
+    assert_non_null(strstr(error, "was adopted by mx2"));
+    store = store_open_adopted(queue_store_folder, "mx2", &store_system_real, second, error);
+    assert_non_null(store);
+    assert_string_equal(first, second);
+    store_close(store);
+    snprintf(path, sizeof(path), "%s/adopted", queue_store_folder);
+    assert_int_equal(unlink(path), 0);
+    store_close(queue_store_open());
+}
+
+static void test_a_folder_without_a_queue_is_left_as_it_is(void **unused)
+{
+    char error[STORE_ERROR_SIZE];
+
+    (void)unused;
+    assert_null(adopt_as("mx2", error));
+    assert_non_null(strstr(error, "No such file"));
+    assert_false(queue_store_has_file("incoming"));
+}
+
 static void test_names_that_leave_the_folder_are_refused(void **unused)
 {
     struct store *store = queue_store_open();
@@ -430,6 +472,8 @@ int main(void)
         QUEUE_STORE_TEST(test_what_needs_a_relay_host_is_released_at_once_and_alone),
         QUEUE_STORE_TEST(test_scan_shows_recipients_in_order),
         QUEUE_STORE_TEST(test_a_body_that_is_gone_is_set_aside),
+        QUEUE_STORE_TEST(test_an_adopted_queue_is_refused_until_its_mark_is_removed),
+        QUEUE_STORE_TEST(test_a_folder_without_a_queue_is_left_as_it_is),
         QUEUE_STORE_TEST(test_names_that_leave_the_folder_are_refused),
         QUEUE_STORE_TEST(test_cleaning_keeps_what_is_used),
         QUEUE_STORE_TEST(test_a_newer_database_is_refused_and_not_damaged),
