@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whether this machine's daemon has followed what was just written to the directory. */
+/* Which frontends route by what was just written to the directory. */
 #ifndef MAILSTEAD_ADMIN_FOLLOW_H
 #define MAILSTEAD_ADMIN_FOLLOW_H
 
@@ -7,20 +7,12 @@
 
 enum { FOLLOW_TIMEOUT_MS = 5000 };
 
-struct follow {
-    const struct config *config;
-    bool is_reachable;
-    int64_t revision; /* of the mirror before the write */
-};
-
-/* Notes how far the mirror is.  `config` outlives it. */
-void follow_begin(struct follow *follow, const struct config *config);
-
 /*
- * Waits until the mirror has moved and then rests, FOLLOW_TIMEOUT_MS at most, and
- * says so.  That no daemon answers here is said too, and is no error: the command may run
- * on a machine without one.
+ * To be called when the directory has answered the last change.  Shows, as they come, the
+ * frontends whose mirror has followed up to there, exactly: up to the server's contextCSN.  After
+ * FOLLOW_TIMEOUT_MS the others are named, with what is known of their delay.  That one lags or
+ * cannot be asked is said, and is no error: it follows by itself.
  */
-void follow_report(const struct follow *follow, bool is_json);
+void follow_report(const struct config *config, bool is_json);
 
 #endif

@@ -18,14 +18,14 @@ static void print_held_head(const json_t *status)
 {
     char since[OUTPUT_TEXT_SIZE], accounts[OUTPUT_TEXT_SIZE];
 
-    printf("\n%s held since %s: the directory did not show them.  They are routed as they were.\n",
-           format_count(json_number(status, "held", 0), "account is", accounts),
-           format_time(1000 * json_number(status, "held_since_s", 0), since));
+    printf("\nheld since %s: %s that the directory did not show; they are routed as they were\n",
+           format_time(1000 * json_number(status, "held_since_s", 0), since),
+           format_count(json_number(status, "held", 0), "account", accounts));
     if (json_flag(status, "held_kept") == 1)
-        printf("It was said that they stay (mailstead mirror discard).\n");
+        printf("it was said that they stay (mailstead mirror discard)\n");
     else
         printf(
-            "\"mailstead mirror accept\" removes them; \"mailstead mirror discard\" keeps them.\n");
+            "\"mailstead mirror accept\" removes them; \"mailstead mirror discard\" keeps them\n");
 }
 
 static void print_held(const json_t *domains)
@@ -118,8 +118,10 @@ static void print_progress(struct watching *watching, const json_t *line)
 static void print_result(const json_t *line)
 {
     char entries[OUTPUT_TEXT_SIZE], elapsed[OUTPUT_TEXT_SIZE];
-    int64_t differing = json_number(line, "differing", 0),
-            missing = json_number(line, "missing", 0);
+    int64_t differing = json_number(line, "differing", 0);
+    int64_t missing = json_number(line, "missing", 0);
+    int64_t corrected = json_number(line, "corrected", 0);
+    int64_t removed = json_number(line, "removed", 0);
 
     printf("compared %s in %s\n",
            format_count(json_number(line, "entries", 0), "directory account", entries),
@@ -128,9 +130,10 @@ static void print_result(const json_t *line)
         printf("the mirror is right\n");
     else
         printf("differing: %" PRId64 ", in the mirror only: %" PRId64 "; corrected: %" PRId64
-               ", removed: %" PRId64 ", the others had come right meanwhile\n",
-               differing, missing, json_number(line, "corrected", 0),
-               json_number(line, "removed", 0));
+               ", removed: %" PRId64 "%s\n",
+               differing, missing, corrected, removed,
+               differing + missing > corrected + removed ? "; the others had come right meanwhile"
+                                                         : "");
     if (json_number(line, "held", 0) > 0)
         printf("held: %" PRId64 "; see mailstead mirror status\n", json_number(line, "held", 0));
 }

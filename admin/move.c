@@ -204,16 +204,14 @@ enum command_status move_status(const struct reassign_result *result)
 static enum command_status run(struct move *move)
 {
     enum command_status status = take_selection(move) ? look_before(move) : COMMAND_FAILED;
-    struct follow follow;
 
     if (status != COMMAND_OK)
         return status;
-    follow_begin(&follow, move->config);
     catch_interrupts();
     reassign_run(move->config, &move->plan, &move->result);
     move_view_result(&move->view, &move->result);
     if (move->result.progress.moved > 0 && !move->plan.is_dry_run)
-        follow_report(&follow, move->arguments->is_json);
+        follow_report(move->config, move->arguments->is_json);
     return move_status(&move->result);
 }
 

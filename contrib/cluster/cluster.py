@@ -82,7 +82,8 @@ class Cluster:
         lines = [f'    backend "{name}" {{ address = "{backend.address}" lmtp_port = {Network.LMTP} '
                  f'imap_port = {Network.IMAP} pop3_port = {Network.POP3} }}\n'
                  for name, backend in self.backends.items()]
-        lines += [f'    frontend "{name}" {{ address = "{frontend.address}" }}\n'
+        lines += [f'    frontend "{name}" {{ address = "{frontend.address}" '
+                  f'control_socket = "{frontend.control_socket}" }}\n'
                   for name, frontend in self.frontends.items()]
         return "".join(lines)
 

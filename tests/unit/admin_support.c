@@ -18,6 +18,7 @@ struct daemon_answer {
 
 static char folder[] = "/tmp/mailstead-admin-XXXXXX";
 static char config_file[64];
+static char frontends[1024]; /* in the section cluster */
 static uint16_t ports[3] = { 1, 1, 1 };
 static struct daemon_answer answers[ANSWERS_MAX];
 static size_t answer_count;
@@ -35,7 +36,7 @@ static const char configuration[] =
     "imap_port = %u pop3_port = %u }\n"
     "    backend \"sv2\" { address = \"127.0.0.1\" lmtp_port = 1 "
     "imap_port = 1 pop3_port = 1 }\n"
-    "}\n"
+    "%s}\n"
     "directory {\n"
     "    uri = { \"ldap://127.0.0.1\" }\n"
     "    base = \"dc=example,dc=org\"\n"
@@ -53,7 +54,7 @@ void admin_write_config(const char *more)
     FILE *file = fopen(config_file, "w");
 
     assert_non_null(file);
-    fprintf(file, configuration, ports[0], ports[1], ports[2], folder, folder, folder);
+    fprintf(file, configuration, ports[0], ports[1], ports[2], frontends, folder, folder, folder);
     fputs(more, file);
     assert_int_equal(fclose(file), 0);
 }
@@ -64,6 +65,22 @@ void admin_set_ports(uint16_t lmtp, uint16_t imap, uint16_t pop3)
     ports[1] = imap;
     ports[2] = pop3;
     admin_write_config("admin { write_uri = \"ldap://127.0.0.1\" }\n");
+}
+
+void admin_add_frontend(const char *name, bool is_here)
+{
+    size_t length = strlen(frontends);
+    char *end = frontends + length;
+
+    if (is_here)
+        snprintf(end, sizeof(frontends) - length,
+                 "    frontend \"%s\" { address = \"127.0.0.1\" control_socket = "
+                 "\"%s/%s/control.sock\" }\n",
+                 name, folder, name);
+    else
+        snprintf(end, sizeof(frontends) - length,
+                 "    frontend \"%s\" { address = \"192.0.2.1\" }\n", name);
+    admin_set_ports(ports[0], ports[1], ports[2]);
 }
 
 const char *admin_config_file(void)
@@ -81,6 +98,8 @@ int admin_setup(void **state)
     admin_reassign_result = (struct reassign_result){ .end = REASSIGN_DONE };
     admin_reassign_runs = 0;
     admin_reassign_during = NULL;
+    admin_provider_csn = NULL;
+    frontends[0] = '\0';
     admin_set_ports(1, 1, 1);
     return 0;
 }
@@ -109,6 +128,18 @@ static struct daemon_answer *find_answer(const char *command)
     return NULL;
 }
 
+/* Of FOLDER/NAME/control.sock: the answer to "COMMAND@NAME". */
+static struct daemon_answer *find_answer_at(const char *path, const char *command)
+{
+    const char *name = path + strlen(folder) + 1;
+    char key[256];
+
+    if (!strchr(name, '/'))
+        return find_answer(command);
+    snprintf(key, sizeof(key), "%s@%.*s", command, (int)strcspn(name, "/"), name);
+    return find_answer(key);
+}
+
 void admin_daemon_answers(const char *command, const char *lines, const char *error)
 {
     struct daemon_answer *answer = &answers[answer_count++];
@@ -131,7 +162,7 @@ bool control_ask(const char *path, json_t *request, unsigned timeout_ms,
                  size_t error_size)
 {
     struct daemon_answer *answer =
-        find_answer(json_string_value(json_object_get(request, "command")));
+        find_answer_at(path, json_string_value(json_object_get(request, "command")));
     struct span rest;
 
     assert_true(timeout_ms > 0);
@@ -167,6 +198,17 @@ void reassign_run(const struct config *config, const struct reassign_plan *plan,
     if (admin_reassign_during)
         admin_reassign_during(plan);
     *result = admin_reassign_result;
+}
+
+const char *admin_provider_csn;
+
+bool provider_csn_read(const struct config *config, struct csn_set *csns,
+                       char error[PROVIDER_CSN_ERROR_SIZE])
+{
+    assert_non_null(config->directory.base);
+    snprintf(error, PROVIDER_CSN_ERROR_SIZE, "the server shows no contextCSN");
+    *csns = (struct csn_set){ .count = 0 };
+    return admin_provider_csn && csn_set_add(csns, span_from_string(admin_provider_csn));
 }
 
 /* --- the command -------------------------------------------------------------------- */

@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 
+#include "directory/provider_csn.h"
 #include "directory/reassign/reassign.h"
 
 /* What a command line gave; `out` and `err` are valid until the next admin_run. */
@@ -27,6 +28,9 @@ void admin_set_ports(uint16_t lmtp, uint16_t imap, uint16_t pop3);
 /* Writes the configuration anew with `more` at its end. */
 void admin_write_config(const char *more);
 
+/* Adds a frontend to it: on this machine, with its control socket at NAME/control.sock, or not. */
+void admin_add_frontend(const char *name, bool is_here);
+
 /* The path of that configuration. */
 const char *admin_config_file(void);
 
@@ -34,7 +38,8 @@ const char *admin_config_file(void);
 struct admin_result admin_run(const char *words);
 
 /*
- * The daemon's answer to `command`: lines of JSON (copied), or `error`.  Without one for a
+ * The daemon's answer to `command` ("COMMAND@NAME" of the one at NAME/control.sock beside the
+ * configuration): lines of JSON (copied), or `error`.  Without one for a
  * command, the daemon cannot be reached.
  */
 void admin_daemon_answers(const char *command, const char *lines, const char *error);
@@ -46,6 +51,8 @@ const char *admin_daemon_was_asked(const char *command);
 extern struct reassign_result admin_reassign_result;
 extern struct reassign_plan admin_reassign_plan; /* kind and is_dry_run are copies */
 extern unsigned admin_reassign_runs;
+/* The contextCSN of the server; NULL: it shows none. */
+extern const char *admin_provider_csn;
 /* Called inside reassign_run; may be NULL. */
 extern void (*admin_reassign_during)(const struct reassign_plan *plan);
 
