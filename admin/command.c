@@ -126,9 +126,10 @@ const struct command commands[] = {
     { .name = "reassign",
       .words = "",
       .options = OPTION_FROM | OPTION_TO | OPTION_PERMANENT | OPTIONS_MOVE,
+      .required = OPTION_FROM | OPTION_TO,
       .summary = "give the accounts of a backend that is off to a sibling",
       .help = "Sets hostServer to the new backend and oldHostServer to the old one, in every\n"
-              "account of the old one.  It can be stopped and run again: what is done stays done.\n"
+              "account of the old one.  It can be stopped and run again: what is done is kept.\n"
               "Refused while the old backend still answers, or when the new one does not.\n"
               "What is changed is written down in a journal, which the result names.\n",
       .run = reassign_run_command },
@@ -139,7 +140,8 @@ const struct command commands[] = {
       .options = OPTIONS_MOVE,
       .summary = "give a backend the accounts back that were reassigned from it",
       .help = "Every account whose oldHostServer is BACKEND goes back to it.  It can be stopped\n"
-              "and run again.  Refused when BACKEND does not answer.\n",
+              "and run again.  Refused when BACKEND does not answer.\n"
+              "What is changed is written down in a journal, which the result names.\n",
       .run = restore_run_command },
     { .name = "check",
       .words = "",
@@ -177,10 +179,13 @@ const struct command *command_find(const char *const *words, int count, int *use
     return NULL;
 }
 
+/* With "usage: " before it. */
 static void print_synopsis(FILE *stream, const struct command *command)
 {
-    fprintf(stream, "mailstead %s%s%s", command->name, *command->words ? " " : "", command->words);
-    options_print_usage(stream, command->options);
+    int column = fprintf(stream, "usage: mailstead %s%s%s", command->name,
+                         *command->words ? " " : "", command->words);
+
+    options_print_usage(stream, (size_t)column, command->options, command->required);
     fputc('\n', stream);
 }
 
@@ -189,14 +194,14 @@ void command_print_usage(FILE *stream, const char *first)
     fprintf(stream, "usage: mailstead [-c FILE] COMMAND [OPTION...]\n\n");
     for (size_t i = 0; i < command_count; i++)
         if (!first || starts_with_word(commands[i].name, first))
-            fprintf(stream, "  %-13s %-10s %s\n", commands[i].name, commands[i].words,
+            fprintf(stream, "  %-14s %-10s %s\n", commands[i].name, commands[i].words,
                     commands[i].summary);
     fprintf(stream, "\nmailstead COMMAND --help says more, and so does mailstead(1).\n");
 }
 
 void command_print_help(FILE *stream, const struct command *command)
 {
-    fprintf(stream, "mailstead %s: %s\n\nusage: ", command->name, command->summary);
+    fprintf(stream, "mailstead %s: %s\n\n", command->name, command->summary);
     print_synopsis(stream, command);
     fprintf(stream, "\n%s\n", command->help);
     options_print(stream, command->options | OPTIONS_EVERYWHERE);
@@ -211,15 +216,20 @@ static int print_usage_error(const char *trouble, const char *first)
 
 static int print_command_error(const struct command *command, const char *trouble)
 {
-    fprintf(stderr, "mailstead %s: %s\nusage: ", command->name, trouble);
+    fprintf(stderr, "mailstead %s: %s\n", command->name, trouble);
     print_synopsis(stderr, command);
     return COMMAND_USAGE;
 }
 
-/* The words that follow the name of the command; false when they are too few or too many. */
+/* The words that follow the name of the command; false and `error` when they do not fit. */
 static bool take_words(const struct command *command, char **words, int count,
-                       struct arguments *arguments)
+                       struct arguments *arguments, char error[OPTIONS_ERROR_SIZE])
 {
+    if (count < command->words_min)
+        snprintf(error, OPTIONS_ERROR_SIZE, "%s is missing", command->words);
+    else if (count > command->words_max)
+        snprintf(error, OPTIONS_ERROR_SIZE, "what is \"%.100s\" for?  It takes %s%s",
+                 words[command->words_max], command->words_max ? "" : "no words", command->words);
     if (count < command->words_min || count > command->words_max)
         return false;
     for (int i = 0; i < count; i++)
@@ -241,9 +251,9 @@ static int run_command(const struct command *command, int argc, char **argv,
         command_print_help(stdout, command);
         return COMMAND_OK;
     }
-    if (!take_words(command, argv + first, argc - first, arguments))
-        return print_command_error(command, command->words_min ? "a word is missing, or too many"
-                                                               : "too many words");
+    if (!take_words(command, argv + first, argc - first, arguments, error) ||
+        !options_are_there(arguments, command->required, error))
+        return print_command_error(command, error);
     return command->run(arguments);
 }
 

@@ -90,6 +90,7 @@ struct command {
     const char *words; /* how its words are called in the usage; "" when it takes none */
     int words_min, words_max;
     unsigned options;    /* besides OPTIONS_EVERYWHERE */
+    unsigned required;   /* those of them without which it makes no sense; they take texts */
     const char *summary; /* one line */
     const char *help;    /* the rest, in lines of at most 80 columns */
     enum command_status (*run)(const struct arguments *arguments);

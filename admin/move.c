@@ -48,6 +48,7 @@ static void catch_interrupts(void)
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGHUP, &action, NULL);
     signal(SIGXFSZ, SIG_IGN); /* a journal that may not grow is an error like others */
+    signal(SIGPIPE, SIG_IGN); /* nobody may read what is shown, and the run goes on */
 }
 
 static bool should_stop(void *context)
@@ -250,11 +251,6 @@ static enum command_status move_accounts(const struct arguments *arguments, enum
 
 enum command_status reassign_run_command(const struct arguments *arguments)
 {
-    if (!arguments->from || !arguments->to) {
-        fprintf(stderr, "mailstead reassign: --from and --to are both needed\n"
-                        "usage: mailstead reassign --from BACKEND --to BACKEND\n");
-        return COMMAND_USAGE;
-    }
     return move_accounts(arguments, REASSIGN_MOVE, arguments->from, arguments->to);
 }
 

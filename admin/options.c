@@ -9,7 +9,7 @@
 #include "common/base/memory.h"
 #include "common/base/span.h"
 
-enum { NUMBER_MAX = 1000000000 };
+enum { NUMBER_MAX = 1000000000, USAGE_WIDTH = 79 };
 enum option_kind { KIND_FLAG, KIND_TEXT, KIND_NUMBER, KIND_DOMAIN, KIND_DURATION };
 
 struct option_row {
@@ -246,10 +246,34 @@ void options_print(FILE *stream, unsigned options)
     }
 }
 
-void options_print_usage(FILE *stream, unsigned options)
+void options_print_usage(FILE *stream, size_t column, unsigned options, unsigned required)
 {
-    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++)
-        if (rows[i].option & options)
-            fprintf(stream, " [--%s%s%s]", rows[i].name, rows[i].value ? " " : "",
-                    rows[i].value ? rows[i].value : "");
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
+        bool is_required = rows[i].option & required;
+        char text[64];
+
+        if (!(rows[i].option & options))
+            continue;
+        snprintf(text, sizeof(text), "%s--%s%s%s%s", is_required ? "" : "[", rows[i].name,
+                 rows[i].value ? " " : "", rows[i].value ? rows[i].value : "",
+                 is_required ? "" : "]");
+        if (column + 1 + strlen(text) > USAGE_WIDTH)
+            column = (size_t)fprintf(stream, "\n          %s", text) - 1;
+        else
+            column += (size_t)fprintf(stream, " %s", text);
+    }
+}
+
+bool options_are_there(const struct arguments *arguments, unsigned required,
+                       char error[OPTIONS_ERROR_SIZE])
+{
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
+        const char *const *value = (const char *const *)((const char *)arguments + rows[i].offset);
+
+        if (!(rows[i].option & required) || *value)
+            continue;
+        snprintf(error, OPTIONS_ERROR_SIZE, "--%s is missing: %s", rows[i].name, rows[i].help);
+        return false;
+    }
+    return true;
 }

@@ -19,7 +19,15 @@ int options_read(int argc, char **argv, unsigned allowed, bool stop_at_word,
 /* Writes the options of the set `options`, one line each. */
 void options_print(FILE *stream, unsigned options);
 
-/* Writes them as they stand in a usage line: "[--from BACKEND] [--yes]". */
-void options_print_usage(FILE *stream, unsigned options);
+/*
+ * Writes them as they stand in a usage line, "--from BACKEND [--yes]": those of the set `required`
+ * without brackets.  `column` characters stand on the line already; it goes on in the next one
+ * when it is full.
+ */
+void options_print_usage(FILE *stream, size_t column, unsigned options, unsigned required);
+
+/* Whether all options of the set `required`, which take texts, were given; else `error`. */
+bool options_are_there(const struct arguments *arguments, unsigned required,
+                       char error[OPTIONS_ERROR_SIZE]);
 
 #endif

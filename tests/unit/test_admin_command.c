@@ -99,7 +99,11 @@ static void wrong_options_are_named(void **state)
         { "queue delete", "--all is every one" },
         { "--nonsense status", "unknown option --nonsense" },
         { "check --program cyrus", "--program is frontend or backend" },
-        { "reassign --from sv1", "--from and --to" },
+        { "reassign --from sv1", "--to is missing: the backend that they go to" },
+        { "reassign --to sv1", "--from is missing" },
+        { "restore", "mailstead restore: BACKEND is missing" },
+        { "restore sv1 sv2", "what is \"sv2\" for?  It takes BACKEND" },
+        { "reassign sv1 sv2", "what is \"sv1\" for?  It takes no words" },
         { "reassign --limit 0", "--limit wants a number" },
         { "restore sv1 --rate fast", "--rate wants a number" },
         { "restore sv1 --permanent", "unknown option --permanent" },
@@ -113,6 +117,20 @@ static void wrong_options_are_named(void **state)
         assert_int_equal(result.status, COMMAND_USAGE);
         assert_contains(result.err, cases[i].part);
         assert_string_equal(result.out, "");
+    }
+}
+
+static void a_usage_line_is_no_wider_than_a_terminal(void **state)
+{
+    const char *line = admin_run("reassign --help").out;
+
+    (void)state;
+    assert_contains(line, "usage: mailstead reassign --from BACKEND --to BACKEND [--permanent]");
+    line = strstr(line, "usage: ");
+    for (; *line; line = strchr(line, '\n') + 1) {
+        if (strncmp(line, "      --", 8) == 0)
+            break; /* the options, each with its help */
+        assert_in_range(strcspn(line, "\n"), 0, 80);
     }
 }
 
@@ -810,6 +828,7 @@ int main(void)
         TEST(the_version_is_printed),
         TEST(wrong_options_are_named),
         TEST(too_few_and_too_many_words_are_usage_errors),
+        TEST(a_usage_line_is_no_wider_than_a_terminal),
         TEST(options_may_stand_before_and_after_words),
         TEST(status_says_what_the_daemon_does),
         TEST(status_check_is_ok_and_silent_when_all_is_well),
