@@ -206,7 +206,7 @@ static void lane_on_single(void *context, const struct ldap_answer *answer)
         lane->events->skipped(lane->context, single->item, "the entry is gone");
     } else if (refusal_is_of_all(answer->code)) {
         lane->is_refused = true;
-        lane->events->refused(lane->context, answer);
+        lane->events->refused(lane->context, single->item, answer);
     } else {
         lane->events->failed(lane->context, single->item, answer->text);
     }

@@ -255,12 +255,18 @@ static void reassign_on_contended(void *context, struct plan_item *item)
     reassign_stop(run, REASSIGN_CONTENDED, "somebody else changes these entries too: %s", item->dn);
 }
 
-static void reassign_on_refused(void *context, const struct ldap_answer *answer)
+/* When others were changed before, it matters which entry it was. */
+static void reassign_on_refused(void *context, struct plan_item *item,
+                                const struct ldap_answer *answer)
 {
+    struct reassign *run = context;
     char text[REASSIGN_ERROR_SIZE];
 
-    refusal_of_change(((struct reassign *)context)->config, answer, text);
-    reassign_stop(context, REASSIGN_REFUSED, "%s", text);
+    refusal_of_change(run->config, answer, text);
+    reassign_settle(run, JOURNAL_NOT_DONE, &item, 1, text);
+    if (run->result->progress.moved > 0)
+        reassign_complain(run, item->dn, answer->text);
+    reassign_stop(run, REASSIGN_REFUSED, "%s", text);
 }
 
 static void reassign_on_broken(void *context, const char *why)

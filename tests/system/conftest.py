@@ -261,15 +261,16 @@ def arrives(cluster):
 @pytest.fixture
 def desk(build, request):
     """desk(ldif, ...): a slapd and a configuration for the command alone (Desk), gone after the test."""
-    desks = []
+    desks, folders = [], []
 
     def make(*arguments, **options):
-        folder = Path(tempfile.mkdtemp(prefix="ms-desk-", dir="/tmp"))
-        folder.chmod(0o755)
-        desks.append(Desk(folder, build, *arguments, **options))
+        folders.append(Path(tempfile.mkdtemp(prefix="ms-desk-", dir="/tmp")))
+        folders[-1].chmod(0o755)
+        desks.append(Desk(folders[-1], build, *arguments, **options))
         return desks[-1]
 
     yield make
     for made in desks:
         made.stop()
-        shutil.rmtree(made.folder)
+    for folder in folders:
+        shutil.rmtree(folder)

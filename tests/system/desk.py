@@ -48,6 +48,7 @@ index uid,mail,hostServer,oldHostServer eq
 access to attrs=userPassword
   by anonymous auth
   by * none
+{access}
 access to attrs=hostServer,oldHostServer
   by dn.exact="{writer}" write
   by * read
@@ -93,10 +94,11 @@ def identity_ldif(dn):
 
 
 class Desk:
-    """`ldif` is loaded, None leaves the directory without any entry; `more` is added to the database's configuration, `more_global` before it."""
+    """`ldif` is loaded, None leaves the directory without any entry; `more` is added to the database's
+    configuration, `more_global` before it, and `access` before its rules of access."""
 
     def __init__(self, folder, build, ldif="", more="", more_global="", name="slapd", port=Network.LDAP,
-                 backends=("sv1", "sv2", "sv3"), network=None):
+                 backends=("sv1", "sv2", "sv3"), network=None, access=""):
         self.folder, self.build = Path(folder), Path(build)
         self.network = network or Network.find()
         self.address, self.port = self.network.address(1), port
@@ -105,11 +107,11 @@ class Desk:
         self.configuration = self.folder / "mailstead.conf"
         self.journals = self.folder / "state" / "journal"
         self.backends = backends
-        self.create_slapd(ldif, more, more_global, name)
+        self.create_slapd(ldif, more, more_global, name, access)
         self.configure()
         self.start()
 
-    def create_slapd(self, ldif, more, more_global, name):
+    def create_slapd(self, ldif, more, more_global, name, access):
         (self.server / "data").mkdir(parents=True)
         (self.folder / "state").mkdir(exist_ok=True)
         # A copy: where a profile confines the program at its usual path, it may not read this folder.
@@ -117,7 +119,7 @@ class Desk:
         shutil.copy("/usr/sbin/slapd", program)
         file.write_text(SLAPD.format(schemas=SCHEMAS, schema=SCHEMA, modules=MODULES, folder=self.server,
                                      suffix=SUFFIX, root=ROOT, secret=SECRET, writer=WRITER, more=more,
-                                     more_global=more_global))
+                                     more_global=more_global, access=access))
         base = (f"dn: {SUFFIX}\nobjectClass: dcObject\nobjectClass: organization\ndc: example\no: Example\n\n"
                 f"dn: {PEOPLE}\nobjectClass: organizationalUnit\nou: people\n\n")
         if ldif is not None:

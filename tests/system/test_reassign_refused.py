@@ -110,6 +110,20 @@ def test_an_identity_that_may_only_read_is_named(desk):
     assert journal.end["end"] == "refused"
 
 
+def test_an_entry_that_may_not_be_written_is_named_when_others_were(desk):
+    table = desk(accounts(1, 1200), access=f'access to dn.exact="uid=user700,{PEOPLE}" attrs=hostServer,oldHostServer\n'
+                 "  by * read")
+    before = table.hosts()
+    done = table.run(*MOVE)
+    assert done.returncode == PARTLY, done.stdout + done.stderr
+    assert f"uid=user700,{PEOPLE}: Insufficient access" in done.stderr
+    assert f"does not let {WRITER} write" in done.stderr
+    journal = Journal(table.journal_files()[0])
+    journal.assert_true_of(before, table.hosts())
+    assert journal.entries["user700"][2] == "not done"
+    assert {fate for _, _, fate in journal.entries.values()} <= {"done", "not done"}
+
+
 def test_a_wrong_password_is_a_failure(desk):
     table = desk(accounts(1, 3))
     (table.folder / "ldap.secret").write_text("wrong")
