@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Nothing is answered before its batch is durable; a failed batch fails all of its operations. */
+/*
+ * Nothing is answered before its batch is durable.  When an operation fails, what came before it
+ * is done again, then what comes after it.  When the batch as a whole cannot begin or commit, all
+ * of it has failed: that is the disk, and no second try would say more.
+ */
 #include "frontend/queue/committer.h"
 
 #include <assert.h>
@@ -7,20 +11,74 @@
 
 enum {
     COMMITTER_BATCH_MAX = 1000, /* operations: bounds the time that one batch takes */
-    COMMITTER_PAUSE_MS = 200
+    COMMITTER_PAUSE_MS = 200,
+    COMMITTER_ALONE_MAX =
+        3 /* operations of a batch that may fail alone; with more, all the rest do */
 };
 
 static void start_soon(struct committer *committer);
 static void start_batch(struct committer *committer);
 
-static bool apply_all(struct committer *committer)
-{
-    LIST_EACH (node, &committer->running) {
-        struct operation *operation = LIST_ELEMENT(node, struct operation, node);
+/* The operations from `first` up to but not `end`. */
+struct range {
+    struct list *first, *end;
+};
 
-        if (!operation->apply(operation, committer->store))
-            return false;
+static struct operation *operation_at(struct list *node)
+{
+    return LIST_ELEMENT(node, struct operation, node);
+}
+
+/* Runs them as one batch; `*failed` is the one that failed by itself, if that is why it fails. */
+static bool run_range(struct store *store, struct range range, struct list **failed)
+{
+    *failed = NULL;
+    if (!store_begin(store)) {
+        store_abort(store);
+        return false;
     }
+    for (struct list *node = range.first; node != range.end; node = node->next)
+        if (!operation_at(node)->apply(operation_at(node), store)) {
+            *failed = node;
+            store_rewind(store);
+            return false;
+        }
+    if (store_commit(store))
+        return true;
+    store_abort(store);
+    return false;
+}
+
+static void mark_committed(struct committer *committer, struct range range)
+{
+    for (struct list *node = range.first; node != range.end; node = node->next)
+        operation_at(node)->is_committed = true;
+    committer->has_failed = false;
+}
+
+/*
+ * Does all of it, or what can be done: `failed` failed by itself, so what is before it is done
+ * again.  The rest after it is left in `*rest`; false when there is no use in going on.
+ */
+static bool run_around(struct committer *committer, struct range *rest)
+{
+    struct list *failed, *other;
+
+    if (run_range(committer->store, *rest, &failed)) {
+        mark_committed(committer, *rest);
+        rest->first = rest->end;
+        return true;
+    }
+    if (!failed)
+        return false;
+    if (rest->first != failed) {
+        struct range before = { rest->first, failed };
+
+        if (!run_range(committer->store, before, &other))
+            return false;
+        mark_committed(committer, before);
+    }
+    rest->first = failed->next;
     return true;
 }
 
@@ -28,21 +86,22 @@ static bool apply_all(struct committer *committer)
 static void run_batch(uv_work_t *work)
 {
     struct committer *committer = CONTAINER_OF(work, struct committer, work);
-    struct store *store = committer->store;
+    struct range rest = { committer->running.next, &committer->running };
 
-    committer->is_committed = store_begin(store) && apply_all(committer) && store_commit(store);
-    if (!committer->is_committed)
-        store_abort(store);
-    committer->counts = store_counts(store);
+    committer->has_failed = true;
+    for (unsigned i = 0; i <= COMMITTER_ALONE_MAX && rest.first != rest.end; i++)
+        if (!run_around(committer, &rest))
+            break;
+    committer->counts = store_counts(committer->store);
 }
 
-static void tell_all(struct list *operations, bool is_committed)
+static void tell_all(struct list *operations)
 {
     while (!list_is_empty(operations)) {
         struct operation *operation = LIST_ELEMENT(operations->next, struct operation, node);
 
         list_remove(&operation->node);
-        operation->done(operation, is_committed);
+        operation->done(operation, operation->is_committed);
     }
 }
 
@@ -75,13 +134,13 @@ static void batch_done(uv_work_t *work, int status)
         list_append(&ended, node);
     }
     committer->is_running = false;
-    if (!committer->is_committed) {
+    if (committer->has_failed) {
         committer->is_paused = true;
         uv_timer_start(&committer->pause, end_pause, COMMITTER_PAUSE_MS, 0);
     }
     if (committer->committed)
         committer->committed(committer, &committer->counts);
-    tell_all(&ended, committer->is_committed);
+    tell_all(&ended);
     start_soon(committer);
 }
 
@@ -105,6 +164,7 @@ static void start_batch(struct committer *committer)
         struct list *node = committer->waiting.next;
 
         list_remove(node);
+        operation_at(node)->is_committed = false;
         list_append(&committer->running, node);
     }
     if (!list_is_empty(&committer->running)) {

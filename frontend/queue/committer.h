@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Group commit.  The loop collects operations; one batch at a time runs in libuv's
- * pool, and takes all that arrived during the last one.  Only the committer touches the
- * store, so that operations happen in the order in which they were submitted, reads included.
+ * pool, and takes all that arrived during the last one.  An operation that fails by itself fails
+ * alone: the others are done again without it.  Only the committer touches the store, so that
+ * operations happen in the order in which they were submitted, reads included.
  */
 #ifndef MAILSTEAD_FRONTEND_QUEUE_COMMITTER_H
 #define MAILSTEAD_FRONTEND_QUEUE_COMMITTER_H
@@ -14,12 +15,14 @@ struct operation {
     struct list node;
     /*
      * In the pool's thread, inside a batch; touches nothing but the store and the operation.
-     * False: the store failed.  Runs again when the operation is submitted again.
+     * False: the store failed.  It may run several times before done is called, in vain but for the
+     * last: each run starts from what the operation was when it was submitted.
      */
     bool (*apply)(struct operation *operation, struct store *store);
     /* On the loop: `is_committed` false: nothing of it happened.  The operation is its owner's
      * again. */
     void (*done)(struct operation *operation, bool is_committed);
+    bool is_committed; /* the committer's own */
 };
 
 struct committer {
@@ -33,7 +36,8 @@ struct committer {
     struct io_resumption turn;
     uv_timer_t pause; /* after a failed batch, so that a full disk makes no storm */
     struct list waiting, running;
-    bool is_running, is_paused, is_stopping, is_committed, is_closed;
+    bool is_running, is_paused, is_stopping, is_closed;
+    bool has_failed;            /* nothing of the last batch is committed */
     struct store_counts counts; /* after the last batch */
     void (*stopped)(struct committer *committer);
 };

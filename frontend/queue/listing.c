@@ -21,7 +21,7 @@ struct listing {
     struct committer *committer;
     struct control_request *request;
     struct filter filter;
-    uint64_t cursor, last;
+    uint64_t start, cursor, last; /* rows: where the slice starts, has come to, and ends */
     size_t limit, recipients_max;
     size_t listed;    /* messages, before this slice */
     size_t visited;   /* rows of this slice */
@@ -145,7 +145,9 @@ static bool listing_apply(struct operation *operation, struct store *store)
     json_decref(listing->lines);
     listing->lines = json_array();
     listing->visited = 0;
-    if (!filter_range(&listing->filter, listing->cursor, &after, &listing->last))
+    listing->is_full = false;
+    listing->cursor = listing->start;
+    if (!filter_range(&listing->filter, listing->start, &after, &listing->last))
         return true;
     if (!store_look(store, after, listing->last, SLICE_ROWS, listing_visit, listing))
         return false;
@@ -179,6 +181,7 @@ static void listing_done(struct operation *operation, bool is_committed)
     listing->listed += json_array_size(listing->lines);
     if (listing->visited < SLICE_ROWS)
         listing->cursor = listing->last;
+    listing->start = listing->cursor;
     if (!listing->is_full && control_is_wanted(listing->request) &&
         filter_range(&listing->filter, listing->cursor, &after, &last))
         committer_submit(listing->committer, operation);
@@ -222,7 +225,7 @@ void listing_run_list(struct control_request *request, json_t *arguments, void *
     if (limit > 0)
         listing->limit = limit < LIST_LIMIT_MAX ? (size_t)limit : LIST_LIMIT_MAX;
     if (message != 0)
-        listing->cursor = STORE_ROW(message + 1, 0) - 1;
+        listing->start = STORE_ROW(message + 1, 0) - 1;
     listing_start(listing, arguments, commands->now_ms(commands->context));
 }
 

@@ -31,9 +31,9 @@ struct order {
     enum order_kind kind;
     struct filter filter;
     bool is_dry_run, wants_unknown, is_changing;
-    uint64_t cursor, last;
-    size_t visited; /* rows of this slice */
-    size_t count;   /* of them chosen; then, of these to be changed */
+    uint64_t start, cursor, last; /* rows: where the slice starts, has come to, and ends */
+    size_t visited;               /* rows of this slice */
+    size_t count;                 /* of them chosen; then, of these to be changed */
     struct chosen chosen[SLICE_ROWS];
     struct job *reserved; /* while they are changed */
     int64_t now_ms;
@@ -76,10 +76,11 @@ static void order_visit(void *context, const struct store_view *view)
 
 static bool order_read(struct order *order, struct store *store)
 {
-    uint64_t after = order->cursor;
+    uint64_t after;
 
     order->visited = order->count = 0;
-    return !filter_range(&order->filter, order->cursor, &after, &order->last) ||
+    order->cursor = order->start;
+    return !filter_range(&order->filter, order->start, &after, &order->last) ||
            store_look(store, after, order->last, SLICE_ROWS, order_visit, order);
 }
 
@@ -246,6 +247,7 @@ static void order_next(struct order *order)
         order_tell_partial(order);
     if (order->visited < SLICE_ROWS)
         order->cursor = order->last;
+    order->start = order->cursor;
     if (!filter_range(&order->filter, order->cursor, &after, &last) ||
         !control_is_wanted(order->request))
         order_end(order, NULL);

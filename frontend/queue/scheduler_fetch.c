@@ -23,22 +23,23 @@ struct fetch {
     int64_t next_due_ms;
 };
 
-static bool fetch_apply(struct operation *operation, struct store *store)
-{
-    struct fetch *fetch = CONTAINER_OF(operation, struct fetch, operation);
-
-    if (fetch->arrived_before_ms != INT64_MAX &&
-        !store_find_arrival(store, fetch->arrived_before_ms, &fetch->due.message_before))
-        return false;
-    return store_fetch_due(store, &fetch->due, &fetch->jobs, &fetch->next_due_ms);
-}
-
 static void free_stored(struct list *jobs)
 {
     LIST_EACH (node, jobs) {
         list_remove(node);
         store_job_free(LIST_ELEMENT(node, struct store_job, node));
     }
+}
+
+static bool fetch_apply(struct operation *operation, struct store *store)
+{
+    struct fetch *fetch = CONTAINER_OF(operation, struct fetch, operation);
+
+    free_stored(&fetch->jobs); /* of a run in vain */
+    if (fetch->arrived_before_ms != INT64_MAX &&
+        !store_find_arrival(store, fetch->arrived_before_ms, &fetch->due.message_before))
+        return false;
+    return store_fetch_due(store, &fetch->due, &fetch->jobs, &fetch->next_due_ms);
 }
 
 /* Rows that came into other hands meanwhile are left out; they are looked at again later. */

@@ -24,7 +24,7 @@ struct sweep_row {
 struct sweep {
     struct operation operation;
     struct scheduler *scheduler;
-    uint64_t cursor;
+    uint64_t start, cursor; /* rows: where the slice starts, and where it ended */
     int64_t started_ms, now_ms;
     bool is_moving;        /* the operation writes what the last one read */
     size_t visited, count; /* in this slice; an address that cannot be one is not counted */
@@ -50,7 +50,6 @@ static void sweep_collect(void *context, const struct store_view *view)
 static bool sweep_apply(struct operation *operation, struct store *store)
 {
     struct sweep *sweep = CONTAINER_OF(operation, struct sweep, operation);
-    uint64_t after = sweep->cursor;
     bool is_good = true;
 
     if (sweep->is_moving) {
@@ -61,7 +60,8 @@ static bool sweep_apply(struct operation *operation, struct store *store)
         return is_good;
     }
     sweep->count = sweep->visited = 0;
-    return store_scan(store, after, UINT64_MAX, SWEEP_SLICE, true, sweep_collect, sweep);
+    sweep->cursor = sweep->start;
+    return store_scan(store, sweep->start, UINT64_MAX, SWEEP_SLICE, true, sweep_collect, sweep);
 }
 
 /* Where a waiting recipient should go now; NULL when that is where it is, or is not clear. */
@@ -135,6 +135,7 @@ static void sweep_done(struct operation *operation, bool is_committed)
         sweep_wake_targets(sweep);
         sweep->is_moving = false;
     } else {
+        sweep->start = sweep->cursor;
         sweep->is_moving = sweep_choose(sweep);
     }
     if (is_last && !sweep->is_moving)

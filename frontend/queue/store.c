@@ -286,6 +286,20 @@ void store_abort(struct store *store)
         store_schema_close(store, false);
 }
 
+void store_rewind(struct store *store)
+{
+    LIST_EACH (item, &store->moved) {
+        struct store_file *file = LIST_ELEMENT(item, struct store_file, node);
+
+        if (store->system->rename(store->bodies_fd, file->name, store->incoming_fd, file->name) !=
+            0)
+            continue;
+        list_remove(item);
+        free(file);
+    }
+    store_abort(store);
+}
+
 struct store_counts store_counts(const struct store *store)
 {
     return store->counts;

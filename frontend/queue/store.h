@@ -110,6 +110,12 @@ bool store_commit(struct store *store) __attribute__((warn_unused_result));
 /* Ends a batch in which something returned false. */
 void store_abort(struct store *store);
 
+/*
+ * Ends a batch of which nothing is durable for certain, since no commit was tried: body files are
+ * in incoming/ again, so that the same can be added once more.
+ */
+void store_rewind(struct store *store);
+
 /* --- writing ---------------------------------------------------------------- */
 
 /*

@@ -22,6 +22,7 @@ struct addition {
     struct operation operation;
     struct fixture *fixture;
     uint64_t id;
+    const char *body_file; /* NULL: in the row */
 };
 
 static void committer_stopped(struct committer *committer)
@@ -75,12 +76,14 @@ static bool addition_apply(struct operation *operation, struct store *store)
 {
     struct addition *addition = CONTAINER_OF(operation, struct addition, operation);
     struct store_recipient recipient = { .address = SPAN_LITERAL("a@x"), .destination = "sv1" };
-    struct store_message message = { .body = SPAN_LITERAL("x"), .size = 1 };
+    struct store_message message = { .body = SPAN_LITERAL("x"),
+                                     .size = 1,
+                                     .body_file = addition->body_file };
 
     return store_add(store, &message, &recipient, 1, true, &addition->id);
 }
 
-static void submit(struct fixture *fixture);
+static void submit_with(struct fixture *fixture, const char *body_file);
 
 static void addition_done(struct operation *operation, bool is_committed)
 {
@@ -91,10 +94,10 @@ static void addition_done(struct operation *operation, bool is_committed)
     fixture->failed += !is_committed;
     free(addition);
     if (fixture->to_submit > 0)
-        submit(fixture);
+        submit_with(fixture, NULL);
 }
 
-static void submit(struct fixture *fixture)
+static void submit_with(struct fixture *fixture, const char *body_file)
 {
     struct addition *addition = memory_new(sizeof(*addition));
 
@@ -103,7 +106,24 @@ static void submit(struct fixture *fixture)
     addition->operation.apply = addition_apply;
     addition->operation.done = addition_done;
     addition->fixture = fixture;
+    addition->body_file = body_file;
     committer_submit(&fixture->committer, &addition->operation);
+}
+
+static void submit(struct fixture *fixture)
+{
+    submit_with(fixture, NULL);
+}
+
+static void write_incoming(const struct fixture *fixture, const char *name)
+{
+    char path[FOLDER_SIZE + 64];
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/incoming/%s", fixture->folder, name);
+    fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(write(fd, "x", 1), 1);
+    close(fd);
 }
 
 static void test_fifty_sessions_share_their_syncs(void **state)
@@ -137,12 +157,69 @@ static void test_a_failed_batch_fails_all_its_operations_and_the_next_works(void
     assert_int_equal(store_counts(fixture->store).messages, 1);
 }
 
+static void keep_first(void *context, const struct store_view *view)
+{
+    *(uint64_t *)context = STORE_ROW_MESSAGE(view->row);
+}
+
+static uint64_t first_message(struct store *store)
+{
+    uint64_t id = 0;
+
+    assert_true(store_scan(store, 0, INT64_MAX, 1, false, keep_first, &id));
+    return id;
+}
+
+static void test_an_operation_that_fails_by_itself_fails_alone(void **state)
+{
+    static const char *const files[] = { NULL, "good", "not-there", NULL, "nor-there", "fine" };
+    struct fixture *fixture = *state;
+    struct store_job *job;
+
+    log_set_descriptor(open("/dev/null", O_WRONLY | O_CLOEXEC));
+    write_incoming(fixture, "good");
+    write_incoming(fixture, "fine");
+    for (size_t i = 0; i < ARRAY_LENGTH(files); i++)
+        submit_with(fixture, files[i]);
+    stop(fixture);
+    log_set_descriptor(STDERR_FILENO);
+    assert_int_equal(fixture->failed, 2);
+    assert_int_equal(fixture->committed, 4);
+    assert_int_equal(fixture->batches, 1);
+    assert_int_equal(store_counts(fixture->store).messages, 4);
+    assert_true(store_begin(fixture->store));
+    for (uint64_t id = 1; id <= 4; id++) {
+        uint64_t first = first_message(fixture->store);
+
+        assert_true(store_read_message(fixture->store, first + id - 1, 10, &job));
+        assert_non_null(job); /* its body is there */
+        store_job_free(job);
+    }
+    assert_true(store_commit(fixture->store));
+}
+
+static void test_a_batch_of_nothing_but_failures_ends(void **state)
+{
+    struct fixture *fixture = *state;
+
+    log_set_descriptor(open("/dev/null", O_WRONLY | O_CLOEXEC));
+    for (int i = 0; i < 20; i++)
+        submit_with(fixture, "not-there");
+    stop(fixture);
+    log_set_descriptor(STDERR_FILENO);
+    assert_int_equal(fixture->failed, 20);
+    assert_int_equal(store_counts(fixture->store).messages, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_fifty_sessions_share_their_syncs, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_a_failed_batch_fails_all_its_operations_and_the_next_works, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_an_operation_that_fails_by_itself_fails_alone, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_a_batch_of_nothing_but_failures_ends, setup, teardown),
     };
 
     fault_install();
