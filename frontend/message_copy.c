@@ -153,7 +153,17 @@ static void message_copy_store(void *context, struct mail_copy *copy,
     free(recipients);
 }
 
+static enum mail_fallback_state message_copy_state(void *context)
+{
+    const struct message_copies *copies = context;
+
+    if (!queue_client_is_connected(copies->queue))
+        return MAIL_FALLBACK_AWAY;
+    return queue_client_is_refusing(copies->queue) ? MAIL_FALLBACK_FULL : MAIL_FALLBACK_READY;
+}
+
 const struct mail_fallback message_copy_fallback = {
+    .state = message_copy_state,
     .copy_new = message_copy_new,
     .copy_append = message_copy_append,
     .copy_free = message_copy_free,

@@ -233,6 +233,8 @@ static void client_message(struct channel *channel, struct span message, int fd)
         queue_client_take_stored(client, &reader);
     else if (type == QUEUE_RESULT_STORED)
         client_forget_result(client, wire_get_u64(&reader));
+    else if (type == QUEUE_REFUSING)
+        client->is_refusing = wire_get_u8(&reader) != 0;
     else
         channel_close(channel);
 }
@@ -282,6 +284,7 @@ static void client_connect(uv_timer_t *timer)
         return;
     channel_init(&client->channel, client->loop, fd, &client_channel_events);
     client->is_connected = true;
+    client->is_refusing = false;
     client->open_handles++;
     client_introduce(client);
 }
@@ -318,6 +321,11 @@ void queue_client_set_slots(struct queue_client *client, unsigned slots)
 bool queue_client_is_connected(const struct queue_client *client)
 {
     return client->is_connected;
+}
+
+bool queue_client_is_refusing(const struct queue_client *client)
+{
+    return client->is_refusing;
 }
 
 size_t queue_client_unfinished(const struct queue_client *client)

@@ -103,8 +103,11 @@ struct queue_client *queue_client_start(struct io_loop *loop, const struct confi
 /* Changes the number of slots; 0 when the worker drains. */
 void queue_client_set_slots(struct queue_client *client, unsigned slots);
 
-/* True while connected; for the answer to MAIL (451 before DATA is better than after). */
+/* True while connected; for the answer to RCPT (451 before DATA is better than after). */
 bool queue_client_is_connected(const struct queue_client *client);
+
+/* True while the queue process says that it cannot write: the disk is full, or worse. */
+bool queue_client_is_refusing(const struct queue_client *client);
 
 /* Deliveries in hand and results not yet committed: a draining worker waits until it is 0. */
 size_t queue_client_unfinished(const struct queue_client *client);

@@ -20,7 +20,7 @@ struct queue_client {
     struct list stores;     /* in any state */
     size_t unfinished;      /* deliveries and results */
     unsigned open_handles;  /* and files being written */
-    bool is_connected, is_stopping;
+    bool is_connected, is_refusing, is_stopping;
 };
 
 /* QUEUE_STORED has come. */

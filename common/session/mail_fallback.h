@@ -28,7 +28,11 @@ struct mail_stored_envelope {
 /* Called once, later: `is_stored` only after the commit. */
 typedef void mail_stored(void *context, bool is_stored);
 
+/* Whether a message could be stored now, as far as is known before there is one. */
+enum mail_fallback_state { MAIL_FALLBACK_READY, MAIL_FALLBACK_AWAY, MAIL_FALLBACK_FULL };
+
 struct mail_fallback {
+    enum mail_fallback_state (*state)(void *context);
     /* An empty copy; never NULL. */
     struct mail_copy *(*copy_new)(void *context);
     /* False when it cannot be kept (full disk, cap); the copy is then useless. */

@@ -2,6 +2,8 @@
 /* Recipients of a mail transaction: where each goes, and what its backend says of it. */
 #include "common/session/mail_transaction_private.h"
 
+#include <stdlib.h>
+
 #include "common/base/log.h"
 #include "common/proto/smtp_path.h"
 
@@ -65,12 +67,38 @@ static void mail_rcpt_refuse(struct mail_transaction *transaction, int code, con
     mail_rcpt_decide(transaction, &reply);
 }
 
+/* Answers the RCPT, for what only the fallback could take, when that cannot; else false. */
+static bool mail_rcpt_refuse_storing(struct mail_transaction *transaction)
+{
+    const struct mail_fallback *fallback = mail_fallback_of(transaction);
+
+    switch (fallback->state(transaction->session->service->fallback_context)) {
+    case MAIL_FALLBACK_READY:
+        return false;
+    case MAIL_FALLBACK_AWAY:
+        mail_rcpt_refuse(transaction, 451, "4.3.0", "Mail cannot be queued now");
+        return true;
+    case MAIL_FALLBACK_FULL:
+        mail_rcpt_refuse(transaction, 452, "4.3.1", "Insufficient system storage");
+        return true;
+    }
+    abort();
+}
+
 void mail_rcpt_accept_unverified(struct mail_transaction *transaction)
 {
-    if (mail_fallback_of(transaction))
-        mail_rcpt_refuse(transaction, 250, "2.1.5", "Ok");
-    else
+    if (!mail_fallback_of(transaction))
         mail_rcpt_refuse(transaction, 451, "4.4.1", "Mail store is not available");
+    else if (!mail_rcpt_refuse_storing(transaction))
+        mail_rcpt_refuse(transaction, 250, "2.1.5", "Ok");
+}
+
+/* Whether a recipient in `group` makes it a message for several backends, which is not cut through.
+ */
+static bool mail_rcpt_is_for_another(const struct mail_transaction *transaction,
+                                     const struct mail_group *group)
+{
+    return transaction->recipient_count > group->recipient_count;
 }
 
 static void mail_rcpt_verify(struct mail_transaction *transaction, struct mail_group *group)
@@ -134,6 +162,10 @@ void mail_transaction_rcpt(struct mail_transaction *transaction, const char *pat
     case TARGET_DOWN:
     case TARGET_RELAY:
         transaction->pending_group = mail_group_for(transaction, &target);
+        if (mail_fallback_of(transaction) &&
+            mail_rcpt_is_for_another(transaction, transaction->pending_group) &&
+            mail_rcpt_refuse_storing(transaction))
+            return;
         if (target.kind == TARGET_GO)
             mail_rcpt_verify(transaction, transaction->pending_group);
         else

@@ -48,7 +48,10 @@ enum queue_message {
     QUEUE_RESULT_STORED,
     /* worker -> queue: u64 attempt, u32 count, u64 row each: being delivered since before this
        connection */
-    QUEUE_HOLDING
+    QUEUE_HOLDING,
+    /* queue -> worker: u8 refusing: 1: nothing can be written at the moment; 0: it can again. After
+       a connect nothing said means that it can. */
+    QUEUE_REFUSING
 };
 
 /* What happened to a recipient, or is to happen. */

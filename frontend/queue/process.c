@@ -37,7 +37,7 @@ struct queue_process {
     uv_timer_t tick;
     int64_t wall_start_ms;
     uint64_t monotonic_start_ms;
-    bool is_stopping;
+    bool is_stopping, is_probing;
 };
 
 /* An address whose absence the directory process is asked to confirm. */
@@ -140,6 +140,43 @@ static const struct scheduler_ops queue_scheduler_ops = {
     .acknowledge = queue_acknowledge,
 };
 
+/* --- whether anything can be stored ----------------------------------------------------- */
+
+struct probe {
+    struct operation operation;
+    struct queue_process *queue;
+};
+
+static bool probe_apply(struct operation *operation, struct store *store)
+{
+    (void)operation;
+    return store_probe(store);
+}
+
+static void probe_done(struct operation *operation, bool is_committed)
+{
+    struct probe *probe = CONTAINER_OF(operation, struct probe, operation);
+
+    (void)is_committed; /* the committer knows */
+    probe->queue->is_probing = false;
+    free(probe);
+}
+
+/* After a failure nobody may come with anything to write: find out whether it works again. */
+static void probe_storage(struct queue_process *queue)
+{
+    struct probe *probe;
+
+    if (!queue->committer.has_failed || queue->is_probing)
+        return;
+    probe = memory_new(sizeof(*probe));
+    probe->operation.apply = probe_apply;
+    probe->operation.done = probe_done;
+    probe->queue = queue;
+    queue->is_probing = true;
+    committer_submit(&queue->committer, &probe->operation);
+}
+
 /* --- running --------------------------------------------------------------------------- */
 
 static void queue_tick(uv_timer_t *timer)
@@ -150,6 +187,7 @@ static void queue_tick(uv_timer_t *timer)
     scheduler_suspend_expiry(queue->scheduler,
                              difference_ms > CLOCK_JUMP_MS || difference_ms < -CLOCK_JUMP_MS);
     scheduler_tick(queue->scheduler);
+    probe_storage(queue);
 }
 
 static void show_counts(struct committer *committer, const struct store_counts *counts)
@@ -159,6 +197,7 @@ static void show_counts(struct committer *committer, const struct store_counts *
 
     atomic_store(&slot->counters[BOARD_QUEUE_MESSAGES], counts->messages);
     atomic_store(&slot->counters[BOARD_QUEUE_RECIPIENTS], counts->recipients);
+    workers_set_refusing(&queue->workers, committer->has_failed);
 }
 
 /* --- ending: what was handed over is committed and answered, then all is closed -------- */
@@ -237,7 +276,6 @@ static void queue_start(struct queue_process *queue)
     resolver_start(&queue->resolver, &child->loop, child->config, NULL);
     committer_start(&queue->committer, &child->loop, queue->store);
     queue->committer.committed = show_counts;
-    show_counts(&queue->committer, &queue->committer.counts);
     queue_start_scheduler(queue);
     queue->workers = (struct workers){
         .loop = &child->loop,
@@ -249,6 +287,7 @@ static void queue_start(struct queue_process *queue)
         .context = queue,
     };
     workers_start(&queue->workers, child->service_fd);
+    show_counts(&queue->committer, &queue->committer.counts);
     queue->commands = (struct commands){ &queue->committer, queue->scheduler, queue_now_ms, queue };
     queue->control = control_client_start(child, queue_commands, &queue->commands);
     uv_timer_init(&child->loop.uv, &queue->tick);

@@ -169,6 +169,9 @@ bool store_set_flag(struct store *store, uint64_t row, enum store_flag flag)
  */
 bool store_trim(struct store *store, unsigned pages) __attribute__((warn_unused_result));
 
+/* Writes something that changes nothing: whether the batch can be committed says it all. */
+bool store_probe(struct store *store) __attribute__((warn_unused_result));
+
 /* --- reading ---------------------------------------------------------------- */
 
 /* Due recipients of one message at one destination, with the message. */

@@ -251,6 +251,11 @@ bool store_set_flag(struct store *store, uint64_t row, enum store_flag flag)
     return store_run(store, statement);
 }
 
+bool store_probe(struct store *store)
+{
+    return store_note_adopted(store, "", 0) && store_forget_adopted(store, "");
+}
+
 /* Only when a quarter of the file and 16 MiB are free: otherwise the pages are used again soon. */
 static bool has_many_free_pages(struct store *store, bool *has_many)
 {

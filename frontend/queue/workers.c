@@ -70,6 +70,26 @@ static void answer_deposit(struct workers *workers, const struct deposit *deposi
         channel_send(&worker->channel, buffer_span(&message), -1);
 }
 
+static void tell_refusing(struct worker *worker)
+{
+    char memory[4];
+    struct buffer message = buffer_over(memory, sizeof(memory));
+
+    wire_put_u8(&message, QUEUE_REFUSING);
+    wire_put_u8(&message, worker->workers->is_refusing);
+    channel_send(&worker->channel, buffer_span(&message), -1);
+}
+
+void workers_set_refusing(struct workers *workers, bool is_refusing)
+{
+    if (workers->is_refusing == is_refusing)
+        return;
+    workers->is_refusing = is_refusing;
+    LIST_EACH (node, &workers->connections)
+        if (!LIST_ELEMENT(node, struct worker, node)->has_ended)
+            tell_refusing(LIST_ELEMENT(node, struct worker, node));
+}
+
 /* --- deposits ---------------------------------------------------------------------- */
 
 static void log_deposit(const struct deposit *deposit)
@@ -401,6 +421,8 @@ static void worker_accepted(struct listener *listener, int fd, const struct sock
     list_append(&workers->connections, &worker->node);
     channel_init(&worker->channel, workers->loop, fd, &worker_events);
     workers->open_handles++;
+    if (workers->is_refusing)
+        tell_refusing(worker);
 }
 
 void workers_start(struct workers *workers, int fd)

@@ -24,12 +24,15 @@ struct workers {
     uint64_t last_number;
     size_t deposit_bytes; /* handed over and not yet committed */
     unsigned open_handles;
-    bool is_paused;
+    bool is_paused, is_refusing;
     void (*stopped)(struct workers *workers);
 };
 
 /* Accepts workers from the listening socket `fd`. */
 void workers_start(struct workers *workers, int fd);
+
+/* Tells all workers, and those that come, whether anything can be stored. */
+void workers_set_refusing(struct workers *workers, bool is_refusing);
 
 /* Hears nothing more; what was handed over can still be answered. */
 void workers_pause(struct workers *workers);

@@ -229,7 +229,13 @@ static void rig_store(void *context, struct mail_copy *copy,
     rig->stored_count++;
 }
 
+static enum mail_fallback_state rig_fallback_state(void *context)
+{
+    return ((struct rig *)context)->fallback_state;
+}
+
 static const struct mail_fallback rig_fallback = {
+    .state = rig_fallback_state,
     .copy_new = rig_copy_new,
     .copy_append = rig_copy_append,
     .copy_free = rig_copy_free,

@@ -58,6 +58,7 @@ struct rig {
     size_t peer_count;
     /* The fallback. */
     bool is_copy_broken;
+    enum mail_fallback_state fallback_state;
     unsigned stored_count;
     struct rig_stored stored; /* the last one */
 };

@@ -398,6 +398,29 @@ static void a_store_may_be_answered_after_its_session(void **state)
     rig_answer_store(rig, true);
 }
 
+static void what_only_the_queue_could_take_is_refused_when_it_cannot(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *backend;
+    struct peer *client = begin_for_anna(rig, &rig->smtp, &backend);
+
+    rig->fallback_state = MAIL_FALLBACK_AWAY;
+    rig_say(client, "RCPT TO:<bert@example.org>\r\n"); /* another backend's */
+    rig_expect(client, "451 4.3.0 Mail cannot be queued now\r\n");
+    rig_say(client, "RCPT TO:<anna@example.org>\r\n"); /* cut through: no queue is needed */
+    rig_expect(backend, "RCPT TO:<anna@example.org>\r\n");
+    rig_say(backend, "250 2.1.5 Known\r\n");
+    rig_expect(client, "250 2.1.5 Known\r\n");
+    rig_kill_backend(rig, 0);
+    rig->fallback_state = MAIL_FALLBACK_FULL;
+    client = begin(rig, &rig->smtp);
+    rig_say(client, "RCPT TO:<anna@example.org>\r\n");
+    rig_expect(client, "452 4.3.1 Insufficient system storage\r\n");
+    rig->fallback_state = MAIL_FALLBACK_READY;
+    rig_say(client, "RCPT TO:<anna@example.org>\r\n");
+    rig_expect(client, "250 2.1.5 Ok\r\n");
+}
+
 static void the_gate_refuses_what_its_store_cannot_take(void **state)
 {
     struct rig *rig = *state;
@@ -457,6 +480,7 @@ int main(void)
         T(what_cannot_be_stored_is_refused),
         T(a_copy_that_cannot_be_kept_is_refused_when_it_is_needed),
         T(several_groups_are_queued),
+        T(what_only_the_queue_could_take_is_refused_when_it_cannot),
         T(a_lost_reply_queues_only_the_unanswered),
         T(a_421_behind_the_dot_is_an_answer),
         T(refusals_reach_the_sender),
