@@ -33,13 +33,14 @@ TLSCertificateFile {certificate}
 TLSCertificateKeyFile {key}
 sizelimit unlimited
 timelimit unlimited
+loglevel none
 
 database mdb
 suffix "{suffix}"
 rootdn "cn=root,{suffix}"
 rootpw {root_hash}
 directory {folder}/data
-maxsize 1073741824
+maxsize {maxsize}
 index objectClass,entryUUID,entryCSN eq
 index uid,mail,hostServer,oldHostServer eq
 access to attrs=userPassword
@@ -92,6 +93,7 @@ class Slapd:
         self.schema = Path(schema)
         self.provider = provider
         self.uri = f"ldap://{address}:{self.port}"
+        self.maxsize_bytes = 1 << 30
         # A copy of the program: the profile that some systems bind to its usual path lets
         # it read nothing outside its usual folders.
         self.program = self.folder / "bin" / "slapd"
@@ -122,7 +124,7 @@ class Slapd:
                 file.chmod(0o600)
         self.configuration.write_text(CONFIGURATION.format(
             schemas=SCHEMAS, modules=MODULES, mailstead_schema=self.schema, folder=self.folder,
-            suffix=SUFFIX, tls=self.tls, certificate=self.tls.certificate("ldap"),
+            suffix=SUFFIX, maxsize=self.maxsize_bytes, tls=self.tls, certificate=self.tls.certificate("ldap"),
             key=self.tls.key("ldap"), root_hash=hash_password(self.secret_file("root").read_text()))
             + self.replication())
         self.configuration.chmod(0o600)
