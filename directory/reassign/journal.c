@@ -13,12 +13,14 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
 #include "common/base/memory.h"
+#include "directory/reassign/journal_folder.h"
 
 enum {
     JOURNAL_PATH_SIZE = 1200,
@@ -30,6 +32,8 @@ enum {
 
 struct journal {
     const struct reassign_plan *plan;
+    int folder; /* locked as long as the run lasts, when nobody else had locked it */
+    bool is_alone;
     int fd;
     off_t length; /* of whole lines */
     size_t entry_count;
@@ -183,53 +187,8 @@ static void journal_format_time(bool is_name, char text[JOURNAL_TIME_SIZE])
         text[0] = '\0';
 }
 
-static void journal_explain(char error[REASSIGN_ERROR_SIZE], const char *folder, const char *why)
-{
-    snprintf(error, REASSIGN_ERROR_SIZE,
-             "no journal can be kept in %.300s: %s; expected a folder of ours, or another with "
-             "--journal or admin.journal_directory",
-             folder, why);
-}
-
-/* Why the folder is not to be trusted, or NULL. */
-static const char *journal_folder_trouble(int fd)
-{
-    struct stat status;
-
-    if (fstat(fd, &status) != 0)
-        return strerror(errno);
-    if (status.st_uid != geteuid() && status.st_uid != 0)
-        return "it belongs to somebody else";
-    return status.st_mode & (S_IWGRP | S_IWOTH) ? "others may write to it" : NULL;
-}
-
-/* The folder, opened; -1 and `error`. */
-static int journal_open_folder(const char *configured, char error[REASSIGN_ERROR_SIZE])
-{
-    char *folder = memory_copy_string(configured);
-    size_t length = strlen(folder);
-    const char *trouble = NULL;
-    int fd;
-
-    while (length > 1 && folder[length - 1] == '/')
-        folder[--length] = '\0'; /* or a link would be followed all the same */
-    if (mkdir(folder, S_IRWXU) != 0 && errno != EEXIST)
-        trouble = strerror(errno);
-    fd = trouble ? -1 : open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (!trouble)
-        trouble = fd < 0 ? strerror(errno) : journal_folder_trouble(fd);
-    if (trouble) {
-        journal_explain(error, folder, trouble);
-        if (fd >= 0)
-            close(fd);
-        fd = -1;
-    }
-    free(folder);
-    return fd;
-}
-
 /* Makes a file that nobody has yet. */
-static bool journal_make_file(struct journal *journal, int folder, char error[REASSIGN_ERROR_SIZE])
+static bool journal_make_file(struct journal *journal, char error[REASSIGN_ERROR_SIZE])
 {
     const struct reassign_plan *plan = journal->plan;
     char when[JOURNAL_TIME_SIZE], name[JOURNAL_LINE_MAX];
@@ -240,13 +199,14 @@ static bool journal_make_file(struct journal *journal, int folder, char error[RE
         snprintf(name, sizeof(name), "%s-%s-%d%s%.0d.jsonl",
                  plan->kind == REASSIGN_MOVE ? "reassign" : "restore", when, (int)getpid(),
                  i > 1 ? "-" : "", i > 1 ? i : 0);
-        journal->fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                             S_IRUSR | S_IWUSR);
+        journal->fd =
+            openat(journal->folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                   S_IRUSR | S_IWUSR);
         if (journal->fd < 0 && errno != EEXIST)
             break;
     }
     if (journal->fd < 0) {
-        journal_explain(error, plan->journal_directory, strerror(errno));
+        journal_folder_refuse(plan->journal_directory, strerror(errno), error);
         return false;
     }
     snprintf(journal->path, sizeof(journal->path), "%s/%s", plan->journal_directory, name);
@@ -317,6 +277,7 @@ static void journal_free(struct journal *journal)
 {
     if (journal->fd >= 0)
         close(journal->fd);
+    close(journal->folder);
     free(journal->lines.data);
     free(journal);
 }
@@ -324,21 +285,26 @@ static void journal_free(struct journal *journal)
 struct journal *journal_open(const struct config *config, const struct reassign_plan *plan,
                              const char *server, char error[REASSIGN_ERROR_SIZE])
 {
-    int folder = journal_open_folder(plan->journal_directory, error);
+    int folder = journal_folder_open(plan->journal_directory, error);
     struct journal *journal;
 
     if (folder < 0)
         return NULL;
     journal = memory_new(sizeof(*journal));
     journal->plan = plan;
-    if (!journal_make_file(journal, folder, error) ||
-        !journal_write_head(journal, config, server, error) ||
+    journal->folder = folder;
+    journal->is_alone = flock(folder, LOCK_EX | LOCK_NB) == 0;
+    if (!journal_make_file(journal, error) || !journal_write_head(journal, config, server, error) ||
         (fsync(folder) != 0 && !journal_fail(journal, errno, error))) {
         journal_free(journal);
-        journal = NULL;
+        return NULL;
     }
-    close(folder);
     return journal;
+}
+
+bool journal_is_alone(const struct journal *journal)
+{
+    return journal->is_alone;
 }
 
 const char *journal_path(const struct journal *journal)

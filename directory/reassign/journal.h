@@ -34,6 +34,12 @@ struct journal;
 struct journal *journal_open(const struct config *config, const struct reassign_plan *plan,
                              const char *server, char error[REASSIGN_ERROR_SIZE]);
 
+/*
+ * Whether no other run had a journal open in that folder when this one was opened: a hint that one
+ * may be under way, on this machine only, and no lock.
+ */
+bool journal_is_alone(const struct journal *journal);
+
 /* The file's path, valid as long as the journal. */
 const char *journal_path(const struct journal *journal);
 

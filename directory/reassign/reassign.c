@@ -111,6 +111,21 @@ static void reassign_complain(struct reassign *run, const char *dn, const char *
 
 /* --- the journal ------------------------------------------------------------------------ */
 
+/* NULL when it cannot be begun, and `error`. */
+static struct journal *reassign_open_journal(struct reassign *run, char error[REASSIGN_ERROR_SIZE])
+{
+    struct journal *journal = journal_open(run->config, run->plan, writer_uri(run->config), error);
+
+    if (!journal)
+        return NULL;
+    snprintf(run->result->journal, sizeof(run->result->journal), "%s", journal_path(journal));
+    if (!journal_is_alone(journal))
+        reassign_complain(run, run->plan->journal_directory,
+                          "another run keeps its journal here just now; where both change the "
+                          "same entries, one of them stops");
+    return journal;
+}
+
 /* False when the items must not be changed, since it cannot be written down. */
 static bool reassign_intend(struct reassign *run, struct plan_item *const *items, size_t count)
 {
@@ -118,12 +133,8 @@ static bool reassign_intend(struct reassign *run, struct plan_item *const *items
 
     if (!run->plan->journal_directory)
         return true;
-    if (!run->journal) {
-        run->journal = journal_open(run->config, run->plan, writer_uri(run->config), error);
-        if (run->journal)
-            snprintf(run->result->journal, sizeof(run->result->journal), "%s",
-                     journal_path(run->journal));
-    }
+    if (!run->journal)
+        run->journal = reassign_open_journal(run, error);
     if (run->journal && journal_intend(run->journal, items, count, error))
         return true;
     reassign_stop(run, run->next > 0 ? REASSIGN_INTERRUPTED : REASSIGN_FAILED, "%s", error);

@@ -283,6 +283,7 @@ def test_of_two_administrators_one_sees_the_other_and_nothing_is_wrong(desk):
     assert 5 in codes and set(codes) <= {0, 5}, ends
     for (_, err), code in ends:
         assert code != 5 or "somebody else changes these entries too: uid=user" in err
+    assert f"{table.journals}: another run keeps its journal here just now" in ends[1][0][1]
     done = fates(table)
     for uid, (hosts, old_hosts) in table.hosts().items():
         moves = done.get(uid, [])

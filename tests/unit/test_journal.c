@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "directory/reassign/journal.h"
+#include "directory/reassign/journal_folder.h"
 #include "tests/unit/folder.h"
 
 static char base[FOLDER_SIZE], folder[128];
@@ -199,6 +200,8 @@ static void each_run_has_a_file_that_only_its_owner_reads(void **state)
     umask(0);
     first = open_journal();
     second = open_journal();
+    assert_true(journal_is_alone(first));
+    assert_false(journal_is_alone(second));
     assert_string_not_equal(journal_path(first), journal_path(second));
     assert_int_equal(mode_of(folder), 0700);
     assert_int_equal(mode_of(journal_path(first)), 0600);
@@ -216,6 +219,7 @@ static void a_symbolic_link_is_not_followed(void **state)
     assert_int_equal(mkdir(target, 0700), 0);
     assert_int_equal(symlink(target, folder), 0);
     refuse_journal("Not a directory");
+    assert_string_equal(journal_folder_trouble(folder), "Not a directory");
     strcat(folder, "//");
     refuse_journal("--journal");
     assert_int_equal(rmdir(target), 0); /* nothing was put there */
@@ -229,6 +233,9 @@ static void a_folder_that_others_can_write_to_is_refused(void **state)
     refuse_journal("others may write to it");
     assert_int_equal(chmod(folder, 0770), 0);
     refuse_journal("others may write to it");
+    assert_string_equal(journal_folder_trouble(folder), "others may write to it");
+    assert_int_equal(chmod(folder, 0700), 0);
+    assert_null(journal_folder_trouble(folder));
 }
 
 static void a_folder_of_somebody_else_is_refused(void **state)
@@ -245,6 +252,7 @@ static void only_the_last_folder_is_made(void **state)
 {
     (void)state;
     strcat(folder, "/below/that");
+    assert_null(journal_folder_trouble(folder));
     refuse_journal("No such file or directory");
     assert_null(strchr(error, '\n'));
 }
