@@ -18,7 +18,7 @@ TOP = Path(__file__).resolve().parents[2]
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(TOP / "contrib"))
 
-from cluster import Cluster, Network, Process, TroubleError, wait_until  # noqa: E402
+from cluster import Account, Cluster, Network, Process, TroubleError, wait_until  # noqa: E402,F401
 from cluster.accounts import DOMAIN, PEOPLE  # noqa: E402
 from cluster.network import can_connect  # noqa: E402
 from cluster.process import read_stat, run  # noqa: E402
@@ -54,9 +54,10 @@ def cpu_seconds(processes):
 class Bench:
     """slapd and a sink for each backend, and what stands in front of them."""
 
-    def __init__(self, build, folder):
+    def __init__(self, build, folder, accounts=None):
         self.build = build
         self.cluster = Cluster(folder, Network.find(), build, backend_tls="off")
+        self.cluster.accounts = accounts or self.cluster.accounts
         self.folder = Path(folder)
         self.sinks = [Process(f"sink-{name}", folder, [
             build / "tests/bench/sink", *(f"{kind}={backend.address}:{port}" for kind, port in (
@@ -67,11 +68,15 @@ class Bench:
         self.peer_address = self.cluster.network.address(31)
         self.others = []
 
-    def start(self):
+    def start(self, starts_frontend=True):
         self.cluster.create()
         self.cluster.slapd.start()
         for sink in self.sinks:
             sink.start()
+        if starts_frontend:
+            self.start_frontend()
+
+    def start_frontend(self):
         self.frontend.start()
         for name in self.cluster.backends:
             account = self.cluster.accounts_of(name)[0]
@@ -201,8 +206,8 @@ lmtp_destination_concurrency_limit = 50
 
 
 @contextlib.contextmanager
-def running_bench():
-    """A Bench that runs; its folder is kept when something went wrong."""
+def running_bench(accounts=None, starts_frontend=True):
+    """A Bench that runs, with `accounts` or some of its own; its folder is kept when something went wrong."""
     build = Path(os.environ.get("MAILSTEAD_BUILD", "."))
     if not (build / "Makefile").exists():
         sys.exit("MAILSTEAD_BUILD must name the folder that Mailstead was built in")
@@ -210,9 +215,9 @@ def running_bench():
     subprocess.run(["make", "-s", "-C", str(build), "bench-programs"], check=True)
     folder = Path(tempfile.mkdtemp(prefix="mb-", dir="/tmp"))
     folder.chmod(0o755)
-    bench = Bench(build, folder)
+    bench = Bench(build, folder, accounts)
     try:
-        bench.start()
+        bench.start(starts_frontend)
         yield bench
     except TroubleError as trouble:
         bench.stop()

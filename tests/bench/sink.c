@@ -8,6 +8,7 @@
  * Who connects to "count" gets the number of messages that were taken so far (one for each
  * recipient) and is disconnected.
  */
+#include <arpa/inet.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -104,14 +105,30 @@ static void serve_pop3(struct stream *stream)
         ;
 }
 
-/* LMTP, and SMTP when it began with EHLO: one answer for each recipient, or one in all. */
+/* The address that the client of `stream` has connected to. */
+static void format_own_address(const struct stream *stream, char text[INET_ADDRSTRLEN])
+{
+    struct sockaddr_in address = { .sin_family = AF_INET };
+    socklen_t length = sizeof(address);
+
+    if (getsockname(stream->fd, (struct sockaddr *)&address, &length) != 0 ||
+        !inet_ntop(AF_INET, &address.sin_addr, text, INET_ADDRSTRLEN))
+        bench_die("getsockname");
+}
+
+/*
+ * LMTP, and SMTP when it began with EHLO: one answer for each recipient, or one in all.  The
+ * answer to RCPT tells where the recipient has come to.
+ */
 static void serve_lmtp(struct stream *stream)
 {
+    char own_address[INET_ADDRSTRLEN];
     unsigned recipients = 0;
     bool is_lmtp = true;
     char *line;
     bool is_alive = stream_print(stream, "220 sink\r\n");
 
+    format_own_address(stream, own_address);
     while (is_alive && (line = stream_line(stream))) {
         if (starts(line, "LHLO") || starts(line, "EHLO")) {
             is_lmtp = starts(line, "LHLO");
@@ -131,7 +148,8 @@ static void serve_lmtp(struct stream *stream)
             if (starts(line, "MAIL") || starts(line, "RSET"))
                 recipients = 0;
             recipients += starts(line, "RCPT");
-            is_alive = stream_print(stream, "250 2.1.0 fine\r\n");
+            is_alive = stream_print(stream, "250 2.1.0 %s\r\n",
+                                    starts(line, "RCPT") ? own_address : "fine");
         }
     }
 }
