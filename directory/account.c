@@ -239,9 +239,10 @@ bool account_read(struct account_reader *reader, const struct ldap_entry *entry,
     account->is_relayed = reader->relay_filter && ldap_filter_matches(reader->relay_filter, entry);
     if (!account_add_name(reader, entry))
         return false;
-    account_add_values(reader, entry, &config->address_attributes, MIRROR_KIND_ADDRESS);
+    /* Login names first: most are the start of the canonical name, and pack well behind it. */
     if (!account->is_relayed || account->host.length > 0) /* nobody logs in as a group */
         account_add_values(reader, entry, &config->login_attributes, MIRROR_KIND_LOGIN);
+    account_add_values(reader, entry, &config->address_attributes, MIRROR_KIND_ADDRESS);
     account->key_count = reader->key_count;
     return true;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A packed name is a head byte (kinds, and bit 7 for 256 bytes more), the count of bytes that
- * it shares with the name before it, the count of the others, and these.
+ * A packed name is a head byte (kinds; bit 6 when the domain of the first name follows; bit 7
+ * for 256 bytes more), the count of bytes that it shares with the name before it, the count of
+ * the others, and these.
  */
 #include "directory/mirror_record.h"
 
@@ -11,7 +12,12 @@
 #include "common/base/buffer.h"
 #include "directory/mirror.h"
 
-enum { MIRROR_HEAD_LONG = 0x80, MIRROR_HEAD_KINDS = 0x03, MIRROR_HEAD_SIZE = 3 };
+enum {
+    MIRROR_HEAD_LONG = 0x80,
+    MIRROR_HEAD_DOMAIN = 0x40,
+    MIRROR_HEAD_KINDS = 0x03,
+    MIRROR_HEAD_SIZE = 3
+};
 
 const char mirror_schema[] =
     "CREATE TABLE entry(id INTEGER PRIMARY KEY, uuid BLOB NOT NULL, names BLOB NOT NULL,"
@@ -58,19 +64,42 @@ static size_t mirror_shared_prefix(const struct mirror_packer *packer, struct sp
     return shared;
 }
 
+/* The domain of a name with its "@"; empty when it has none. */
+static struct span mirror_domain(struct span name)
+{
+    return span_drop(name, span_find_last(name, '@'));
+}
+
+/* Whether the name is in the domain of the first one; that keeps its own. */
+static bool mirror_shares_domain(struct mirror_packer *packer, struct span name)
+{
+    struct span domain = mirror_domain(name);
+
+    if (packer->packed.length > 0)
+        return domain.length > 0 &&
+               span_equals(domain, span_of(packer->domain, packer->domain_length));
+    if (domain.length > 0)
+        memcpy(packer->domain, domain.data, domain.length);
+    packer->domain_length = domain.length;
+    return false;
+}
+
 void mirror_packer_add(struct mirror_packer *packer, struct span name, unsigned kinds)
 {
-    size_t shared = mirror_shared_prefix(packer, name);
-    struct span rest = span_drop(name, shared);
+    bool shares_domain = mirror_shares_domain(packer, name);
+    struct span own = shares_domain ? span_take(name, span_find_last(name, '@')) : name;
+    size_t shared = mirror_shared_prefix(packer, own);
+    struct span rest = span_drop(own, shared);
     char record[MIRROR_HEAD_SIZE + ROUTE_ADDRESS_SIZE - 1];
     struct buffer buffer = buffer_over(record, sizeof(record));
 
-    buffer_append_byte(&buffer, (char)(kinds | (rest.length > UINT8_MAX ? MIRROR_HEAD_LONG : 0)));
+    buffer_append_byte(&buffer, (char)(kinds | (shares_domain ? MIRROR_HEAD_DOMAIN : 0) |
+                                       (rest.length > UINT8_MAX ? MIRROR_HEAD_LONG : 0)));
     buffer_append_byte(&buffer, (char)shared);
     buffer_append_byte(&buffer, (char)(rest.length & UINT8_MAX));
     if (!buffer_append(&buffer, rest) || !bytes_append(&packer->packed, buffer_span(&buffer)))
         abort(); /* the caller gave more than it may */
-    memcpy(packer->last + shared, rest.data, rest.length);
+    memcpy(packer->last, name.data, name.length);
     packer->last_length = name.length;
 }
 
@@ -78,16 +107,22 @@ bool mirror_unpacker_next(struct mirror_unpacker *unpacker)
 {
     const unsigned char *head = (const unsigned char *)unpacker->rest.data;
     size_t shared, length;
+    struct span domain;
 
     if (unpacker->rest.length < MIRROR_HEAD_SIZE)
         return false;
     shared = head[1];
     length = head[2] + (head[0] & MIRROR_HEAD_LONG ? UINT8_MAX + 1u : 0u);
-    if (shared > unpacker->length || shared + length >= sizeof(unpacker->name) ||
+    domain = head[0] & MIRROR_HEAD_DOMAIN ? unpacker->domain : SPAN_EMPTY;
+    if (shared > unpacker->length || shared + length + domain.length >= sizeof(unpacker->name) ||
         length > unpacker->rest.length - MIRROR_HEAD_SIZE)
         return false;
     memcpy(unpacker->name + shared, head + MIRROR_HEAD_SIZE, length);
-    unpacker->length = shared + length;
+    if (domain.length > 0)
+        memcpy(unpacker->name + shared + length, domain.data, domain.length);
+    if (!unpacker->domain.data) /* the first name has it all */
+        unpacker->domain = mirror_domain(span_of((const char *)head + MIRROR_HEAD_SIZE, length));
+    unpacker->length = shared + length + domain.length;
     unpacker->name[unpacker->length] = '\0';
     unpacker->kinds = head[0] & MIRROR_HEAD_KINDS;
     unpacker->rest = span_drop(unpacker->rest, MIRROR_HEAD_SIZE + length);

@@ -14,7 +14,7 @@
 #include "directory/route.h"
 
 enum {
-    MIRROR_SCHEMA_VERSION = 1,
+    MIRROR_SCHEMA_VERSION = 2,
     MIRROR_PATH_SIZE = 4096,
     MIRROR_UUID_SIZE = 16,
     MIRROR_NAMES_MAX = 4096, /* of one account */
@@ -36,11 +36,16 @@ extern const char mirror_schema[];
 /* The hash in `lookup` of a key or an entryUUID. */
 int64_t mirror_hash(struct span key);
 
-/* Packs names one after the other; each stores only where it differs from the last. */
+/*
+ * Packs names one after the other; each stores only where it differs from the last, and no domain
+ * that is the first one's.
+ */
 struct mirror_packer {
     struct bytes packed; /* owned */
     char last[ROUTE_ADDRESS_SIZE];
     size_t last_length;
+    char domain[ROUTE_ADDRESS_SIZE]; /* of the first name, with its "@" */
+    size_t domain_length;
 };
 
 void mirror_packer_init(struct mirror_packer *packer);
@@ -55,6 +60,7 @@ void mirror_packer_add(struct mirror_packer *packer, struct span name, unsigned 
 /* Reads packed names one after the other. */
 struct mirror_unpacker {
     struct span rest;
+    struct span domain;            /* of the first name; its data is in the packed names */
     char name[ROUTE_ADDRESS_SIZE]; /* of the last mirror_unpacker_next, NUL-terminated */
     size_t length;
     unsigned kinds;

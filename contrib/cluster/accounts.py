@@ -56,7 +56,7 @@ def account_ldif(account):
         f"cn: {account.uid}",
         f"sn: {account.number}",
         f"mail: {account.address}",
-        f"mail: {account.alias}",
+        *([f"mail: {account.alias}"] if account.alias else []),
         f"userPassword: {hash_password(account.password)}",
         f"hostServer: {account.host}",
         "", ""])

@@ -58,6 +58,7 @@ class Bench:
         self.build = build
         self.cluster = Cluster(folder, Network.find(), build, backend_tls="off")
         self.cluster.accounts = accounts or self.cluster.accounts
+        self.cluster.slapd.maxsize_bytes = (1 << 30) + 4096 * len(self.cluster.accounts)
         self.folder = Path(folder)
         self.sinks = [Process(f"sink-{name}", folder, [
             build / "tests/bench/sink", *(f"{kind}={backend.address}:{port}" for kind, port in (

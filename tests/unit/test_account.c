@@ -172,7 +172,7 @@ static void addresses_and_logins_are_keys_of_their_kinds(void **state)
     assert_string_equal(READ({ "uid", { "Ann" } }, { "mail", { "ann@a.example" } },
                              { "mailalias", { "a@a.example", "b@A.example" } },
                              { "hostServer", { "sv1" } }, { "oldHostServer", { "sv2" } }),
-                        "sv1/sv2 ann@a.example:3 a@a.example:1 b@a.example:1 ann:2");
+                        "sv1/sv2 ann@a.example:3 ann:2 a@a.example:1 b@a.example:1");
 }
 
 static void the_canonical_name_stays_as_it_is_written(void **state)

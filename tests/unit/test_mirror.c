@@ -567,6 +567,32 @@ static void a_reader_waits_for_a_file_that_is_not_there_yet(void **state)
     mirror_close(reader);
 }
 
+static void the_domain_of_the_first_name_is_packed_once(void **state)
+{
+    static const char *const names[] = { "user1@example.org",  "user1",        "alias1@example.org",
+                                         "user1@example.com",  "@example.org", "example.org",
+                                         "user1@example.org.x" };
+    struct mirror_packer packer;
+    struct mirror_unpacker unpacker;
+    size_t plain = 0;
+
+    (void)state;
+    mirror_packer_init(&packer);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        mirror_packer_add(&packer, span_from_string(names[i]), 3);
+        plain += strlen(names[i]);
+    }
+    assert_in_range(packer.packed.length, 1, plain + 7 * 3 - 2 * strlen("@example.org"));
+    unpacker = mirror_unpacker_over(bytes_span(&packer.packed));
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        assert_true(mirror_unpacker_next(&unpacker));
+        assert_string_equal(unpacker.name, names[i]);
+        assert_int_equal(unpacker.kinds, 3);
+    }
+    assert_false(mirror_unpacker_next(&unpacker));
+    mirror_packer_fini(&packer);
+}
+
 static void packed_names_are_read_back_and_junk_is_not(void **state)
 {
     struct mirror_packer packer;
@@ -640,6 +666,7 @@ int main(void)
         mirror_test(a_file_without_its_tables_is_set_aside),
         mirror_test(a_reader_waits_for_a_file_that_is_not_there_yet),
         cmocka_unit_test(a_folder_that_is_not_there_is_an_error_and_no_abort),
+        cmocka_unit_test(the_domain_of_the_first_name_is_packed_once),
         cmocka_unit_test(packed_names_are_read_back_and_junk_is_not),
         cmocka_unit_test(a_row_set_holds_what_was_added),
     };
