@@ -74,7 +74,9 @@ static void append_header(struct writer *writer, const struct report *report)
     append(writer, report->hostname);
     append(writer, ">\r\nTo: <");
     append_text(writer, report->reverse_path);
-    append(writer, ">\r\nSubject: Undelivered mail returned to sender\r\nMessage-ID: <");
+    append(writer, report->retry_until
+                       ? ">\r\nSubject: Delayed mail (still being retried)\r\nMessage-ID: <"
+                       : ">\r\nSubject: Undelivered mail returned to sender\r\nMessage-ID: <");
     append(writer, report->message_id);
     append(writer, "@");
     append(writer, report->hostname);
@@ -100,8 +102,12 @@ static void append_notification(struct writer *writer, const struct report *repo
                     "Content-Type: text/plain; charset=us-ascii\r\n\r\n"
                     "This is the mail system at host ");
     append(writer, report->hostname);
-    append(writer, ".\r\n\r\nYour message could not be delivered to the recipients below, and it "
-                   "will not be\r\ntried again.  Its header is attached.\r\n");
+    append(writer,
+           report->retry_until
+               ? ".\r\n\r\nYour message could not be delivered to the recipients below yet.  It is "
+                 "tried\r\nfurther, and you need not send it again.  Its header is attached.\r\n"
+               : ".\r\n\r\nYour message could not be delivered to the recipients below, and it "
+                 "will not be\r\ntried again.  Its header is attached.\r\n");
     for (size_t i = 0; i < report->recipient_count; i++) {
         const struct report_recipient *recipient = &report->recipients[i];
 
@@ -114,25 +120,29 @@ static void append_notification(struct writer *writer, const struct report *repo
 }
 
 /* RFC 3464 section 2.3.4: class 4 stands for a failure by age. */
-static const char *status_of(const struct report_recipient *recipient)
+static const char *status_of(const struct report *report, const struct report_recipient *recipient)
 {
     const char *status = recipient->status;
 
+    if (report->retry_until)
+        return is_present(status) && status[0] == '4' ? status : "4.0.0";
     return is_present(status) && (status[0] == '4' || status[0] == '5') ? status : "5.0.0";
 }
 
 /* RFC 3464 section 2.3. */
-static void append_recipient_fields(struct writer *writer, const struct report_recipient *recipient)
+static void append_recipient_fields(struct writer *writer, const struct report *report,
+                                    const struct report_recipient *recipient)
 {
     append(writer, "\r\n");
     append_field(writer, "Original-Recipient: rfc822; ", recipient->original);
     append_field(writer, "Final-Recipient: rfc822; ", recipient->final);
-    append(writer, "Action: failed\r\n");
-    append_field(writer, "Status: ", status_of(recipient));
+    append(writer, report->retry_until ? "Action: delayed\r\n" : "Action: failed\r\n");
+    append_field(writer, "Status: ", status_of(report, recipient));
     append_field(writer, "Remote-MTA: dns; ", recipient->remote_mta);
     append_field(writer,
                  recipient->is_reply ? "Diagnostic-Code: smtp; " : "Diagnostic-Code: x-mailstead; ",
                  recipient->diagnostic);
+    append_field(writer, "Will-Retry-Until: ", report->retry_until);
 }
 
 /* RFC 3464 section 2.2. */
@@ -144,7 +154,7 @@ static void append_status(struct writer *writer, const struct report *report)
     append_field(writer, "Reporting-MTA: dns; ", report->hostname);
     append_field(writer, "Arrival-Date: ", report->arrival_date);
     for (size_t i = 0; i < report->recipient_count; i++)
-        append_recipient_fields(writer, &report->recipients[i]);
+        append_recipient_fields(writer, report, &report->recipients[i]);
 }
 
 /* The header of the message, line by line up to the empty one. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Delivery status notifications, RFC 3464 in a multipart/report of RFC 3462 (now
- * 6522): the message that tells a sender which recipients were not reached, and why.
+ * 6522): the message that tells a sender which recipients were not reached, or not yet, and why.
  *
  * What comes out is ASCII with CRLF line ends and no line above 998 bytes, whatever
  * the parts contain; it is marked as automatic (RFC 3834).
@@ -11,7 +11,7 @@
 
 #include "common/base/bytes.h"
 
-/* One recipient that was given up.  Strings; NULL and empty are the same. */
+/* One recipient that was given up, or that still waits.  Strings; NULL and empty are the same. */
 struct report_recipient {
     const char *original;   /* as the sender gave it, when it is another than `final` */
     const char *final;      /* as it was tried last; needed */
@@ -29,6 +29,8 @@ struct report {
     const char *date;         /* RFC 5322 date-time */
     const char *arrival_date; /* of the message; NULL: not known */
     struct span message;      /* the message, or its front: its header is returned, at most 64 KB */
+    const char *retry_until;  /* RFC 5322 date-time: it is only late, and tried until then; NULL: it
+                                 was given up */
     const struct report_recipient *recipients;
     size_t recipient_count; /* above 0 */
 };

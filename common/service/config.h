@@ -140,6 +140,7 @@ struct queue_config {
     unsigned
         unknown_delay_s; /* before a recipient that a backend may already have is tried again */
     unsigned expiry_s;
+    unsigned delay_report_s;   /* 0: none */
     unsigned inline_max_bytes; /* a larger body is a file of its own */
 };
 

@@ -217,6 +217,8 @@ static const struct config_option queue_options[] = {
            "Seconds before a retry when a backend's reply was lost: it may have the message."),
     NUMBER(queue_config, expiry_s, "432000", 60, 60 * DAY_S,
            "Seconds after which mail that could not be delivered goes back."),
+    NUMBER(queue_config, delay_report_s, "14400", 0, 60 * DAY_S,
+           "Seconds after which a sender hears that his message is late, once; 0: never."),
     NUMBER(queue_config, inline_max_bytes, "32768", 0, 65536,
            "A larger message is a file of its own beside the database."),
 };

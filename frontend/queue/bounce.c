@@ -55,12 +55,13 @@ static void fill_recipients(struct report_recipient *targets, char (*statuses)[S
     }
 }
 
+/* `retry_until_ms` 0: the recipients were given up. */
 static bool compose(const char *hostname, const struct store_message *message,
                     const struct bounce_recipient *recipients, size_t count, int64_t now_ms,
-                    struct bytes *target)
+                    int64_t retry_until_ms, struct bytes *target)
 {
     char id[RANDOM_ID_SIZE], boundary[2 * RANDOM_ID_SIZE], date[CLOCK_RFC5322_SIZE];
-    char arrival[CLOCK_RFC5322_SIZE], reverse_path[512];
+    char arrival[CLOCK_RFC5322_SIZE], until[CLOCK_RFC5322_SIZE], reverse_path[512];
     char(*statuses)[STATUS_SIZE] = memory_new(count * sizeof(*statuses));
     struct report_recipient *targets = memory_new(count * sizeof(*targets));
     bool is_composed;
@@ -70,6 +71,7 @@ static bool compose(const char *hostname, const struct store_message *message,
     random_id(boundary + RANDOM_ID_SIZE - 1);
     clock_format_rfc5322(now_ms, date);
     clock_format_rfc5322(message->arrival_ms, arrival);
+    clock_format_rfc5322(retry_until_ms, until);
     fill_recipients(targets, statuses, recipients, count);
     is_composed =
         span_copy_string(message->reverse_path, reverse_path, sizeof(reverse_path)) &&
@@ -79,6 +81,7 @@ static bool compose(const char *hostname, const struct store_message *message,
                                          .boundary = boundary,
                                          .date = date,
                                          .arrival_date = arrival,
+                                         .retry_until = retry_until_ms > 0 ? until : NULL,
                                          .message = span_take(message->body, BOUNCE_HEAD_MAX),
                                          .recipients = targets,
                                          .recipient_count = count },
@@ -144,7 +147,7 @@ bool bounce_add(struct store *store, const char *hostname, const struct store_me
     bool is_good = true;
 
     if (message->reverse_path.length > 0 &&
-        compose(hostname, message, recipients, count, now_ms, &report)) {
+        compose(hostname, message, recipients, count, now_ms, 0, &report)) {
         is_good = store_report(store, message, bytes_span(&report), is_answered, now_ms);
         log_reported(message, count);
     } else {
@@ -152,6 +155,31 @@ bool bounce_add(struct store *store, const char *hostname, const struct store_me
     }
     bytes_release(&report);
     return is_good;
+}
+
+bool bounce_add_delay(struct store *store, const char *hostname,
+                      const struct store_message *message,
+                      const struct bounce_recipient *recipients, size_t count, int64_t now_ms,
+                      int64_t retry_until_ms)
+{
+    struct bytes report = bytes_empty(BOUNCE_SIZE_MAX);
+    bool is_good = true;
+    char id[64];
+
+    if (message->reverse_path.length > 0 &&
+        compose(hostname, message, recipients, count, now_ms, retry_until_ms, &report)) {
+        is_good = store_report(store, message, bytes_span(&report), false, now_ms);
+        copy_id(message, id);
+        LOG_EVENT(LOG_LEVEL_INFO, id, "queue_delay_reported", LOG_SPAN("to", message->reverse_path),
+                  LOG_INTEGER("recipients", count));
+    }
+    bytes_release(&report);
+    return is_good;
+}
+
+bool bounce_is_wanted(unsigned notify, enum store_notify event)
+{
+    return notify == 0 || notify & event;
 }
 
 char *bounce_read_head(int fd, struct span *head)

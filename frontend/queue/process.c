@@ -37,7 +37,7 @@ struct queue_process {
     uv_timer_t tick;
     int64_t wall_start_ms;
     uint64_t monotonic_start_ms;
-    bool is_stopping, is_probing;
+    bool is_stopping, is_probing, has_clock_jumped;
 };
 
 /* An address whose absence the directory process is asked to confirm. */
@@ -179,13 +179,24 @@ static void probe_storage(struct queue_process *queue)
 
 /* --- running --------------------------------------------------------------------------- */
 
+/* While the date is in doubt no mail expires; the next start believes it. */
+static void look_at_clock(struct queue_process *queue)
+{
+    int64_t difference_ms = clock_wall_ms() - queue_now_ms(queue);
+    bool has_jumped = difference_ms > CLOCK_JUMP_MS || difference_ms < -CLOCK_JUMP_MS;
+
+    if (has_jumped && !queue->has_clock_jumped)
+        LOG_EVENT(LOG_LEVEL_WARNING, NULL, "queue_clock_jumped",
+                  LOG_INTEGER("seconds", difference_ms / 1000));
+    queue->has_clock_jumped = has_jumped;
+    scheduler_suspend_expiry(queue->scheduler, has_jumped);
+}
+
 static void queue_tick(uv_timer_t *timer)
 {
     struct queue_process *queue = CONTAINER_OF(timer, struct queue_process, tick);
-    int64_t difference_ms = clock_wall_ms() - queue_now_ms(queue);
 
-    scheduler_suspend_expiry(queue->scheduler,
-                             difference_ms > CLOCK_JUMP_MS || difference_ms < -CLOCK_JUMP_MS);
+    look_at_clock(queue);
     scheduler_tick(queue->scheduler);
     probe_storage(queue);
 }
@@ -259,7 +270,9 @@ static void queue_start_scheduler(struct queue_process *queue)
                    .retry_min_ms = (int64_t)config->queue.retry_min_s * 1000,
                    .unknown_delay_ms = (int64_t)config->queue.unknown_delay_s * 1000,
                    .retry_max_ms = (int64_t)config->queue.retry_max_s * 1000,
-                   .expiry_ms = (int64_t)config->queue.expiry_s * 1000 },
+                   .expiry_ms = (int64_t)config->queue.expiry_s * 1000,
+                   .lifetime_ms = (int64_t)config->queue.expiry_s * 1000,
+                   .delay_ms = (int64_t)config->queue.delay_report_s * 1000 },
         .has_relay_host = config->relay_host.address != NULL,
         .ops = &queue_scheduler_ops,
         .context = queue,

@@ -121,7 +121,7 @@ static void look_for_expired(struct scheduler *scheduler)
     LIST_EACH (node, &scheduler->destinations) {
         struct destination *destination = LIST_ELEMENT(node, struct destination, node);
 
-        if (!destination_may_run(scheduler, destination))
+        if (!destination_may_run(scheduler, destination) && !destination->has_failed)
             scheduler_fetch_expired(scheduler, destination);
     }
 }
@@ -165,6 +165,7 @@ void scheduler_tick(struct scheduler *scheduler)
     scheduler->has_skipped = false;
     scheduler_sweep(scheduler);
     look_for_expired(scheduler);
+    scheduler_look_for_overdue(scheduler);
     trim(scheduler);
     scheduler_run(scheduler);
 }
@@ -294,6 +295,7 @@ struct scheduler *scheduler_new(const struct scheduler_options *options,
     destination_init(&scheduler->unresolved, NULL);
     scheduler->last_attempt = random_u64() >> 1;
     look_into_store(scheduler);
+    scheduler->next_overdue_ms = scheduler_now(scheduler) + EXPIRY_LOOK_MS;
     if (committer->counts.messages > 0)
         scheduler->start_at_ms = scheduler_now(scheduler) + SCHEDULER_RETURN_MS;
     return scheduler;

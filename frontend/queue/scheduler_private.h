@@ -19,6 +19,7 @@ struct destination {
     unsigned failures;   /* connections in a row */
     bool was_down;       /* by its health, at the last tick */
     bool is_fetching;
+    bool has_failed; /* an attempt found nobody there since our start, and none somebody since */
 };
 
 struct scheduler {
@@ -39,6 +40,11 @@ struct scheduler {
     struct sweep *sweep; /* under way, or NULL */
     uint64_t swept_revision;
     int64_t next_sweep_ms;
+    struct overdue *overdue; /* the look at what is old that is under way, or NULL */
+    bool is_overdue_expiry;  /* the last look was for what expires: they take turns */
+    int64_t next_overdue_ms;
+    struct store_age
+        told_until; /* what came before: its senders know, or need not, that it is late */
 };
 
 static inline int64_t scheduler_now(const struct scheduler *scheduler)
@@ -101,6 +107,11 @@ void scheduler_move_row(struct scheduler *scheduler, struct job_row *row,
 /* --- lost workers (scheduler_report.c) ------------------------------------------- */
 
 void scheduler_give_up_lost(struct scheduler *scheduler);
+
+/* --- what is old (scheduler_overdue.c) --------------------------------------------- */
+
+/* Starts a look when it is time. */
+void scheduler_look_for_overdue(struct scheduler *scheduler);
 
 /* --- sweeps (scheduler_sweep.c) --------------------------------------------------- */
 

@@ -54,6 +54,7 @@ static void destination_failed(struct scheduler *scheduler, struct destination *
     struct settle_rules rules = scheduler->options.rules;
 
     destination->limit = 1;
+    destination->has_failed = true;
     if (destination->retry_at_ms > scheduler_now(scheduler))
         return;
     if (rules.retry_min_ms > BACKOFF_FIRST_MS)
@@ -78,6 +79,7 @@ static void destination_learn(struct scheduler *scheduler, struct destination *d
         return;
     }
     destination->failures = 0;
+    destination->has_failed = false;
     destination->retry_at_ms = 0;
     if (destination->limit < LIMIT_MAX)
         destination->limit++;

@@ -16,8 +16,9 @@
 /* A recipient as found in the store. */
 struct found {
     bool is_there;
-    unsigned attempts;
+    unsigned attempts, flags, notify;
     char *address, *destination; /* owned */
+    char reply[QUEUE_TEXT_MAX + 1];
 };
 
 struct run {
@@ -25,9 +26,9 @@ struct run {
     struct store *store;
     uint64_t message;
     struct store_job *content; /* NULL: not read, or cannot be read */
-    struct bounce_recipient *failed;
+    struct bounce_recipient *failed, *late;
     struct found *found;
-    size_t failed_count;
+    size_t failed_count, late_count;
 };
 
 int64_t settle_backoff_ms(const struct settle_rules *rules, unsigned attempts,
@@ -47,11 +48,17 @@ static void keep_found(void *context, const struct store_view *view)
 
     found->is_there = true;
     found->attempts = view->recipient.attempts;
+    found->flags = view->recipient.flags;
+    found->notify = view->recipient.notify;
     found->address = memory_new(address.length + 1);
     if (address.length > 0)
         memcpy(found->address, address.data, address.length);
     if (view->recipient.destination)
         found->destination = memory_copy_string(view->recipient.destination);
+    if (!span_copy_string(span_take(view->recipient.reply, QUEUE_TEXT_MAX), found->reply,
+                          sizeof(found->reply)) ||
+        !found->reply[0])
+        snprintf(found->reply, sizeof(found->reply), "4.4.1 its mail server does not answer");
 }
 
 static bool is_expired(const struct run *run, const struct outcome *outcome)
@@ -75,12 +82,31 @@ static bool give_up(struct run *run, const struct outcome *outcome, const struct
 {
     if (!run->content)
         return set_aside(run, outcome);
-    run->failed[run->failed_count++] = (struct bounce_recipient){
+    if (bounce_is_wanted(found->notify, STORE_NOTIFY_FAILURE))
+        run->failed[run->failed_count++] = (struct bounce_recipient){
+            .address = found->address,
+            .text = outcome->text,
+            .destination = found->destination,
+        };
+    return store_remove_recipient(run->store, outcome->row);
+}
+
+/* Once a recipient, and not for a failure of our own that the next attempt may well not meet. */
+static bool note_late(struct run *run, const struct outcome *outcome, const struct found *found)
+{
+    const struct settle *settle = run->settle;
+
+    if (!run->content || settle->rules.delay_ms == 0 || found->flags & STORE_DELAY_IS_TOLD ||
+        run->content->content.reverse_path.length == 0 ||
+        settle->now_ms - run->content->content.arrival_ms < settle->rules.delay_ms ||
+        !bounce_is_wanted(found->notify, STORE_NOTIFY_DELAY))
+        return true;
+    run->late[run->late_count++] = (struct bounce_recipient){
         .address = found->address,
         .text = outcome->text,
         .destination = found->destination,
     };
-    return store_remove_recipient(run->store, outcome->row);
+    return store_set_flag(run->store, outcome->row, STORE_DELAY_IS_TOLD);
 }
 
 static void expire(struct outcome *outcome)
@@ -105,7 +131,8 @@ static bool defer(struct run *run, const struct outcome *outcome, const struct f
         next_ms = outcome->not_before_ms;
     if (next_ms < settle->next_ms)
         settle->next_ms = next_ms;
-    return store_defer(run->store, outcome->row, next_ms, outcome->not_before_ms,
+    return note_late(run, outcome, found) &&
+           store_defer(run->store, outcome->row, next_ms, outcome->not_before_ms,
                        outcome->fate == QUEUE_UNKNOWN, span_from_string(outcome->text));
 }
 
@@ -144,17 +171,25 @@ static char *read_head(struct run *run)
     return memory;
 }
 
-static bool report_failed(struct run *run)
+static bool report(struct run *run)
 {
+    const struct settle *settle = run->settle;
+    const struct store_message *content;
     char *memory;
-    bool is_good;
+    bool is_good = true;
 
-    if (run->failed_count == 0)
+    if (run->failed_count == 0 && run->late_count == 0)
         return true;
     memory = read_head(run);
-    is_good = bounce_add(run->store, run->settle->rules.hostname, &run->content->content,
-                         run->failed, run->failed_count, false, run->settle->now_ms);
-    run->settle->has_report = run->content->content.reverse_path.length > 0;
+    content = &run->content->content;
+    if (run->failed_count > 0)
+        is_good = bounce_add(run->store, settle->rules.hostname, content, run->failed,
+                             run->failed_count, false, settle->now_ms);
+    if (is_good && run->late_count > 0)
+        is_good = bounce_add_delay(run->store, settle->rules.hostname, content, run->late,
+                                   run->late_count, settle->now_ms,
+                                   content->arrival_ms + settle->rules.lifetime_ms);
+    run->settle->has_report = content->reverse_path.length > 0;
     free(memory);
     return is_good;
 }
@@ -177,32 +212,84 @@ static bool run_all(struct run *run)
     for (size_t i = 0; i < settle->count; i++)
         if (!settle_one(run, &settle->outcomes[i], &run->found[i]))
             return false;
-    return report_failed(run) && store_remove_finished(run->store, run->message);
+    return report(run) && store_remove_finished(run->store, run->message);
+}
+
+static void run_init(struct run *run, struct settle *settle, struct store *store)
+{
+    *run = (struct run){
+        .settle = settle,
+        .store = store,
+        .message = STORE_ROW_MESSAGE(settle->outcomes[0].row),
+        .failed = memory_new(settle->count * sizeof(*run->failed)),
+        .late = memory_new(settle->count * sizeof(*run->late)),
+        .found = memory_new(settle->count * sizeof(*run->found)),
+    };
+}
+
+static void run_fini(struct run *run)
+{
+    for (size_t i = 0; i < run->settle->count; i++) {
+        free(run->found[i].address);
+        free(run->found[i].destination);
+    }
+    free(run->found);
+    free(run->late);
+    free(run->failed);
+    if (run->content)
+        store_job_free(run->content);
 }
 
 bool settle_apply(struct operation *operation, struct store *store)
 {
     struct settle *settle = CONTAINER_OF(operation, struct settle, operation);
-    struct run run = {
-        .settle = settle,
-        .store = store,
-        .message = STORE_ROW_MESSAGE(settle->outcomes[0].row),
-        .failed = memory_new(settle->count * sizeof(*run.failed)),
-        .found = memory_new(settle->count * sizeof(*run.found)),
-    };
+    struct run run;
     bool is_good;
 
     settle->has_report = false;
     settle->next_ms = INT64_MAX;
+    run_init(&run, settle, store);
     is_good = run_all(&run);
+    run_fini(&run);
+    return is_good;
+}
+
+/* What waits without being tried, since its backend is down. */
+static bool tell_all_late(struct run *run)
+{
+    struct settle *settle = run->settle;
+
+    if (!store_read_message(run->store, run->message, BOUNCE_HEAD_MAX, &run->content))
+        return false;
     for (size_t i = 0; i < settle->count; i++) {
-        free(run.found[i].address);
-        free(run.found[i].destination);
+        struct outcome *outcome = &settle->outcomes[i];
+        struct found *found = &run->found[i];
+
+        if (!store_scan(run->store, outcome->row - 1, outcome->row, 1, true, keep_found, found))
+            return false;
+        if (!found->is_there)
+            continue;
+        snprintf(outcome->text, sizeof(outcome->text), "%s", found->reply);
+        if (!note_late(run, outcome, found))
+            return false;
     }
-    free(run.found);
-    free(run.failed);
-    if (run.content)
-        store_job_free(run.content);
+    return report(run);
+}
+
+bool settle_tell_delay(struct store *store, const struct settle_rules *rules, const uint64_t *rows,
+                       size_t count, int64_t now_ms)
+{
+    struct settle *settle = settle_new(rules, count);
+    struct run run;
+    bool is_good;
+
+    settle->now_ms = now_ms;
+    for (size_t i = 0; i < count; i++)
+        settle->outcomes[i].row = rows[i];
+    run_init(&run, settle, store);
+    is_good = tell_all_late(&run);
+    run_fini(&run);
+    free(settle);
     return is_good;
 }
 

@@ -24,6 +24,8 @@ struct settle_rules {
     int64_t retry_min_ms, retry_max_ms;
     int64_t unknown_delay_ms; /* before a recipient whose outcome is unknown is tried again */
     int64_t expiry_ms;        /* 0: nothing expires now */
+    int64_t lifetime_ms;      /* the configured expiry, also while nothing expires */
+    int64_t delay_ms;         /* after it a sender hears that his message is late; 0: never */
 };
 
 struct settle {
@@ -46,6 +48,13 @@ struct settle *settle_new(const struct settle_rules *rules, size_t count);
 /* Writes it down within a batch: the operation's apply, for who does it inside another one. */
 bool settle_apply(struct operation *operation, struct store *store)
     __attribute__((warn_unused_result));
+
+/*
+ * Tells the sender of a message that these of its recipients are late, within a batch; those
+ * of whom he knows are left out.
+ */
+bool settle_tell_delay(struct store *store, const struct settle_rules *rules, const uint64_t *rows,
+                       size_t count, int64_t now_ms) __attribute__((warn_unused_result));
 
 /* The time after attempt number `attempts` (from 0) failed, by which it is tried again. */
 int64_t settle_backoff_ms(const struct settle_rules *rules, unsigned attempts,

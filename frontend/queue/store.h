@@ -237,8 +237,19 @@ bool store_scan(struct store *store, uint64_t after, uint64_t last, size_t limit
 bool store_look(struct store *store, uint64_t after, uint64_t last, size_t limit,
                 store_visit *visit, void *context) __attribute__((warn_unused_result));
 
-/* The smallest id of a message that arrived at or after `arrival_ms`; UINT64_MAX if none. */
+/* An id above those of all messages that arrived before `arrival_ms`. */
 bool store_find_arrival(struct store *store, int64_t arrival_ms, uint64_t *message)
+    __attribute__((warn_unused_result));
+
+/* A message by its age. */
+struct store_age {
+    int64_t arrival_ms;
+    uint64_t message;
+};
+/* The next messages after `*after`, by arrival, that arrived before `before_ms`, at most `limit`.
+ */
+bool store_find_old(struct store *store, const struct store_age *after, int64_t before_ms,
+                    struct store_age *ages, size_t limit, size_t *count)
     __attribute__((warn_unused_result));
 
 /*

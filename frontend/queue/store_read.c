@@ -339,7 +339,25 @@ bool store_find_arrival(struct store *store, int64_t arrival_ms, uint64_t *messa
 
     sqlite3_bind_int64(statement, 1, arrival_ms);
     result = sqlite3_step(statement);
-    *message = result == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(statement, 0) : UINT64_MAX;
+    *message = result == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(statement, 0) + 1 : 0;
+    return store_done(store, statement, result);
+}
+
+bool store_find_old(struct store *store, const struct store_age *after, int64_t before_ms,
+                    struct store_age *ages, size_t limit, size_t *count)
+{
+    sqlite3_stmt *statement = store_statement(store, STORE_SQL_OLD);
+    int result;
+
+    *count = 0;
+    sqlite3_bind_int64(statement, 1, after->arrival_ms);
+    sqlite3_bind_int64(statement, 2, (int64_t)after->message);
+    sqlite3_bind_int64(statement, 3, before_ms);
+    sqlite3_bind_int64(statement, 4, (int64_t)limit);
+    while ((result = sqlite3_step(statement)) == SQLITE_ROW)
+        ages[(*count)++] =
+            (struct store_age){ .arrival_ms = sqlite3_column_int64(statement, 0),
+                                .message = (uint64_t)sqlite3_column_int64(statement, 1) };
     return store_done(store, statement, result);
 }
 

@@ -46,6 +46,7 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
     "ALTER TABLE recipient ADD COLUMN notify INTEGER NOT NULL DEFAULT 0;"
     "UPDATE recipient SET flags = 1 WHERE state = 0 AND not_before > 0;"
     "UPDATE recipient SET flags = 4 WHERE state = 1;"
+    "CREATE INDEX message_arrival ON message(arrival);"
     "CREATE TABLE adopted(source TEXT NOT NULL, message INTEGER NOT NULL,"
     "  PRIMARY KEY(source, message)) WITHOUT ROWID;"
 };
@@ -97,7 +98,9 @@ static const char *const statements[STORE_SQL_STATEMENTS] = {
     [STORE_SQL_LOOK] = "SELECT " VIEW_COLUMNS ", m.session_id, m.reverse_path, m.size, m.arrival"
                        " FROM recipient r LEFT JOIN message m ON m.id = r.id >> 20"
                        " WHERE r.id > ?1 AND r.id <= ?2 ORDER BY r.id LIMIT ?3",
-    [STORE_SQL_ARRIVAL] = "SELECT id FROM message WHERE arrival >= ? ORDER BY id LIMIT 1",
+    [STORE_SQL_ARRIVAL] = "SELECT max(id) FROM message WHERE arrival < ?",
+    [STORE_SQL_OLD] = "SELECT arrival, id FROM message WHERE (arrival, id) > (?1, ?2)"
+                      " AND arrival < ?3 ORDER BY arrival, id LIMIT ?4",
     [STORE_SQL_PULL_BACK] =
         "UPDATE recipient SET next_attempt = ?1 WHERE state = 0 AND next_attempt > ?2",
     [STORE_SQL_DESTINATIONS] = "SELECT destination, min(next_attempt) FROM recipient"

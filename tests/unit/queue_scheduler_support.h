@@ -37,7 +37,7 @@ struct fixture {
     struct committer committer;
     struct scheduler *scheduler;
     bool has_stopped, has_relay_host;
-    int64_t now_ms, expiry_ms;
+    int64_t now_ms, expiry_ms, delay_ms;
     struct fixture_entry entries[FIXTURE_ENTRIES_MAX];
     const char *down; /* a backend */
     uint64_t revision;

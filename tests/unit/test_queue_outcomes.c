@@ -8,6 +8,24 @@
 #include "common/base/log.h"
 #include "tests/unit/fault.h"
 
+static size_t count_sent_to(const struct fixture *fixture, const char *address)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < fixture->sent_count; i++)
+        count += strcmp(fixture->sent[i].address, address) == 0;
+    return count;
+}
+
+static const struct fixture_sent *find_sent_to(const struct fixture *fixture, const char *address)
+{
+    for (size_t i = 0; i < fixture->sent_count; i++)
+        if (strcmp(fixture->sent[i].address, address) == 0)
+            return &fixture->sent[i];
+    fail_msg("nothing was sent to %s", address);
+    return NULL;
+}
+
 static void test_an_unknown_outcome_waits_ten_minutes_wherever_it_goes(void **state)
 {
     struct fixture *fixture = *state;
@@ -212,6 +230,94 @@ static void test_mail_for_a_backend_that_stays_down_expires_too(void **state)
     assert_string_equal(fixture_last_sent(fixture)->address, "sender@x");
 }
 
+/* With mail as old as it must be for its sender to hear that it is late. */
+static void start_with_delays(struct fixture *fixture, const char *reverse_path)
+{
+    struct fixture_letter letter = { reverse_path, false, { "a@x" }, { 0 }, { 0 } };
+
+    fixture->delay_ms = 14400000;
+    fixture_restart(fixture);
+    fixture_submit(fixture, &letter);
+    fixture_run(fixture);
+}
+
+static void test_a_sender_hears_once_that_his_message_is_late(void **state)
+{
+    struct fixture *fixture = *state;
+
+    start_with_delays(fixture, "sender@x");
+    fixture_report(fixture, fixture_last_sent(fixture), QUEUE_PENDING, "451 4.2.0 busy");
+    assert_int_equal(fixture->sent_count, 1); /* not at once */
+    for (int i = 0; i < 6; i++) {
+        fixture_pass(fixture, 6000000);
+        for (size_t j = 0; j < fixture->sent_count; j++)
+            if (fixture->sent[j].is_open)
+                fixture_report(fixture, &fixture->sent[j],
+                               strcmp(fixture->sent[j].address, "a@x") == 0 ? QUEUE_PENDING
+                                                                            : QUEUE_DELIVERED,
+                               "451 4.2.0 busy");
+    }
+    assert_int_equal(count_sent_to(fixture, "a@x"), 7);
+    assert_int_equal(count_sent_to(fixture, "sender@x"), 1);
+    assert_string_equal(find_sent_to(fixture, "sender@x")->reverse_path, "");
+}
+
+static void test_the_null_sender_hears_of_no_delay(void **state)
+{
+    struct fixture *fixture = *state;
+
+    start_with_delays(fixture, "");
+    for (int i = 0; i < 4; i++) {
+        fixture_report(fixture, fixture_last_sent(fixture), QUEUE_PENDING, "451 4.2.0 busy");
+        fixture_pass(fixture, 6000000);
+    }
+    assert_int_equal(fixture_messages(fixture), 1);
+}
+
+static void test_a_delay_is_told_for_a_backend_that_is_down_too(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->down = "sv1";
+    start_with_delays(fixture, "sender@x");
+    fixture_pass(fixture, 14000000);
+    fixture_pass(fixture, 60000);
+    assert_int_equal(fixture->sent_count, 0);
+    for (int i = 0; i < 12; i++)
+        fixture_pass(fixture, 60000);
+    assert_int_equal(fixture->sent_count, 1);
+    assert_string_equal(fixture_last_sent(fixture)->address, "sender@x");
+    fixture_report(fixture, fixture_last_sent(fixture), QUEUE_DELIVERED, "250 ok");
+    for (int i = 0; i < 12; i++)
+        fixture_pass(fixture, 60000);
+    assert_int_equal(fixture->sent_count, 1);
+    assert_int_equal(fixture_messages(fixture), 1);
+}
+
+static void test_a_backlog_for_a_backend_that_is_down_expires_after_one_failed_attempt(void **state)
+{
+    enum { LETTERS = 300 };
+    struct fixture *fixture = *state;
+
+    fixture->down = "sv1";
+    for (int i = 0; i < LETTERS; i++)
+        fixture_submit(fixture, &(struct fixture_letter){ "", false, { "a@x" }, { 0 }, { 0 } });
+    fixture_run(fixture);
+    fixture_pass(fixture, 440000000);
+    fixture_pass(fixture, 30000);
+    fixture_pass(fixture, 30000);
+    assert_int_equal(fixture_messages(fixture), LETTERS); /* nothing before an attempt */
+    assert_true(fixture->sent_count > 0);
+    log_set_descriptor(open("/dev/null", O_WRONLY | O_CLOEXEC));
+    for (size_t i = 0; i < fixture->sent_count; i++)
+        if (fixture->sent[i].is_open)
+            fixture_report(fixture, &fixture->sent[i], QUEUE_UNREACHABLE, "connection refused");
+    fixture_pass(fixture, 30000);
+    fixture_pass(fixture, 30000);
+    log_set_descriptor(STDERR_FILENO);
+    assert_int_equal(fixture_messages(fixture), 0);
+}
+
 static void test_a_failure_of_our_own_expires_nothing(void **state)
 {
     struct fixture *fixture = *state;
@@ -256,6 +362,10 @@ int main(void)
         FIXTURE_TEST(test_a_report_to_a_foreign_sender_needs_the_relay_host),
         FIXTURE_TEST(test_expiry_needs_age_and_a_failed_attempt),
         FIXTURE_TEST(test_mail_for_a_backend_that_stays_down_expires_too),
+        FIXTURE_TEST(test_a_sender_hears_once_that_his_message_is_late),
+        FIXTURE_TEST(test_the_null_sender_hears_of_no_delay),
+        FIXTURE_TEST(test_a_delay_is_told_for_a_backend_that_is_down_too),
+        FIXTURE_TEST(test_a_backlog_for_a_backend_that_is_down_expires_after_one_failed_attempt),
         FIXTURE_TEST(test_a_failure_of_our_own_expires_nothing),
         FIXTURE_TEST(test_a_result_is_written_again_until_it_is_committed),
     };

@@ -134,6 +134,25 @@ static void test_foreign_text_neither_breaks_lines_nor_makes_them_long(void **un
     bytes_release(&target);
 }
 
+static void test_a_report_of_a_delay_says_until_when_it_is_tried(void **unused)
+{
+    struct report report = example();
+    struct bytes target = bytes_empty(1 << 16);
+    struct span text;
+
+    (void)unused;
+    report.retry_until = "Sat, 7 Jan 2006 15:00:00 +0000";
+    assert_true(report_compose(&report, &target));
+    assert_true(bytes_append(&target, SPAN_LITERAL("\0")));
+    text = bytes_span(&target);
+    assert_non_null(strstr(text.data, "Subject: Delayed mail"));
+    assert_non_null(strstr(text.data, "Action: delayed\r\nStatus: 4.0.0\r\n"));
+    assert_non_null(strstr(text.data, "Will-Retry-Until: Sat, 7 Jan 2006 15:00:00 +0000\r\n"));
+    assert_null(strstr(text.data, "Action: failed"));
+    assert_null(strstr(text.data, "5.0.0"));
+    bytes_release(&target);
+}
+
 static void test_a_message_without_a_header_is_reported(void **unused)
 {
     static const struct span messages[] = { SPAN_LITERAL(""), SPAN_LITERAL("\r\nbody\r\n") };
@@ -171,6 +190,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_report_has_its_three_parts),
         cmocka_unit_test(test_foreign_text_neither_breaks_lines_nor_makes_them_long),
+        cmocka_unit_test(test_a_report_of_a_delay_says_until_when_it_is_tried),
         cmocka_unit_test(test_a_message_without_a_header_is_reported),
         cmocka_unit_test(test_a_limit_that_is_passed_is_told),
     };
