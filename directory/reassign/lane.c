@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What OpenLDAP 2.5 do with a transaction (servers/slapd/txn.c, connection.c), and what
+ * What OpenLDAP 2.5 does with a transaction (servers/slapd/txn.c, connection.c), and what
  * follows from it here:
  *
  * Its operations run in threads of their own, and each answers before its thread has let go of
