@@ -412,6 +412,33 @@ static void an_abandoned_operation_is_not_heard_of_again(void **state)
     ldap_link_abandon(fixture->link, 12345);
 }
 
+static void a_connection_that_takes_no_more_says_so_and_goes_on_later(void **state)
+{
+    struct fixture *fixture = *state;
+    static char assertion[8192];
+    unsigned sent = 0;
+    int number;
+
+    memset(assertion, 'x', sizeof(assertion) - 1);
+    memcpy(assertion, "(uid=", 5);
+    assertion[sizeof(assertion) - 2] = ')';
+    prepare(fixture, 2);
+    slapd_freeze(&fixture->slapd);
+    while ((number = start_modify(fixture, "uid=user1," SLAPD_PEOPLE, assertion)) > 0)
+        assert_true(++sent < 900);
+    assert_int_equal(number, LDAP_LINK_FULL);
+    assert_int_equal(ldap_link_pending(fixture->link), sent);
+    kill(fixture->slapd.pid, SIGCONT);
+    while (ldap_link_pending(fixture->link) > 0)
+        uv_run(&fixture->loop.uv, UV_RUN_ONCE);
+    assert_false(fixture->has_ended);
+    assert_int_equal(fixture->dones, sent);
+    assert_int_equal(fixture->code, LDAP_CODE_ASSERTION_FAILED);
+    assert_true(start_modify(fixture, "uid=user1," SLAPD_PEOPLE, NULL) > 0);
+    await_done(fixture);
+    assert_int_equal(fixture->code, LDAP_CODE_SUCCESS);
+}
+
 #define link_test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -430,6 +457,7 @@ int main(void)
         link_test(an_operation_without_answer_times_out_and_others_go_on),
         link_test(a_server_that_dies_ends_operations_and_then_the_link),
         link_test(an_abandoned_operation_is_not_heard_of_again),
+        link_test(a_connection_that_takes_no_more_says_so_and_goes_on_later),
     };
 
     if (!slapd_is_installed())
