@@ -497,6 +497,27 @@ static void a_transaction_is_tried_again_without_the_entry_that_changed(void **s
     assert_int_equal(slapd_count(slapd, "(&(hostServer=sv2)(oldHostServer=sv1))"), 219);
 }
 
+static void remove_the_first_and_move_the_third(struct slapd *slapd)
+{
+    slapd_modify(slapd, "dn: uid=user1," SLAPD_PEOPLE "\nchangetype: delete\n\n"
+                        "dn: uid=user3," SLAPD_PEOPLE "\nchangetype: modify\n"
+                        "replace: hostServer\nhostServer: sv5\n");
+}
+
+/* In this database nobody has had oldHostServer before. */
+static void no_transaction_is_the_first_to_use_an_attribute(void **state)
+{
+    struct slapd *slapd = *state;
+    struct interruption interruption = { .slapd = slapd,
+                                         .strike = remove_the_first_and_move_the_third };
+
+    slapd_add_accounts(slapd, 1, 300, "sv1");
+    slapd_start(slapd);
+    assert_int_equal(run_interrupted(&interruption).end, REASSIGN_CONTENDED);
+    assert_int_equal(slapd_count(slapd, "(&(hostServer=sv2)(oldHostServer=sv1))"), 298);
+    assert_int_equal(slapd_count(slapd, "(objectClass=mailsteadAccount)"), 299);
+}
+
 #define slapd_test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -515,6 +536,7 @@ int main(void)
         slapd_test(a_run_that_is_killed_is_completed_by_the_next),
         slapd_test(another_administrator_is_noticed_and_no_phantom_remains),
         slapd_test(a_transaction_is_tried_again_without_the_entry_that_changed),
+        slapd_test(no_transaction_is_the_first_to_use_an_attribute),
     };
 
     if (!slapd_is_installed())
