@@ -182,18 +182,29 @@ static void compare_on_walk(uv_timer_t *timer)
     uv_timer_start(&compare->timer, compare_on_settle, 0, COMPARE_SETTLE_MS);
 }
 
+static void compare_on_count(uv_timer_t *timer)
+{
+    struct compare *compare = timer->data;
+
+    if (!domain_counts_step(compare->doubts))
+        return;
+    domain_counts_judge(compare->doubts, compare->config);
+    uv_timer_start(&compare->timer, compare_on_walk, 0, 1);
+}
+
 /* The directory was read to its end. */
 static void compare_walk(struct compare *compare)
 {
     uint64_t accounts = mirror_writer_entries(compare->writer);
 
     state_move(&compare->state, COMPARE_WALKING);
+    compare->walked = 0;
     if (accounts > compare->shown.count + compare->config->hold_accounts) {
         compare->doubts = domain_counts_new(compare->writer, &compare->shown);
-        domain_counts_judge(compare->doubts, compare->config);
+        uv_timer_start(&compare->timer, compare_on_count, 0, 1);
+    } else {
+        uv_timer_start(&compare->timer, compare_on_walk, 0, 1);
     }
-    compare->walked = 0;
-    uv_timer_start(&compare->timer, compare_on_walk, 0, 1);
 }
 
 /* --- listing -------------------------------------------------------------------------- */

@@ -14,7 +14,7 @@
 #include "common/base/log.h"
 #include "common/base/map.h"
 #include "common/base/memory.h"
-#include "directory/ldap_link.h"
+#include "directory/link_settings.h"
 #include "directory/route_rules.h"
 
 enum {
@@ -319,14 +319,8 @@ static const struct ldap_link_events confirm_link_events = { .ready = confirm_on
 static void confirm_connect(struct confirm *confirm)
 {
     const struct directory_config *config = &confirm->config->directory;
-    struct ldap_settings settings = {
-        .uri = confirm_uri(confirm),
-        .starttls = config->starttls,
-        .ca = config->ca,
-        .bind_dn = config->bind_dn,
-        .password = config->bind_password.file ? config->bind_password.value : NULL,
-        .timeout_ms = confirm_attempt_ms(confirm),
-    };
+    struct ldap_settings settings =
+        link_settings(config, confirm_uri(confirm), confirm_attempt_ms(confirm));
 
     confirm->link = ldap_link_open(confirm->loop, &settings, &confirm_link_events, confirm);
 }

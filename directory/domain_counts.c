@@ -21,7 +21,9 @@ struct domain_counts {
     struct map domains;
     uint64_t accounts, missing;
     bool is_all_doubtful;
+    struct mirror_writer *writer; /* while counting */
     const struct row_set *shown;
+    int64_t last;
     const struct directory_config *config; /* while judging */
 };
 
@@ -71,14 +73,18 @@ static void counts_take_row(void *context, const struct mirror_row *row)
 struct domain_counts *domain_counts_new(struct mirror_writer *writer, const struct row_set *shown)
 {
     struct domain_counts *counts = memory_new(sizeof(*counts));
-    int64_t last = 0;
 
     map_init(&counts->domains);
+    counts->writer = writer;
     counts->shown = shown;
-    do
-        last = mirror_writer_walk(writer, last, COUNTS_WALK, counts_take_row, counts);
-    while (last > 0);
     return counts;
+}
+
+bool domain_counts_step(struct domain_counts *counts)
+{
+    counts->last =
+        mirror_writer_walk(counts->writer, counts->last, COUNTS_WALK, counts_take_row, counts);
+    return counts->last == 0;
 }
 
 static void domain_free(struct map_node *node, void *context)

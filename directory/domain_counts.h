@@ -12,10 +12,15 @@
 struct domain_counts; /* on the heap */
 
 /*
- * Walks the whole mirror: missing are the rows that are not in `shown`, or with NULL those that
- * are held.  It takes about a second a million accounts.
+ * Begins to count: missing are the rows that are not in `shown`, or with NULL those that are
+ * held.  Both are borrowed while it counts.
  */
 struct domain_counts *domain_counts_new(struct mirror_writer *writer, const struct row_set *shown);
+
+/* Counts some rows; true when all are counted.  About a second a million accounts in all. */
+bool domain_counts_step(struct domain_counts *counts);
+
+/* NULL is allowed. */
 void domain_counts_free(struct domain_counts *counts);
 
 /* Says what is doubtful from now on, by the limits of `config`: a domain, or everything. */

@@ -23,8 +23,9 @@
 #include "common/base/memory.h"
 #include "common/base/random.h"
 #include "common/base/state.h"
-#include "directory/domain_counts.h"
-#include "directory/ldap_link.h"
+#include "directory/link_settings.h"
+#include "directory/preferred.h"
+#include "directory/sweep.h"
 
 enum {
     FOLLOWER_CONNECT_MS = 4000,
@@ -33,6 +34,7 @@ enum {
     FOLLOWER_COMMIT_MS = 1000, /* while refreshing */
     FOLLOWER_ALIVE_MS = 15000, /* of silence, before the server is asked whether it is there */
     FOLLOWER_ANSWER_MS = 10000,
+    FOLLOWER_ACCEPT_ROWS = 1000,   /* removed in a turn */
     FOLLOWER_SPREAD_ACCOUNTS = 100 /* a millisecond of the spread of full refreshes */
 };
 
@@ -40,6 +42,7 @@ enum follower_state {
     FOLLOWER_WAITING,
     FOLLOWER_CONNECTING,
     FOLLOWER_REFRESHING,
+    FOLLOWER_SWEEPING, /* the refresh is over, and what it did not show is being removed */
     FOLLOWER_FOLLOWING
 };
 
@@ -48,8 +51,11 @@ static const struct state_row follower_states[] = {
     [FOLLOWER_CONNECTING] = { "connecting",
                               STATE_BIT(FOLLOWER_REFRESHING) | STATE_BIT(FOLLOWER_WAITING) },
     [FOLLOWER_REFRESHING] = { "refreshing", STATE_BIT(FOLLOWER_REFRESHING) |
-                                                STATE_BIT(FOLLOWER_FOLLOWING) |
+                                                STATE_BIT(FOLLOWER_SWEEPING) |
                                                 STATE_BIT(FOLLOWER_WAITING) },
+    [FOLLOWER_SWEEPING] = { "sweeping", STATE_BIT(FOLLOWER_FOLLOWING) |
+                                            STATE_BIT(FOLLOWER_REFRESHING) |
+                                            STATE_BIT(FOLLOWER_WAITING) },
     [FOLLOWER_FOLLOWING] = { "following",
                              STATE_BIT(FOLLOWER_REFRESHING) | STATE_BIT(FOLLOWER_WAITING) },
 };
@@ -63,11 +69,11 @@ struct follower {
     void *context;
     struct state state;
     struct ldap_link *link; /* NULL while WAITING */
+    struct sweep sweep;
     struct recheck *recheck;
     struct compare *compare;
-    struct ldap_link *preferred; /* tries the first server while another is followed; else NULL */
-    uv_timer_t prefer;
-    unsigned open_handles;
+    struct io_resumption accepting; /* while held accounts are being removed */
+    struct preferred *preferred;
     size_t uri;        /* index of the one that is used or next */
     unsigned failures; /* in a row, without a complete refresh */
     bool is_synchronised;
@@ -87,8 +93,7 @@ struct follower {
 
 static void follower_connect(struct follower *follower);
 static void follower_search(struct follower *follower);
-static struct ldap_link *follower_open_link(struct follower *follower, size_t uri,
-                                            const struct ldap_link_events *events);
+static void follower_on_accepting(struct io_resumption *accepting);
 
 static void follower_tell(struct follower *follower)
 {
@@ -96,14 +101,6 @@ static void follower_tell(struct follower *follower)
 }
 
 /* --- ending and waiting ---------------------------------------------------------- */
-
-static void follower_stop_preferring(struct follower *follower)
-{
-    uv_timer_stop(&follower->prefer);
-    if (follower->preferred)
-        ldap_link_close(follower->preferred);
-    follower->preferred = NULL;
-}
 
 /* What reads on the follower's link may do so, or may no more. */
 static void follower_lend_link(struct follower *follower, struct ldap_link *link)
@@ -114,8 +111,9 @@ static void follower_lend_link(struct follower *follower, struct ldap_link *link
 
 static void follower_drop_link(struct follower *follower)
 {
-    follower_stop_preferring(follower);
+    preferred_rest(follower->preferred);
     follower_lend_link(follower, NULL);
+    sweep_cancel(&follower->sweep);
     if (follower->link)
         ldap_link_close(follower->link);
     follower->link = NULL;
@@ -154,7 +152,8 @@ static void follower_fail(struct follower *follower, const char *why)
     LOG_EVENT(LOG_LEVEL_WARNING, NULL, "directory_lost",
               LOG_TEXT("uri", uris->items[follower->uri]), LOG_TEXT("reason", why));
     snprintf(follower->trouble, sizeof(follower->trouble), "%s", why);
-    if (follower->state.current == FOLLOWER_REFRESHING &&
+    if ((follower->state.current == FOLLOWER_REFRESHING ||
+         follower->state.current == FOLLOWER_SWEEPING) &&
         !mirror_writer_commit(follower->writer, NULL))
         LOG_EVENT(LOG_LEVEL_ERROR, NULL, "mirror_lost_changes");
     follower->failures++;
@@ -202,98 +201,42 @@ static void follower_on_turn(void *context)
     follower->was_heard = true;
     if (follower->state.current == FOLLOWER_FOLLOWING)
         follower_commit_changes(follower);
-    else if (follower->state.current == FOLLOWER_REFRESHING &&
+    else if (follower->state.current >= FOLLOWER_REFRESHING &&
              clock_monotonic_ms() - follower->committed_ms >= FOLLOWER_COMMIT_MS &&
              follower_commit(follower, NULL))
         follower_tell(follower);
 }
 
-/* --- the first server is preferred ----------------------------------------------------- */
-
-static void follower_plan_preferred(struct follower *follower);
-
-static void follower_on_preferred_ready(void *context)
-{
-    struct follower *follower = context;
-
-    LOG_EVENT(LOG_LEVEL_INFO, NULL, "directory_returned",
-              LOG_TEXT("uri", follower->config->uri.items[0]));
-    follower->uri = 0;
-    follower_wait(follower, 0);
-}
-
-static void follower_on_preferred_ended(void *context, const char *reason)
-{
-    struct follower *follower = context;
-
-    (void)reason;
-    follower_stop_preferring(follower);
-    follower_plan_preferred(follower);
-}
-
-static void follower_on_prefer(uv_timer_t *timer)
-{
-    static const struct ldap_link_events events = { .ready = follower_on_preferred_ready,
-                                                    .ended = follower_on_preferred_ended };
-    struct follower *follower = timer->data;
-
-    follower->preferred = follower_open_link(follower, 0, &events);
-}
-
-static void follower_plan_preferred(struct follower *follower)
-{
-    uint64_t interval_ms = 1000 * (uint64_t)follower->config->return_s;
-
-    if (follower->uri > 0 && interval_ms > 0)
-        uv_timer_start(&follower->prefer, follower_on_prefer,
-                       interval_ms / 2 + random_below(interval_ms), 0);
-}
-
 /* --- the end of a refresh ---------------------------------------------------------------- */
 
-/* Who would go, when these are so many that somebody should look; else NULL. */
-static struct domain_counts *follower_find_doubts(const struct follower *follower)
-{
-    struct domain_counts *doubts;
-
-    if (mirror_writer_unseen(follower->writer) <= follower->config->hold_accounts)
-        return NULL;
-    doubts = domain_counts_new(follower->writer, mirror_writer_seen(follower->writer));
-    domain_counts_judge(doubts, follower->config);
-    if (domain_counts_doubtful(doubts) > 0)
-        return doubts;
-    domain_counts_free(doubts);
-    return NULL;
-}
-
 /* The list of who is present may have been partial: ask for everything. */
-static void follower_doubt_presence(struct follower *follower, struct domain_counts *doubts)
+static bool follower_on_doubted(void *context, struct domain_counts *doubts)
 {
+    struct follower *follower = context;
+
+    if (!follower->is_resumed)
+        return true;
     domain_counts_log(doubts, "refresh in full");
-    domain_counts_free(doubts);
     follower->must_refresh_in_full = true;
     ldap_link_abandon(follower->link, follower->search);
     follower_search(follower);
+    return false;
 }
 
-/* Removes what the refresh did not show, but holds what is doubtful; false when it goes on anew. */
-static bool follower_sweep(struct follower *follower)
-{
-    struct domain_counts *doubts = follower_find_doubts(follower);
+static void follower_complete_refresh(struct follower *follower);
 
-    if (doubts && follower->is_resumed) {
-        follower_doubt_presence(follower, doubts);
-        return false;
-    }
-    mirror_writer_sweep(follower->writer, mirror_writer_seen(follower->writer),
-                        doubts ? domain_counts_is_doubtful : NULL, doubts);
+static void follower_on_swept(void *context, struct domain_counts *doubts)
+{
+    struct follower *follower = context;
+
     if (doubts && !mirror_writer_is_held_kept(follower->writer))
         domain_counts_log(doubts, "held");
     if (!doubts || !domain_counts_is_all_doubtful(doubts))
         follower->is_synchronised = true;
-    domain_counts_free(doubts);
-    return true;
+    follower_complete_refresh(follower);
 }
+
+static const struct sweep_events follower_sweep_events = { follower_on_doubted, follower_on_swept };
 
 static void follower_begin_following(struct follower *follower)
 {
@@ -304,7 +247,8 @@ static void follower_begin_following(struct follower *follower)
     follower->trouble[0] = '\0';
     state_move(&follower->state, FOLLOWER_FOLLOWING);
     follower_lend_link(follower, follower->link);
-    follower_plan_preferred(follower);
+    if (follower->uri > 0)
+        preferred_seek(follower->preferred);
     LOG_EVENT(LOG_LEVEL_INFO, NULL, "directory_followed",
               LOG_TEXT("uri", follower->config->uri.items[follower->uri]),
               LOG_TEXT("refresh", follower->is_resumed ? "resumed" : "full"),
@@ -313,19 +257,26 @@ static void follower_begin_following(struct follower *follower)
     follower_tell(follower);
 }
 
-static void follower_finish_refresh(struct follower *follower)
+static void follower_complete_refresh(struct follower *follower)
 {
-    bool shows_all = !follower->is_resumed || follower->has_present_phase;
     struct span cookie;
 
-    if (shows_all && !follower_sweep(follower))
-        return;
-    if (!shows_all)
-        follower->is_synchronised = true;
     mirror_writer_end_refresh(follower->writer);
     cookie = bytes_span(&follower->cookie);
     if (follower_commit(follower, &cookie)) /* without one, the next refresh is a full one */
         follower_begin_following(follower);
+}
+
+/* The refresh is over; what comes from now on are changes, told before they are committed. */
+static void follower_finish_refresh(struct follower *follower)
+{
+    state_move(&follower->state, FOLLOWER_SWEEPING);
+    if (!follower->is_resumed || follower->has_present_phase) {
+        sweep_start(&follower->sweep);
+        return;
+    }
+    follower->is_synchronised = true;
+    follower_complete_refresh(follower);
 }
 
 /* --- what the search shows ------------------------------------------------------------------ */
@@ -333,7 +284,7 @@ static void follower_finish_refresh(struct follower *follower)
 /* A change was told, which may yet be undone; `is_new` says whether the mirror differed. */
 static void follower_note(struct follower *follower, const unsigned char *uuid, bool is_new)
 {
-    if (follower->state.current != FOLLOWER_FOLLOWING)
+    if (follower->state.current < FOLLOWER_SWEEPING)
         return; /* a refresh reads what is committed */
     compare_note(follower->compare, uuid);
     if (is_new)
@@ -465,6 +416,7 @@ static void follower_start_search(struct follower *follower, struct span cookie)
     mirror_writer_begin_refresh(follower->writer);
     follower->committed_ms = clock_monotonic_ms();
     follower_lend_link(follower, NULL);
+    sweep_cancel(&follower->sweep);
     state_move(&follower->state, FOLLOWER_REFRESHING);
     follower->search = ldap_link_search(follower->link, &search, &follower_search_events, follower);
     follower_tell(follower);
@@ -538,27 +490,25 @@ static const struct ldap_link_events follower_link_events = {
     .turn = follower_on_turn,
 };
 
-static struct ldap_link *follower_open_link(struct follower *follower, size_t uri,
-                                            const struct ldap_link_events *events)
-{
-    const struct directory_config *config = follower->config;
-    struct ldap_settings settings = {
-        .uri = config->uri.items[uri],
-        .starttls = config->starttls,
-        .ca = config->ca,
-        .bind_dn = config->bind_dn,
-        .password = config->bind_password.file ? config->bind_password.value : NULL,
-        .timeout_ms = FOLLOWER_CONNECT_MS,
-    };
-
-    return ldap_link_open(follower->loop, &settings, events, follower);
-}
-
 static void follower_connect(struct follower *follower)
 {
+    struct ldap_settings settings = link_settings(
+        follower->config, follower->config->uri.items[follower->uri], FOLLOWER_CONNECT_MS);
+
     state_move(&follower->state, FOLLOWER_CONNECTING);
-    follower->link = follower_open_link(follower, follower->uri, &follower_link_events);
+    follower->link = ldap_link_open(follower->loop, &settings, &follower_link_events, follower);
     follower_tell(follower);
+}
+
+/* The first server is there again. */
+static void follower_on_preferred(void *context)
+{
+    struct follower *follower = context;
+
+    LOG_EVENT(LOG_LEVEL_INFO, NULL, "directory_returned",
+              LOG_TEXT("uri", follower->config->uri.items[0]));
+    follower->uri = 0;
+    follower_wait(follower, 0);
 }
 
 static void follower_on_overflow(void *context)
@@ -584,11 +534,11 @@ struct follower *follower_start(struct io_loop *loop, const struct directory_con
     state_init(&follower->state, follower_states, FOLLOWER_WAITING);
     follower->recheck = recheck_start(loop, config, reader, writer, follower_on_overflow, follower);
     follower->compare = compare_start(loop, config, reader, writer, follower->recheck);
+    follower->preferred = preferred_start(loop, config, follower_on_preferred, follower);
+    sweep_init(&follower->sweep, loop, writer, config, &follower_sweep_events, follower);
+    io_resumption_init(&follower->accepting, follower_on_accepting);
     uv_timer_init(&loop->uv, &follower->timer);
-    uv_timer_init(&loop->uv, &follower->prefer);
     follower->timer.data = follower;
-    follower->prefer.data = follower;
-    follower->open_handles = 2;
     uv_timer_start(&follower->timer, follower_on_retry, 0, 0);
     return follower;
 }
@@ -597,8 +547,6 @@ static void follower_on_closed(uv_handle_t *handle)
 {
     struct follower *follower = handle->data;
 
-    if (--follower->open_handles > 0)
-        return;
     bytes_release(&follower->cookie);
     free(follower);
 }
@@ -606,10 +554,11 @@ static void follower_on_closed(uv_handle_t *handle)
 void follower_stop(struct follower *follower)
 {
     follower_drop_link(follower);
+    io_resumption_cancel(&follower->accepting);
+    preferred_stop(follower->preferred);
     compare_stop(follower->compare);
     recheck_stop(follower->recheck);
     uv_close((uv_handle_t *)&follower->timer, follower_on_closed);
-    uv_close((uv_handle_t *)&follower->prefer, follower_on_closed);
 }
 
 void follower_rebuild(struct follower *follower)
@@ -631,7 +580,22 @@ static void follower_commit_decision(struct follower *follower)
         follower_commit_changes(follower);
     else if (!mirror_writer_commit(follower->writer, NULL))
         LOG_EVENT(LOG_LEVEL_ERROR, NULL, "mirror_lost_changes");
+    follower->committed_ms = clock_monotonic_ms();
     follower_tell(follower);
+}
+
+/* Removes some; a commit that fails leaves the rest held. */
+static void follower_on_accepting(struct io_resumption *accepting)
+{
+    struct follower *follower = CONTAINER_OF(accepting, struct follower, accepting);
+    uint64_t held = mirror_writer_held(follower->writer);
+
+    mirror_writer_accept_held(follower->writer, FOLLOWER_ACCEPT_ROWS);
+    if (mirror_writer_held(follower->writer) == 0 ||
+        clock_monotonic_ms() - follower->committed_ms >= FOLLOWER_COMMIT_MS)
+        follower_commit_decision(follower);
+    if (mirror_writer_held(follower->writer) > 0 && mirror_writer_held(follower->writer) < held)
+        io_loop_resume(follower->loop, &follower->accepting);
 }
 
 uint64_t follower_accept_held(struct follower *follower)
@@ -640,11 +604,10 @@ uint64_t follower_accept_held(struct follower *follower)
 
     if (held == 0)
         return 0;
-    mirror_writer_accept_held(follower->writer);
+    LOG_EVENT(LOG_LEVEL_INFO, NULL, "held_accepted", LOG_INTEGER("removed", held));
     if (follower->state.current == FOLLOWER_FOLLOWING)
         follower->is_synchronised = true;
-    follower_commit_decision(follower);
-    LOG_EVENT(LOG_LEVEL_INFO, NULL, "held_accepted", LOG_INTEGER("removed", held));
+    follower_on_accepting(&follower->accepting);
     return held;
 }
 

@@ -24,7 +24,7 @@ struct follower_status {
     bool is_connected;
     /* A refresh was complete since the start, and did not seem to have lost most accounts. */
     bool is_synchronised;
-    const char *state;   /* "waiting", "connecting", "refreshing", "following" */
+    const char *state;   /* "waiting", "connecting", "refreshing", "sweeping", "following" */
     const char *uri;     /* the server that is followed or tried */
     const char *trouble; /* why the last connection ended; "" when there was none since */
 };

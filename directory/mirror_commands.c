@@ -7,7 +7,7 @@
 #include "directory/csn.h"
 #include "directory/domain_counts.h"
 
-enum { COMMANDS_DOMAINS_MAX = 1000 };
+enum { COMMANDS_DOMAINS_MAX = 1000, COMMANDS_STEPS = 20 };
 
 void mirror_commands_add_status(const struct mirror_commands *commands, json_t *status)
 {
@@ -28,22 +28,64 @@ void mirror_commands_add_status(const struct mirror_commands *commands, json_t *
 
 /* --- what is held --------------------------------------------------------------------- */
 
+struct held_listing {
+    struct mirror_commands *commands;
+    struct control_request *request;
+    struct domain_counts *counts;
+    struct io_resumption more;
+};
+
 static void show_domain(void *context, const char *domain, uint64_t missing, uint64_t accounts)
 {
     control_reply(context, json_pack("{s:s, s:I, s:I}", "domain", domain, "held",
                                      (json_int_t)missing, "accounts", (json_int_t)accounts));
 }
 
+static void listing_end(struct held_listing *listing, const char *error)
+{
+    control_finish(listing->request, error);
+    listing->commands->listing = NULL;
+    io_resumption_cancel(&listing->more);
+    domain_counts_free(listing->counts);
+    free(listing);
+}
+
+/* Counts for a while; a large mirror takes many turns. */
+static void listing_on_more(struct io_resumption *more)
+{
+    struct held_listing *listing = CONTAINER_OF(more, struct held_listing, more);
+
+    for (unsigned i = 0; i < COMMANDS_STEPS; i++)
+        if (domain_counts_step(listing->counts)) {
+            domain_counts_each(listing->counts, true, COMMANDS_DOMAINS_MAX, show_domain,
+                               listing->request);
+            listing_end(listing, NULL);
+            return;
+        }
+    io_loop_resume(listing->commands->loop, &listing->more);
+}
+
 void mirror_commands_held(struct mirror_commands *commands, struct control_request *request)
 {
-    struct domain_counts *counts;
+    struct held_listing *listing;
 
-    if (mirror_writer_held(commands->writer) > 0) {
-        counts = domain_counts_new(commands->writer, NULL);
-        domain_counts_each(counts, true, COMMANDS_DOMAINS_MAX, show_domain, request);
-        domain_counts_free(counts);
+    if (commands->listing || mirror_writer_held(commands->writer) == 0) {
+        control_finish(request, commands->listing ? "somebody else asks just now" : NULL);
+        return;
     }
-    control_finish(request, NULL);
+    listing = memory_new(sizeof(*listing));
+    listing->commands = commands;
+    listing->request = request;
+    listing->counts = domain_counts_new(commands->writer, NULL);
+    io_resumption_init(&listing->more, listing_on_more);
+    commands->listing = listing;
+    listing_on_more(&listing->more);
+}
+
+void mirror_commands_stop(struct mirror_commands *commands)
+{
+    if (commands->listing)
+        listing_end(commands->listing, "the daemon ends");
 }
 
 void mirror_commands_accept(struct mirror_commands *commands, struct control_request *request)

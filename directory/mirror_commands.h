@@ -17,9 +17,14 @@
 
 /* What is borrowed until the process ends. */
 struct mirror_commands {
+    struct io_loop *loop;
     struct follower *follower;
     struct mirror_writer *writer;
+    struct held_listing *listing; /* under way, or NULL */
 };
+
+/* What is under way gets no answer. */
+void mirror_commands_stop(struct mirror_commands *commands);
 
 /* Adds to the answer of directory-status: csn (a list), held, held_since_s, held_kept. */
 void mirror_commands_add_status(const struct mirror_commands *commands, json_t *status);

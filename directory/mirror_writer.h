@@ -97,12 +97,14 @@ int64_t mirror_writer_find(struct mirror_writer *writer, const unsigned char uui
                            bool *is_held);
 
 /*
- * The directory showed all that there is, and none of the rows that are not in `shown`: removes
- * them, but for those of which `is_doubtful` (NULL: none is) says so.  These are held: they stay
- * and serve until the directory shows or deletes them, or mirror_writer_accept_held.
+ * The directory showed all that there is, and none of the rows that are not in `shown`: of the next
+ * `limit` rows after `after` removes these, but for those of which `is_doubtful` (NULL: none is)
+ * says so.  These are held: they stay and serve until the directory shows or deletes them, or
+ * mirror_writer_accept_held.  Gives the id of the last row that it looked at, or 0 at the end.
  */
-void mirror_writer_sweep(struct mirror_writer *writer, const struct row_set *shown,
-                         bool (*is_doubtful)(void *context, struct span account), void *context);
+int64_t mirror_writer_sweep(struct mirror_writer *writer, int64_t after, unsigned limit,
+                            const struct row_set *shown,
+                            bool (*is_doubtful)(void *context, struct span account), void *context);
 
 /* Holds one row. */
 void mirror_writer_hold(struct mirror_writer *writer, int64_t row);
@@ -117,8 +119,8 @@ uint64_t mirror_writer_held(const struct mirror_writer *writer);
 uint64_t mirror_writer_held_since_s(const struct mirror_writer *writer);
 bool mirror_writer_is_held_kept(const struct mirror_writer *writer);
 
-/* Removes what is held; or says that it stays. */
-void mirror_writer_accept_held(struct mirror_writer *writer);
+/* Removes up to `limit` of what is held; or says that it stays. */
+void mirror_writer_accept_held(struct mirror_writer *writer, unsigned limit);
 void mirror_writer_keep_held(struct mirror_writer *writer);
 
 /* The refresh is over: from the next commit on the mirror may say that a key does not exist. */

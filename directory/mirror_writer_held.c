@@ -12,7 +12,7 @@
 #include "common/base/memory.h"
 #include "directory/mirror_writer_private.h"
 
-enum { HELD_MAP_MAX = 64 * 1024 * 1024, WALK_ALL = 1000 };
+enum { HELD_MAP_MAX = 64 * 1024 * 1024, WALK_MAX = 1000 };
 
 /* --- looking ---------------------------------------------------------------------- */
 
@@ -111,10 +111,10 @@ int64_t mirror_writer_find(struct mirror_writer *writer, const unsigned char uui
 
 struct writer_sweep {
     struct mirror_writer *writer;
-    const struct row_set *shown; /* NULL: sweeps what is held */
+    const struct row_set *shown;
     bool (*is_doubtful)(void *context, struct span account);
     void *context;
-    int64_t doomed[WALK_ALL];
+    int64_t doomed[WALK_MAX];
     size_t count;
 };
 
@@ -142,7 +142,7 @@ static void writer_judge_row(void *context, const struct mirror_row *row)
 {
     struct writer_sweep *sweep = context;
 
-    if (sweep->shown ? row_set_has(sweep->shown, row->id) : !row->is_held)
+    if (row_set_has(sweep->shown, row->id))
         return;
     if (sweep->is_doubtful && sweep->is_doubtful(sweep->context, row->account))
         mirror_writer_hold(sweep->writer, row->id);
@@ -150,32 +150,30 @@ static void writer_judge_row(void *context, const struct mirror_row *row)
         sweep->doomed[sweep->count++] = row->id;
 }
 
-static void writer_sweep_rows(struct writer_sweep *sweep)
+static void writer_remove_doomed(struct writer_sweep *sweep)
 {
     struct mirror_writer *writer = sweep->writer;
     struct writer_row row;
-    int64_t last = 0;
 
-    if (!writer_begin(writer))
-        return;
-    do {
-        sweep->count = 0;
-        last = mirror_writer_walk(writer, last, WALK_ALL, writer_judge_row, sweep);
-        for (size_t i = 0; i < sweep->count && writer->error == SQLITE_OK; i++)
-            if (writer_find_by_id(writer, sweep->doomed[i], &row))
-                writer_remove_row(writer, &row);
-    } while (last > 0);
+    for (size_t i = 0; i < sweep->count && writer->error == SQLITE_OK; i++)
+        if (writer_find_by_id(writer, sweep->doomed[i], &row))
+            writer_remove_row(writer, &row);
 }
 
-void mirror_writer_sweep(struct mirror_writer *writer, const struct row_set *shown,
-                         bool (*is_doubtful)(void *context, struct span account), void *context)
+int64_t mirror_writer_sweep(struct mirror_writer *writer, int64_t after, unsigned limit,
+                            const struct row_set *shown,
+                            bool (*is_doubtful)(void *context, struct span account), void *context)
 {
     struct writer_sweep sweep = {
         .writer = writer, .shown = shown, .is_doubtful = is_doubtful, .context = context
     };
 
-    if (writer->entries > shown->count)
-        writer_sweep_rows(&sweep);
+    if (!writer_begin(writer))
+        return 0;
+    after = mirror_writer_walk(writer, after, limit < WALK_MAX ? limit : WALK_MAX, writer_judge_row,
+                               &sweep);
+    writer_remove_doomed(&sweep);
+    return after;
 }
 
 /* --- what is held --------------------------------------------------------------------- */
@@ -195,12 +193,22 @@ bool mirror_writer_is_held_kept(const struct mirror_writer *writer)
     return writer->is_held_kept;
 }
 
-void mirror_writer_accept_held(struct mirror_writer *writer)
+static void writer_doom_row(void *context, const struct mirror_row *row)
+{
+    struct writer_sweep *sweep = context;
+
+    sweep->doomed[sweep->count++] = row->id;
+}
+
+void mirror_writer_accept_held(struct mirror_writer *writer, unsigned limit)
 {
     struct writer_sweep sweep = { .writer = writer };
 
-    if (writer->held.count > 0)
-        writer_sweep_rows(&sweep);
+    if (writer->held.count == 0 || !writer_begin(writer))
+        return;
+    (void)mirror_writer_walk_held(writer, 0, limit < WALK_MAX ? limit : WALK_MAX, writer_doom_row,
+                                  &sweep);
+    writer_remove_doomed(&sweep);
 }
 
 void mirror_writer_keep_held(struct mirror_writer *writer)

@@ -155,7 +155,9 @@ static void directory_start(struct directory *directory)
     directory->mirror = mirror_open(child->config->state_directory);
     directory->follower = follower_start(&child->loop, config, directory->reader, directory->writer,
                                          directory_on_status, directory);
-    directory->mirror_commands = (struct mirror_commands){ directory->follower, directory->writer };
+    directory->mirror_commands = (struct mirror_commands){ .loop = &child->loop,
+                                                           .follower = directory->follower,
+                                                           .writer = directory->writer };
     directory->confirm =
         confirm_start(&child->loop, child->config, directory_followed_uri, directory);
     directory->server = directory_server_start(&child->loop, child->service_fd, directory->confirm,
@@ -171,6 +173,7 @@ static void directory_finish(struct directory *directory)
     mirror_check_stop(directory->check);
     confirm_stop(directory->confirm);
     directory_server_stop(directory->server);
+    mirror_commands_stop(&directory->mirror_commands);
     follower_stop(directory->follower); /* a comparison that runs answers who asked for it */
     control_client_stop(directory->control);
     mirror_close(directory->mirror);

@@ -179,6 +179,31 @@ static void the_next_server_is_tried_when_one_does_not_answer(void **state)
     assert_string_equal(follower_status(rig->follower).uri, rig->slapd.uri);
 }
 
+static bool is_following_the_first(struct rig *rig)
+{
+    return rig_is_following(rig) && follower_status(rig->follower).uri == rig->uris[0];
+}
+
+static void the_first_server_is_returned_to_when_it_answers_again(void **state)
+{
+    struct rig *rig = *state;
+    char path[128], other[128], uri[192];
+
+    snprintf(path, sizeof(path), "%s/socket", rig->slapd.folder);
+    snprintf(other, sizeof(other), "%s/other", rig->slapd.folder);
+    snprintf(uri, sizeof(uri), "ldapi://%%2Ftmp%%2F%s%%2Fother",
+             rig->slapd.folder + strlen("/tmp/"));
+    rig->uris[0] = uri;
+    rig->uris[1] = rig->slapd.uri;
+    rig->config.uri.count = 2;
+    rig->config.return_s = 1;
+    rig_follow(rig, 5);
+    assert_string_equal(follower_status(rig->follower).uri, rig->slapd.uri);
+    assert_int_equal(symlink(path, other), 0);
+    assert_true(rig_run_until(rig, is_following_the_first));
+    rig_stop(rig);
+}
+
 static void a_wrong_password_is_trouble_and_no_end(void **state)
 {
     struct rig *rig = *state;
@@ -293,6 +318,7 @@ int main(void)
         follower_test(a_restart_of_slapd_and_follower_without_changes_changes_nothing),
         follower_test(slapd_may_come_later_than_the_follower),
         follower_test(the_next_server_is_tried_when_one_does_not_answer),
+        follower_test(the_first_server_is_returned_to_when_it_answers_again),
         follower_test(a_wrong_password_is_trouble_and_no_end),
         follower_test(a_cookie_that_the_server_refuses_leads_to_a_full_refresh),
         cmocka_unit_test_setup_teardown(a_refresh_that_would_remove_most_accounts_is_held,

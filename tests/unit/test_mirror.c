@@ -151,13 +151,23 @@ static void commit(struct fixture *fixture, const char *cookie)
     assert_true(mirror_writer_commit(fixture->writer, cookie ? &span : NULL));
 }
 
+static void sweep(struct fixture *fixture)
+{
+    int64_t after = 0;
+
+    do
+        after = mirror_writer_sweep(fixture->writer, after, 10, mirror_writer_seen(fixture->writer),
+                                    NULL, NULL);
+    while (after > 0);
+}
+
 /* Accounts 1 to `count` on sv1, and the end of the first refresh. */
 static void fill(struct fixture *fixture, unsigned count)
 {
     mirror_writer_begin_refresh(fixture->writer);
     for (unsigned i = 1; i <= count; i++)
         put_account(fixture, i, "sv1", "");
-    mirror_writer_sweep(fixture->writer, mirror_writer_seen(fixture->writer), NULL, NULL);
+    sweep(fixture);
     mirror_writer_end_refresh(fixture->writer);
     commit(fixture, "cookie-1");
 }
@@ -394,7 +404,7 @@ static void a_refresh_removes_at_its_end_what_it_has_not_seen(void **state)
     assert_host(fixture, 2, "sv1"); /* serves until the sweep */
     assert_host(fixture, 1, "sv2");
     assert_int_equal(mirror_writer_unseen(fixture->writer), 67);
-    mirror_writer_sweep(fixture->writer, mirror_writer_seen(fixture->writer), NULL, NULL);
+    sweep(fixture);
     mirror_writer_end_refresh(fixture->writer);
     commit(fixture, "cookie-2");
     assert_int_equal(mirror_writer_entries(fixture->writer), 134);
