@@ -137,3 +137,16 @@ sqlite3 *mirror_file_open(const char *path)
                   LOG_TEXT("error", error));
     return database;
 }
+
+void mirror_file_remove_older(const char *state_directory)
+{
+    static const char *const suffixes[] = { "", "-wal", "-shm" };
+    char path[MIRROR_PATH_SIZE];
+
+    for (int version = 0; version < MIRROR_SCHEMA_VERSION; version++)
+        for (size_t i = 0; i < ARRAY_LENGTH(suffixes); i++) {
+            snprintf(path, sizeof(path), "%s/mirror-%d.db%s", state_directory, version,
+                     suffixes[i]);
+            (void)unlink(path);
+        }
+}

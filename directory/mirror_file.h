@@ -14,6 +14,9 @@
  */
 sqlite3 *mirror_file_open(const char *path);
 
+/* Removes the mirrors of older schemas in `state_directory`: a copy that nobody reads any more. */
+void mirror_file_remove_older(const char *state_directory);
+
 /* Moves the file, which nobody here has open, to the first free of *.damaged-1 to -3, else over the
  * last. */
 void mirror_file_set_aside(const char *path, const char *error);

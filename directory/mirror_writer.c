@@ -33,8 +33,10 @@ struct mirror_writer *mirror_writer_open(const char *state_directory, const char
     writer->context = context;
     writer->cookie = bytes_empty(MIRROR_COOKIE_MAX);
     writer->changes = bytes_empty((size_t)MIRROR_CHANGES_MAX * MIRROR_CHANGE_SIZE);
-    if (writer_open_file(writer))
+    if (writer_open_file(writer)) {
+        mirror_file_remove_older(state_directory);
         return writer;
+    }
     mirror_writer_close(writer);
     return NULL;
 }

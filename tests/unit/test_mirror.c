@@ -653,6 +653,23 @@ static void a_row_set_holds_what_was_added(void **state)
 
 #define mirror_test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static void mirrors_of_older_schemas_are_removed(void **state)
+{
+    struct fixture *fixture = *state;
+    char path[256];
+
+    mirror_writer_close(fixture->writer);
+    for (int version = 0; version < MIRROR_SCHEMA_VERSION; version++) {
+        snprintf(path, sizeof(path), "%s/mirror-%d.db-wal", fixture->directory, version);
+        close(open(path, O_CREAT | O_WRONLY, 0600));
+    }
+    open_writer(fixture, "source");
+    for (int version = 0; version < MIRROR_SCHEMA_VERSION; version++) {
+        snprintf(path, sizeof(path), "%s/mirror-%d.db-wal", fixture->directory, version);
+        assert_int_not_equal(access(path, F_OK), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -674,6 +691,7 @@ int main(void)
         mirror_test(an_open_reader_turns_to_the_file_that_replaced_its_own),
         mirror_test(a_file_of_another_schema_is_set_aside),
         mirror_test(a_file_without_its_tables_is_set_aside),
+        mirror_test(mirrors_of_older_schemas_are_removed),
         mirror_test(a_reader_waits_for_a_file_that_is_not_there_yet),
         cmocka_unit_test(a_folder_that_is_not_there_is_an_error_and_no_abort),
         cmocka_unit_test(the_domain_of_the_first_name_is_packed_once),
