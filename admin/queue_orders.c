@@ -141,6 +141,9 @@ static void print_adopted(const json_t *answer)
     if (unreadable > 0)
         printf("%s could not be read, and stay there\n",
                format_count(unreadable, "message", messages));
+    if (json_flag(answer, "is_kept") == 1)
+        printf("the other queue could not be written, so that all of it is there, too: it must "
+               "never be used again\n");
 }
 
 enum command_status queue_adopt_run(const struct arguments *arguments)

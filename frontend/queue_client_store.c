@@ -23,6 +23,9 @@
 /* Recipients of one message: beside them QUEUE_STORE has room for the envelope and a body. */
 enum { RECIPIENTS_CHUNK = CHANNEL_MESSAGE_MAX - QUEUE_INLINE_MAX - 4096, ENVELOPE_MAX = 4000 };
 
+/* Any recipient has room in a chunk of its own; the body, cut by the configuration, in the rest. */
+_Static_assert(RECIPIENTS_CHUNK > 4096 + QUEUE_TEXT_MAX, "a recipient fits into a message");
+
 enum store_state {
     STORE_SYNCING, /* its file, in the pool */
     STORE_FAILED,  /* answered from the loop, soon */

@@ -226,7 +226,7 @@ static const struct config_option queue_options[] = {
 static const struct config_option smtp_options[] = {
     ROW(SIZE, smtp_config, message_size_max, "message_size_max", "52428800", 1024,
         UINT64_C(1) << 31, NULL, 0, "The largest message that is taken, in bytes."),
-    NUMBER(smtp_config, recipients_max, "100", 1, 200, "Recipients of one message."),
+    NUMBER(smtp_config, recipients_max, "100", 1, 1000, "Recipients of one message."),
     NUMBER(smtp_config, errors_max, "10", 1, 1000, "Bad commands before the session is ended."),
     NUMBER(smtp_config, hops_max, "50", 10, 1000, "Received lines that a message may have."),
     NUMBER(smtp_config, reused_connections, "10", 0, 100,

@@ -4,7 +4,8 @@
  * ours by the committer.  Between them there is one slice of messages in memory.
  *
  * Failures end it with what was done so far; nothing is lost, and it can be asked for again.  A
- * message that cannot be read stays in the other queue and is counted.
+ * message that cannot be read stays in the other queue and is counted.  So does everything when
+ * that queue cannot be written: the notes then say for ever how far it was read.
  */
 #include "frontend/queue/adoption.h"
 
@@ -42,13 +43,14 @@ struct adoption {
     struct operation operation;
     uv_work_t work;
     struct commands *commands;
-    struct control_request *request;
+    struct control_request *request; /* NULL: nobody asked */
     char *directory;
     struct store *other; /* NULL: not open */
     char source[STORE_SOURCE_SIZE], error[STORE_ERROR_SIZE];
     enum adoption_step step;
     bool is_good;           /* the work in the pool */
     const char *end_reason; /* NULL: all is done */
+    bool is_kept;           /* the other queue cannot be written: nothing is taken out there */
     uint64_t cursor;
     uint64_t noted[SLICE_MESSAGES];
     size_t noted_count;
@@ -117,6 +119,19 @@ static bool remove_noted(struct adoption *adoption)
         if (!store_remove_message(adoption->other, adoption->noted[i]))
             return false;
     return true;
+}
+
+static void take_noted_out(struct adoption *adoption)
+{
+    if (adoption->is_kept || adoption->noted_count == 0)
+        return;
+    adoption->is_kept =
+        !(store_begin(adoption->other) && remove_noted(adoption) && store_commit(adoption->other));
+    if (!adoption->is_kept)
+        return;
+    LOG_EVENT(LOG_LEVEL_WARNING, NULL, "queue_adoption_leaves_all",
+              LOG_TEXT("directory", adoption->directory));
+    store_abort(adoption->other);
 }
 
 static void note_row(void *context, const struct store_view *view)
@@ -191,9 +206,9 @@ static void adoption_work(uv_work_t *work)
         store_close(adoption->other);
         return;
     }
-    adoption->is_good = store_begin(adoption->other) && remove_noted(adoption) &&
-                        store_commit(adoption->other) && store_begin(adoption->other) &&
-                        read_slice(adoption) && store_commit(adoption->other);
+    take_noted_out(adoption);
+    adoption->is_good =
+        store_begin(adoption->other) && read_slice(adoption) && store_commit(adoption->other);
     if (!adoption->is_good)
         store_abort(adoption->other);
 }
@@ -225,6 +240,8 @@ static bool adoption_apply(struct operation *operation, struct store *store)
     if (adoption->step == ADOPTION_RECALLS)
         return store_find_adopted(store, adoption->source, adoption->noted, SLICE_MESSAGES,
                                   &adoption->noted_count);
+    if (adoption->is_kept && adoption->mover_count == 0)
+        return true;
     if (!store_forget_adopted(store, adoption->source))
         return false;
     for (size_t i = 0; i < adoption->mover_count; i++)
@@ -237,9 +254,9 @@ static bool adoption_apply(struct operation *operation, struct store *store)
 
 static json_t *adoption_answer(const struct adoption *adoption)
 {
-    return json_pack("{s:s,s:I,s:I,s:I}", "directory", adoption->directory, "messages",
+    return json_pack("{s:s,s:I,s:I,s:I,s:b}", "directory", adoption->directory, "messages",
                      (json_int_t)adoption->messages, "recipients", (json_int_t)adoption->recipients,
-                     "unreadable", (json_int_t)adoption->unreadable);
+                     "unreadable", (json_int_t)adoption->unreadable, "is_kept", adoption->is_kept);
 }
 
 static void adoption_finish(struct adoption *adoption)
@@ -255,8 +272,10 @@ static void adoption_finish(struct adoption *adoption)
                   LOG_INTEGER("messages", adoption->messages),
                   LOG_INTEGER("recipients", adoption->recipients),
                   LOG_INTEGER("unreadable", adoption->unreadable));
-    control_reply(adoption->request, adoption_answer(adoption));
-    control_finish(adoption->request, reason);
+    if (adoption->request) {
+        control_reply(adoption->request, adoption_answer(adoption));
+        control_finish(adoption->request, reason);
+    }
     movers_free(adoption);
     free(adoption->directory);
     free(adoption);
@@ -295,12 +314,18 @@ static void adoption_tell(struct adoption *adoption)
 {
     json_t *answer;
 
-    if (clock_monotonic_ms() - adoption->told_ms < TELL_MS)
+    if (!adoption->request || clock_monotonic_ms() - adoption->told_ms < TELL_MS)
         return;
     adoption->told_ms = clock_monotonic_ms();
     answer = adoption_answer(adoption);
     json_object_set_new(answer, "is_partial", json_true());
     control_reply(adoption->request, answer);
+}
+
+static bool adoption_is_wanted(const struct adoption *adoption)
+{
+    return adoption->request ? control_is_wanted(adoption->request)
+                             : !adoption->commands->is_stopping;
 }
 
 static void adoption_worked(uv_work_t *work, int status)
@@ -312,7 +337,7 @@ static void adoption_worked(uv_work_t *work, int status)
         adoption_finish(adoption);
     else if (!adoption->is_good)
         adoption_end(adoption, adoption->error[0] ? adoption->error : "the other queue failed");
-    else if (!control_is_wanted(adoption->request))
+    else if (!adoption_is_wanted(adoption))
         adoption_end(adoption, "nobody waits for it any more");
     else
         adoption_submit(adoption,
@@ -349,6 +374,8 @@ static void adoption_done(struct operation *operation, bool is_committed)
     }
     if (adoption->step == ADOPTION_TAKES)
         adoption_note_slice(adoption);
+    else if (adoption->noted_count > 0)
+        adoption->cursor = STORE_ROW(adoption->noted[adoption->noted_count - 1] + 1, 0) - 1;
     adoption_tell(adoption);
     if (is_last)
         adoption_end(adoption, NULL);
@@ -356,17 +383,11 @@ static void adoption_done(struct operation *operation, bool is_committed)
         adoption_start_work(adoption, ADOPTION_READS);
 }
 
-void adoption_run(struct control_request *request, json_t *arguments, void *context)
+static void adoption_start(struct commands *commands, struct control_request *request,
+                           const char *directory)
 {
-    struct commands *commands = context;
-    const char *directory = json_string_value(json_object_get(arguments, "directory"));
-    struct adoption *adoption;
+    struct adoption *adoption = memory_new(sizeof(*adoption));
 
-    if (!directory || directory[0] != '/') {
-        control_finish(request, "the folder of a queue is wanted, as an absolute path");
-        return;
-    }
-    adoption = memory_new(sizeof(*adoption));
     adoption->operation.apply = adoption_apply;
     adoption->operation.done = adoption_done;
     adoption->commands = commands;
@@ -375,4 +396,19 @@ void adoption_run(struct control_request *request, json_t *arguments, void *cont
     adoption->told_ms = clock_monotonic_ms();
     LOG_EVENT(LOG_LEVEL_INFO, NULL, "queue_adopting", LOG_TEXT("directory", directory));
     adoption_start_work(adoption, ADOPTION_OPENS);
+}
+
+void adoption_run(struct control_request *request, json_t *arguments, void *context)
+{
+    const char *directory = json_string_value(json_object_get(arguments, "directory"));
+
+    if (directory && directory[0] == '/')
+        adoption_start(context, request, directory);
+    else
+        control_finish(request, "the folder of a queue is wanted, as an absolute path");
+}
+
+void adoption_salvage(struct commands *commands, const char *directory)
+{
+    adoption_start(commands, NULL, directory);
 }

@@ -18,4 +18,7 @@
 /* The run function of the command, with a struct commands as context. */
 void adoption_run(struct control_request *request, json_t *arguments, void *context);
 
+/* The same without a client, for a database of our own that was set aside. */
+void adoption_salvage(struct commands *commands, const char *directory);
+
 #endif

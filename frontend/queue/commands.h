@@ -17,6 +17,7 @@ struct commands {
     struct scheduler *scheduler;
     int64_t (*now_ms)(void *context);
     void *context;
+    bool is_stopping; /* set by the owner: what nobody asked for ends */
 };
 
 /* For control_client_start, with a struct commands as context. */

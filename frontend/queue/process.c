@@ -12,12 +12,14 @@
  */
 #include "frontend/queue/process.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/session/backends.h"
 #include "common/session/resolver.h"
+#include "frontend/queue/adoption.h"
 #include "frontend/queue/commands.h"
 #include "frontend/queue/workers.h"
 
@@ -37,6 +39,7 @@ struct queue_process {
     uv_timer_t tick;
     int64_t wall_start_ms;
     uint64_t monotonic_start_ms;
+    char salvaged[64]; /* the folder that was set aside last */
     bool is_stopping, is_probing, has_clock_jumped;
 };
 
@@ -201,6 +204,20 @@ static void queue_tick(uv_timer_t *timer)
     probe_storage(queue);
 }
 
+/* What can be read of a database that was set aside comes back by itself. */
+static void salvage(struct queue_process *queue)
+{
+    const char *name = store_set_aside_folder(queue->store);
+    char directory[4096];
+
+    if (strcmp(name, queue->salvaged) == 0 || queue->is_stopping)
+        return;
+    snprintf(queue->salvaged, sizeof(queue->salvaged), "%s", name);
+    snprintf(directory, sizeof(directory), "%s/%s", queue->child->config->queue.directory, name);
+    scheduler_drop_windows(queue->scheduler);
+    adoption_salvage(&queue->commands, directory);
+}
+
 static void show_counts(struct committer *committer, const struct store_counts *counts)
 {
     struct queue_process *queue = CONTAINER_OF(committer, struct queue_process, committer);
@@ -209,6 +226,7 @@ static void show_counts(struct committer *committer, const struct store_counts *
     atomic_store(&slot->counters[BOARD_QUEUE_MESSAGES], counts->messages);
     atomic_store(&slot->counters[BOARD_QUEUE_RECIPIENTS], counts->recipients);
     workers_set_refusing(&queue->workers, committer->has_failed);
+    salvage(queue);
 }
 
 /* --- ending: what was handed over is committed and answered, then all is closed -------- */
@@ -226,7 +244,7 @@ static void queue_stop(struct child *child)
 
     if (queue->is_stopping)
         return;
-    queue->is_stopping = true;
+    queue->is_stopping = queue->commands.is_stopping = true;
     scheduler_stop(queue->scheduler);
     workers_pause(&queue->workers);
     control_client_stop(queue->control);
@@ -300,8 +318,10 @@ static void queue_start(struct queue_process *queue)
         .context = queue,
     };
     workers_start(&queue->workers, child->service_fd);
+    queue->commands = (struct commands){
+        &queue->committer, queue->scheduler, queue_now_ms, queue, false,
+    };
     show_counts(&queue->committer, &queue->committer.counts);
-    queue->commands = (struct commands){ &queue->committer, queue->scheduler, queue_now_ms, queue };
     queue->control = control_client_start(child, queue_commands, &queue->commands);
     uv_timer_init(&child->loop.uv, &queue->tick);
     uv_timer_start(&queue->tick, queue_tick, TICK_MS, TICK_MS);

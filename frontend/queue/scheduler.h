@@ -152,6 +152,9 @@ struct job *scheduler_reserve(struct scheduler *scheduler, const uint64_t *rows,
                               bool *is_reserved);
 void scheduler_unreserve(struct scheduler *scheduler, struct job *job);
 
+/* Forgets what was read and is not attempted yet: the database was set aside. */
+void scheduler_drop_windows(struct scheduler *scheduler);
+
 /* Whether a row is being delivered or settled right now. */
 bool scheduler_is_in_hand(struct scheduler *scheduler, uint64_t row);
 

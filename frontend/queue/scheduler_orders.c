@@ -45,6 +45,19 @@ bool scheduler_is_in_hand(struct scheduler *scheduler, uint64_t row)
     return found && found->job->state != JOB_READY;
 }
 
+static void drop_window(struct scheduler *scheduler, struct destination *destination)
+{
+    LIST_EACH (node, &destination->ready)
+        job_release(scheduler, LIST_ELEMENT(node, struct job, ready));
+}
+
+void scheduler_drop_windows(struct scheduler *scheduler)
+{
+    drop_window(scheduler, &scheduler->unresolved);
+    LIST_EACH (node, &scheduler->destinations)
+        drop_window(scheduler, LIST_ELEMENT(node, struct destination, node));
+}
+
 void scheduler_wake(struct scheduler *scheduler)
 {
     int64_t now_ms = scheduler_now(scheduler);

@@ -59,6 +59,7 @@ bool store_done(struct store *store, sqlite3_stmt *statement, int result)
 
     if (!is_good)
         store_log_failure(store, "queue_store_failed", sqlite3_errmsg(store->db));
+    store->is_damaged |= (result & 0xff) == SQLITE_CORRUPT || (result & 0xff) == SQLITE_NOTADB;
     sqlite3_reset(statement);
     sqlite3_clear_bindings(statement);
     return is_good;
@@ -203,10 +204,24 @@ static bool remove_refused(struct store *store)
     return is_good;
 }
 
+/* Whom the batches of the old database concerned is in the folder now, too. */
+static bool leave_damaged(struct store *store)
+{
+    store_log_failure(store, "queue_unreadable", "its pages make no sense");
+    if (!store_set_aside_all(store))
+        return false;
+    store->is_damaged = store->is_suspect = false;
+    store->refused.count = 0;
+    store_files_forget(&store->orphaned);
+    return true;
+}
+
 static bool open_again(struct store *store)
 {
     char error[STORE_ERROR_SIZE];
 
+    if (store->is_damaged && !store->is_foreign && !leave_damaged(store))
+        return false;
     if (store->is_suspect && !store_wal_renew(store))
         return false;
     if (!open_database(store, error)) {
@@ -298,6 +313,11 @@ void store_rewind(struct store *store)
         free(file);
     }
     store_abort(store);
+}
+
+const char *store_set_aside_folder(const struct store *store)
+{
+    return store->set_aside;
 }
 
 struct store_counts store_counts(const struct store *store)

@@ -100,9 +100,16 @@ void store_close(struct store *store);
 /*
  * Starts a batch.  After a failed one this opens the database anew: what may have been written
  * but not synced is written anew elsewhere and synced there, since a failed sync says nothing when
- * repeated; messages that were answered with a failure are taken out again.
+ * repeated; messages that were answered with a failure are taken out again.  One in which
+ * something made no sense is set aside as store_open does.
  */
 bool store_begin(struct store *store) __attribute__((warn_unused_result));
+
+/*
+ * The folder, in the queue's, into which a database that cannot be read was moved last since
+ * store_open began; empty: none was.  While no batch is open.
+ */
+const char *store_set_aside_folder(const struct store *store);
 
 /* Makes the batch durable.  False: nothing of it may be counted on; store_abort follows. */
 bool store_commit(struct store *store) __attribute__((warn_unused_result));

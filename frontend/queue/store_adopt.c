@@ -111,6 +111,7 @@ struct store *store_open_adopted(const char *directory, const char *adopter,
     if (!has_database(directory, error))
         return NULL;
     store = store_new(directory, system);
+    store->is_foreign = true;
     if (store_open_folders(store, error) && store_schema_open(store, error) == STORE_SCHEMA_READY) {
         if (take_mark(store, adopter, source, error))
             return store;

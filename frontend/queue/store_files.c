@@ -234,6 +234,8 @@ bool store_set_aside_all(struct store *store)
                    fsync(folder) == 0 && renew_bodies_folder(store);
 
     if (is_good)
+        snprintf(store->set_aside, sizeof(store->set_aside), "%s", name);
+    if (is_good)
         LOG_EVENT(LOG_LEVEL_ERROR, NULL, "queue_set_aside", LOG_TEXT("directory", store->directory),
                   LOG_TEXT("folder", name));
     else

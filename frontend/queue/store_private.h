@@ -62,6 +62,9 @@ struct store {
     int directory_fd; /* carries the lock */
     int incoming_fd, bodies_fd;
     bool is_suspect;       /* a write or sync failed: the WAL is written anew before it is opened */
+    bool is_damaged;       /* what was read makes no sense: it is set aside before the next batch */
+    bool is_foreign;       /* being adopted: stays where it is whatever is wrong with it */
+    char set_aside[64];    /* the folder of the last one that was; empty: none since the start */
     bool has_moved_bodies; /* in this batch: bodies/ is synced before the commit */
     int wal_frames;        /* after the last commit */
     struct list freed;     /* body files to remove after the commit */

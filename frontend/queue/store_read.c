@@ -104,7 +104,11 @@ static bool load_content(struct store *store, struct store_job *job, size_t body
         job_take_content(job, statement);
         *is_whole = content_is_whole(store, job, sqlite3_column_int64(statement, 7));
     }
-    return store_done(store, statement, result) || is_damage(result);
+    if (store_done(store, statement, result))
+        return true;
+    if (is_damage(result))
+        store->is_damaged = false; /* this message is set aside alone */
+    return is_damage(result);
 }
 
 bool store_read_message(struct store *store, uint64_t id, size_t body_max, struct store_job **job)

@@ -2,7 +2,7 @@
 """Whatever is killed, and whenever: nothing is lost, corrupt, misrouted or invented, and nothing
 comes twice but where an answer did not arrive.
 
-MAILSTEAD_SEEDS says how many seeds are run, MAILSTEAD_SEED which one alone.
+MAILSTEAD_SEEDS says how many seeds are run, MAILSTEAD_SEED which one alone, or which: "24-31".
 """
 import os
 
@@ -10,8 +10,8 @@ import pytest
 
 from harness import Run
 
-ONE = os.environ.get("MAILSTEAD_SEED")
-SEEDS = [int(ONE)] if ONE else range(int(os.environ.get("MAILSTEAD_SEEDS", "8")))
+FIRST, _, LAST = os.environ.get("MAILSTEAD_SEED", "").partition("-")
+SEEDS = range(int(FIRST), int(LAST or FIRST) + 1) if FIRST else range(int(os.environ.get("MAILSTEAD_SEEDS", "8")))
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -14,6 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <sqlite3.h>
+
 #include "common/base/log.h"
 #include "common/io/channel.h"
 #include "common/service/control.h"
@@ -501,6 +503,56 @@ static void test_what_was_acknowledged_survives_kills_at_random(void **state)
     assert_true(fixture->stored > 80);
 }
 
+/* Overwrites the root of the index by which due recipients are found; the process does not run. */
+static void damage_index(const struct fixture *fixture)
+{
+    char path[128], garbage[4096];
+    sqlite3 *db;
+    sqlite3_stmt *statement;
+    int64_t page;
+    int fd;
+
+    memset(garbage, 0xee, sizeof(garbage));
+    snprintf(path, sizeof(path), "%s/queue.db", fixture->queue_folder);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db,
+                                        "SELECT rootpage FROM sqlite_schema"
+                                        " WHERE name = 'recipient_due'",
+                                        -1, &statement, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    page = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    sqlite3_close(db);
+    fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_int_equal(pwrite(fd, garbage, sizeof(garbage), (page - 1) * 4096), sizeof(garbage));
+    close(fd);
+}
+
+static void test_what_can_be_read_of_a_damaged_database_comes_back(void **state)
+{
+    enum { MESSAGES = 250 };
+    struct fixture *fixture = *state;
+    char *body = memory_new(50000);
+
+    log_set_level(LOG_LEVEL_ERROR + 1);
+    queue_client_set_slots(fixture->client, 0);
+    for (unsigned i = 1; i <= MESSAGES; i++)
+        store(fixture, i, "a@x", 1, i == 7 ? span_of(body, 50000) : SPAN_LITERAL("body"));
+    WAIT_FOR(fixture, fixture->stored == MESSAGES);
+    end_process(fixture, SIGTERM);
+    WAIT_FOR(fixture, !queue_client_is_connected(fixture->client));
+    damage_index(fixture);
+    queue_client_set_slots(fixture->client, 10);
+    start_process(fixture);
+    WAIT_FOR(fixture, fixture->delivered == MESSAGES);
+    WAIT_FOR(fixture, messages(fixture) == 0 && queue_client_unfinished(fixture->client) == 0);
+    for (unsigned i = 1; i <= MESSAGES; i++)
+        assert_int_equal(fixture->seen[i], 1);
+    log_set_level(LOG_LEVEL_WARNING);
+    free(body);
+}
+
 static void test_it_ends_cleanly_and_then_nothing_is_stored(void **state)
 {
     struct fixture *fixture = *state;
@@ -753,6 +805,7 @@ int main(void)
         TEST(test_many_recipients_come_in_several_messages_and_deliveries),
         TEST(test_a_killed_queue_process_delivers_nothing_twice),
         TEST(test_what_was_acknowledged_survives_kills_at_random),
+        TEST(test_what_can_be_read_of_a_damaged_database_comes_back),
         TEST(test_commands_list_show_flush_and_count),
         TEST(test_what_is_held_is_not_delivered_until_it_is_released),
         TEST(test_what_is_deleted_is_gone_and_what_is_bounced_is_reported),
