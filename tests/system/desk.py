@@ -203,7 +203,9 @@ class Desk:
 
     # -- journals -----------------------------------------------------------------
     def journal_files(self):
-        return sorted(self.journals.glob("*.jsonl")) if self.journals.is_dir() else []
+        """The journals, the newest last."""
+        files = self.journals.glob("*.jsonl") if self.journals.is_dir() else []
+        return sorted(files, key=lambda file: file.stat().st_mtime_ns)
 
 
 def result_of(done):
