@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin/backend_list.h"
 #include "admin/output.h"
 #include "common/service/config_text.h"
 
@@ -68,12 +69,12 @@ static bool choose_program(const struct arguments *arguments, enum config_progra
     return true;
 }
 
-static json_t *names_of(const struct config *config)
+static json_t *names_of(const struct backend_set *backends)
 {
     json_t *names = json_array();
 
-    for (size_t i = 0; i < config->cluster.backend_count; i++)
-        json_array_append_new(names, json_string(config->cluster.backends[i].name));
+    for (size_t i = 0; i < backends->count; i++)
+        json_array_append_new(names, json_string(backend_set_at(backends, i)->name));
     return names;
 }
 
@@ -147,23 +148,37 @@ static void print_findings(const json_t *result)
     print_listeners(json_object_get(result, "listeners"));
 }
 
+/* All that there are, or without asking anybody those of the file. */
+static void load_backends(const struct arguments *arguments, const struct config *config,
+                          struct backend_set *backends)
+{
+    if (arguments->is_offline)
+        backend_set_init(backends, config);
+    else
+        backend_list_load(config, backends);
+}
+
 static json_t *examine(const struct arguments *arguments, enum config_program program)
 {
     struct findings findings = { json_array(), json_array() };
     struct config *config =
         config_load(arguments->config_file, program, true, note_error, &findings);
+    struct backend_set backends;
     json_t *result;
 
-    if (config)
-        check_doubts(config, program, note_warning, &findings);
+    if (config) {
+        load_backends(arguments, config, &backends);
+        check_doubts(config, program, &backends, note_warning, &findings);
+    }
     result = json_pack("{s:b,s:s,s:s,s:o,s:o}", "ok", json_array_size(findings.errors) == 0, "file",
                        arguments->config_file, "program",
                        program == CONFIG_BACKEND ? "backend" : "frontend", "errors",
                        findings.errors, "warnings", findings.warnings);
     if (config) {
         json_object_set_new(result, "domains", domains_of(config));
-        json_object_set_new(result, "backends", names_of(config));
+        json_object_set_new(result, "backends", names_of(&backends));
         json_object_set_new(result, "listeners", listeners_of(config));
+        backend_set_fini(&backends);
     }
     config_free(config);
     return result;

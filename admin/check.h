@@ -4,7 +4,7 @@
 #define MAILSTEAD_ADMIN_CHECK_H
 
 #include "admin/command.h"
-#include "common/service/config.h"
+#include "common/service/backend_set.h"
 
 enum command_status check_run(const struct arguments *arguments);
 
@@ -13,8 +13,11 @@ enum { CHECK_TEXT_SIZE = 512 };
 /* Told for each thing that works but should perhaps not be so. */
 typedef void check_warning(void *context, const char *text);
 
-/* Looks for what is doubtful in a configuration that is right (check_doubts.c). */
-void check_doubts(const struct config *config, enum config_program program, check_warning *warn,
-                  void *context);
+/*
+ * Looks for what is doubtful in a configuration that is right (check_doubts.c); `backends` are
+ * those that there are.
+ */
+void check_doubts(const struct config *config, enum config_program program,
+                  const struct backend_set *backends, check_warning *warn, void *context);
 
 #endif

@@ -19,6 +19,7 @@ enum { CERTIFICATE_DAYS_LEFT = 14, DAY_S = 86400 };
 struct doubts {
     const struct config *config;
     enum config_program program;
+    const struct backend_set *backends;
     check_warning *warn;
     void *context;
 };
@@ -99,19 +100,37 @@ static void look_at_certificate(const struct doubts *doubts)
         doubt(doubts, "tls.certificate: %s expires in %d days", tls->certificate_file, days);
 }
 
-static bool has_remote_backend(const struct config *config)
+static bool has_remote_backend(const struct backend_set *backends)
 {
-    for (size_t i = 0; i < config->cluster.backend_count; i++)
-        if (!is_loopback(config->cluster.backends[i].address))
+    for (size_t i = 0; i < backends->count; i++)
+        if (!is_loopback(backend_set_at(backends, i)->addresses[0]))
             return true;
     return false;
+}
+
+static void look_at_backends(const struct doubts *doubts)
+{
+    const struct directory_config *directory = &doubts->config->directory;
+
+    if (directory->backend_base && directory->unverified_backends)
+        doubt(doubts,
+              "directory.unverified_backends: is on; WHOEVER CAN WRITE AN ENTRY BELOW %s IS GIVEN "
+              "PASSWORDS AND MAIL",
+              directory->backend_base);
+    for (size_t i = 0; i < doubts->backends->count; i++) {
+        const struct backend *backend = backend_set_at(doubts->backends, i);
+
+        if (backend->state != BACKEND_UP)
+            doubt(doubts, "backend \"%s\": is set %s", backend->name,
+                  backend_state_names[backend->state]);
+    }
 }
 
 static void look_at_backend_tls(const struct doubts *doubts)
 {
     const struct backend_tls_config *tls = &doubts->config->backend_tls;
 
-    if (doubts->program != CONFIG_FRONTEND || !has_remote_backend(doubts->config))
+    if (doubts->program != CONFIG_FRONTEND || !has_remote_backend(doubts->backends))
         return;
     if (tls->transport == TLS_MODE_OFF)
         doubt(doubts, "backend_tls.transport: is off; passwords and mail go to the backends in "
@@ -198,19 +217,20 @@ static void look_at_roles(const struct doubts *doubts)
     if (doubts->program == CONFIG_FRONTEND && !config->relay_host.address)
         doubt(doubts, "relay_host: there is none; failure reports to senders outside the cluster "
                       "are held in the queue");
-    if (doubts->program == CONFIG_BACKEND && config->cluster.backend_count > 0 &&
-        !config_find_backend(config, config->node.name))
-        doubt(doubts, "node.name: there is no cluster.backend \"%s\"", config->node.name);
+    if (doubts->program == CONFIG_BACKEND && doubts->backends->count > 0 &&
+        !backend_set_find(doubts->backends, config->node.name))
+        doubt(doubts, "node.name: there is no backend \"%s\"", config->node.name);
 }
 
-void check_doubts(const struct config *config, enum config_program program, check_warning *warn,
-                  void *context)
+void check_doubts(const struct config *config, enum config_program program,
+                  const struct backend_set *backends, check_warning *warn, void *context)
 {
     static void (*const looks[])(const struct doubts *) = {
-        look_at_secrets, look_at_certificate, look_at_backend_tls, look_at_directory,
-        look_at_admin,   look_at_listeners,   look_at_machine,     look_at_roles,
+        look_at_secrets,     look_at_certificate, look_at_backends,
+        look_at_backend_tls, look_at_directory,   look_at_admin,
+        look_at_listeners,   look_at_machine,     look_at_roles,
     };
-    const struct doubts doubts = { config, program, warn, context };
+    const struct doubts doubts = { config, program, backends, warn, context };
 
     for (size_t i = 0; i < ARRAY_LENGTH(looks); i++)
         looks[i](&doubts);

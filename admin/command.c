@@ -145,7 +145,7 @@ const struct command commands[] = {
       .run = restore_run_command },
     { .name = "check",
       .words = "",
-      .options = OPTION_PROGRAM,
+      .options = OPTION_PROGRAM | OPTION_OFFLINE,
       .summary = "whether the configuration is right",
       .help = "Reads the configuration and the files that it names, as a daemon would at its\n"
               "start.  Run it as root, or it cannot read the secrets.  Without --program a file\n"

@@ -42,6 +42,7 @@ struct arguments {
     unsigned rate; /* 0: not given */
     bool is_permanent, is_dry_run, is_yes;
     const char *program;
+    bool is_offline;
     const char *sender, *recipient, *domain, *state;
     unsigned older_than_s; /* 0: not given */
     bool wants_unknown;
@@ -76,6 +77,7 @@ enum command_option {
     OPTION_STATE = 1 << 24,
     OPTION_OLDER_THAN = 1 << 25,
     OPTION_UNKNOWN = 1 << 26,
+    OPTION_OFFLINE = 1 << 27,
     OPTIONS_EVERYWHERE = OPTION_CONFIG | OPTION_JSON | OPTION_HELP,
     /* How reassign and restore do it. */
     OPTIONS_MOVE = OPTION_DOMAIN | OPTION_FILTER | OPTION_MOVE_LIMIT | OPTION_RATE |

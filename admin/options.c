@@ -69,6 +69,7 @@ static const struct option_row rows[] = {
     NUMBER(OPTION_LIMIT, "limit", limit, "show at most N messages"),
     TEXT(OPTION_PROGRAM, "program", 0, "frontend|backend", program,
          "the daemon that is to read the file"),
+    FLAG(OPTION_OFFLINE, "offline", 0, is_offline, "ask no server, read only the file"),
     FLAG(OPTION_JSON, "json", 0, is_json, "print JSON, for programs"),
     TEXT(OPTION_CONFIG, "config", 'c', "FILE", config_file, "the configuration file"),
     FLAG(OPTION_HELP, "help", 'h', wants_help, "say what the command does"),

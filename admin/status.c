@@ -28,21 +28,28 @@ static void add_answer(const struct config *config, json_t *status, const char *
     json_decref(lines);
 }
 
+/* The directory process knows them; without it there is nothing to be said of them. */
+static void add_backends(const struct config *config, json_t *status)
+{
+    char error[CONFIG_ERROR_SIZE];
+    json_t *backends = ask(config, "backends", error);
+
+    json_object_set_new(status, "backends", backends ? backends : json_array());
+}
+
 static json_t *ask_all(const struct config *config, char error[CONFIG_ERROR_SIZE])
 {
     json_t *lines = ask(config, "status", error);
-    json_t *health = lines ? ask(config, "health", error) : NULL;
-    json_t *status = health ? json_incref(json_array_get(lines, 0)) : NULL;
+    json_t *status = lines ? json_incref(json_array_get(lines, 0)) : NULL;
 
     if (status) {
-        json_object_set(status, "backends", health);
+        add_backends(config, status);
         add_answer(config, status, "directory", "directory-status");
         add_answer(config, status, "queue", "queue-stat");
         json_object_set_new(status, "problems", status_problems(status));
-    } else if (health) {
+    } else if (lines) {
         snprintf(error, CONFIG_ERROR_SIZE, "the daemon's answer is empty");
     }
-    json_decref(health);
     json_decref(lines);
     return status;
 }

@@ -133,6 +133,9 @@ static bool is_known(const json_t *backend)
 static void add_backend(struct table *table, const json_t *backend)
 {
     table_add(table, json_text(backend, "backend"));
+    table_add(table, json_text(backend, "source"));
+    table_add(table, json_text(backend, "state"));
+    table_add_format(table, "%" PRId64, json_number(backend, "weight", 1));
     for (const char *const *protocol = status_protocols; *protocol; protocol++) {
         const json_t *health = json_object_get(backend, *protocol);
         const char *state = json_text(health, "state");
@@ -159,8 +162,11 @@ static void print_backends(const json_t *status, FILE *stream)
         is_any_known |= is_known(backend);
     if (!is_any_known)
         return;
-    table_init(&table, 4, 0);
+    table_init(&table, 7, 0);
     table_add(&table, "backend");
+    table_add(&table, "from");
+    table_add(&table, "state");
+    table_add(&table, "weight");
     for (const char *const *protocol = status_protocols; *protocol; protocol++)
         table_add(&table, *protocol);
     json_array_foreach (backends, i, backend)

@@ -27,12 +27,15 @@ static void note(json_t *problems, const char *format, ...)
 static void look_at_mirror(const json_t *status, json_t *problems)
 {
     const json_t *mirror = json_object_get(status, "mirror");
+    const char *trouble = json_text(json_object_get(status, "directory"), "backends_trouble");
 
     if (json_flag(mirror, "is_connected") == 0)
         note(problems, "the directory is not connected: accounts are routed as they last were, "
                        "unknown addresses are refused temporarily");
     if (json_flag(mirror, "is_synchronised") == 0)
         note(problems, "the mirror has not been synchronised since the daemon started");
+    if (trouble && *trouble)
+        note(problems, "backends from the directory: %s", trouble);
 }
 
 static void look_at_held(const json_t *status, json_t *problems)
@@ -78,12 +81,24 @@ static void look_at_processes(const json_t *status, json_t *problems)
         note(problems, "no worker runs: nobody is served");
 }
 
+static void look_at_order(const json_t *backend, json_t *problems)
+{
+    const char *state = json_text(backend, "state"), *name = json_text(backend, "backend");
+
+    if (state && strcmp(state, "leaving") == 0)
+        note(problems, "backend %s is leaving: its accounts are to be moved", name ? name : "?");
+    else if (state && strcmp(state, "down") == 0)
+        note(problems, "backend %s is set down: its mail is queued, its logins are refused",
+             name ? name : "?");
+}
+
 static void look_at_backends(const json_t *status, json_t *problems)
 {
     json_t *backend;
     size_t i;
 
-    json_array_foreach (json_object_get(status, "backends"), i, backend)
+    json_array_foreach (json_object_get(status, "backends"), i, backend) {
+        look_at_order(backend, problems);
         for (const char *const *protocol = status_protocols; *protocol; protocol++) {
             const json_t *health = json_object_get(backend, *protocol);
             const char *state = json_text(health, "state"), *name = json_text(backend, "backend");
@@ -93,6 +108,7 @@ static void look_at_backends(const json_t *status, json_t *problems)
                 note(problems, "backend %s: %s is down for %s", name ? name : "?", *protocol,
                      format_duration(1000 * json_number(health, "since_s", 0), age));
         }
+    }
 }
 
 static void look_at_queue(const json_t *status, json_t *problems)

@@ -66,6 +66,7 @@ struct follower {
     struct account_reader *reader;
     struct mirror_writer *writer;
     void (*changed)(void *context);
+    void (*use)(void *context, struct ldap_link *link); /* NULL: lent to nobody */
     void *context;
     struct state state;
     struct ldap_link *link; /* NULL while WAITING */
@@ -109,11 +110,20 @@ static void follower_lend_link(struct follower *follower, struct ldap_link *link
     compare_use(follower->compare, link);
 }
 
+/* The same for others, who may use it while a refresh runs, too. */
+static void follower_offer_link(struct follower *follower, struct ldap_link *link)
+{
+    if (follower->use)
+        follower->use(follower->context, link);
+}
+
 static void follower_drop_link(struct follower *follower)
 {
     preferred_rest(follower->preferred);
     follower_lend_link(follower, NULL);
     sweep_cancel(&follower->sweep);
+    if (follower->link)
+        follower_offer_link(follower, NULL);
     if (follower->link)
         ldap_link_close(follower->link);
     follower->link = NULL;
@@ -476,6 +486,7 @@ static void follower_on_ready(void *context)
 
     uv_timer_start(&follower->timer, follower_on_check, FOLLOWER_ALIVE_MS, FOLLOWER_ALIVE_MS);
     follower->was_heard = true;
+    follower_offer_link(follower, follower->link);
     follower_search(follower);
 }
 
@@ -559,6 +570,17 @@ void follower_stop(struct follower *follower)
     compare_stop(follower->compare);
     recheck_stop(follower->recheck);
     uv_close((uv_handle_t *)&follower->timer, follower_on_closed);
+}
+
+void follower_lend(struct follower *follower, void (*use)(void *context, struct ldap_link *link))
+{
+    follower->use = use;
+}
+
+void follower_mirror_failed(struct follower *follower)
+{
+    if (follower->state.current != FOLLOWER_WAITING)
+        follower_fail(follower, "the mirror could not be written");
 }
 
 void follower_rebuild(struct follower *follower)

@@ -30,6 +30,7 @@ struct follower_status {
 };
 
 struct follower;
+struct ldap_link;
 
 /*
  * Starts.  Everything given is borrowed until follower_stop; `changed` is called when the
@@ -38,6 +39,16 @@ struct follower;
 struct follower *follower_start(struct io_loop *loop, const struct directory_config *config,
                                 struct account_reader *reader, struct mirror_writer *writer,
                                 void (*changed)(void *context), void *context);
+
+/*
+ * `use` is given each link once it is ready, and NULL before it ends: others may search on it, too.
+ * With the context of follower_start.
+ */
+void follower_lend(struct follower *follower, void (*use)(void *context, struct ldap_link *link));
+
+/* A commit of somebody else failed: the link ends, the next one resumes from what the mirror has.
+ */
+void follower_mirror_failed(struct follower *follower);
 
 /* Ends it; what is not committed is dropped.  Nothing is called or touched from then on. */
 void follower_stop(struct follower *follower);

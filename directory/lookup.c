@@ -112,6 +112,16 @@ static const char *lookup_default_domain(const struct config *config)
     return NULL;
 }
 
+/* What a frontend makes of an account whose backend it does not know. */
+static void lookup_backend(const struct lookup_sources *sources, struct route *route)
+{
+    if (route->outcome != ROUTE_FOUND || !sources->backends ||
+        backend_set_find(sources->backends, route->host))
+        return;
+    route->outcome = ROUTE_MISCONFIGURED;
+    route->reason = "hostServer names no known backend";
+}
+
 void lookup_answer(const struct lookup_sources *sources, struct control_request *request,
                    json_t *arguments)
 {
@@ -137,6 +147,7 @@ void lookup_answer(const struct lookup_sources *sources, struct control_request 
         route_login(&rules, &source, span_from_string(address), default_domain, &route);
     else
         route_address(&rules, &source, span_from_string(address), &route);
+    lookup_backend(sources, &route);
     outcome = lookup_outcome(&route, mirror_revision(sources->mirror));
     if (route.outcome == ROUTE_UNKNOWN) {
         lookup_confirm(sources, request, key, &route, outcome);

@@ -15,6 +15,7 @@
 #ifndef MAILSTEAD_DIRECTORY_LOOKUP_H
 #define MAILSTEAD_DIRECTORY_LOOKUP_H
 
+#include "common/service/backend_set.h"
 #include "common/service/control.h"
 #include "directory/confirm.h"
 #include "directory/mirror.h"
@@ -24,6 +25,7 @@ struct lookup_sources {
     const struct config *config;
     struct mirror *mirror;
     struct confirm *confirm;
+    const struct backend_set *backends; /* that there are; NULL: they are nobody's business here */
 };
 
 /* Answers `request` by `arguments`, perhaps later (after the live search). */

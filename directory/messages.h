@@ -22,7 +22,12 @@ enum directory_message {
      * <- u64 revision: so many changed at once that the receiver should look at all it holds.
      * Also the first message of a connection: changes before it may have been missed.
      */
-    DIRECTORY_CHANGED_MANY
+    DIRECTORY_CHANGED_MANY,
+    /*
+     * <- nothing: the list of backends in the mirror is another.  Who connects reads it, too: it
+     * may have changed before.
+     */
+    DIRECTORY_BACKENDS
 };
 
 enum directory_confirmation {

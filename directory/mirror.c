@@ -228,3 +228,22 @@ uint64_t mirror_revision(struct mirror *mirror)
         return 0;
     return revision;
 }
+
+bool mirror_read_backends(struct mirror *mirror, struct bytes *list, bool *is_known)
+{
+    int result;
+
+    bytes_release(list);
+    *is_known = false;
+    if (!mirror_is_open(mirror))
+        return false;
+    sqlite3_bind_text(mirror->meta, 1, MIRROR_META_BACKENDS, -1, SQLITE_STATIC);
+    result = sqlite3_step(mirror->meta);
+    if (result == SQLITE_ROW)
+        *is_known = bytes_append(list, mirror_column(mirror->meta, 0));
+    sqlite3_reset(mirror->meta);
+    if (result == SQLITE_ROW || result == SQLITE_DONE)
+        return true;
+    mirror_fail(mirror);
+    return false;
+}

@@ -7,6 +7,7 @@
 #ifndef MAILSTEAD_DIRECTORY_MIRROR_H
 #define MAILSTEAD_DIRECTORY_MIRROR_H
 
+#include "common/base/bytes.h"
 #include "directory/route.h"
 
 struct mirror; /* a reader: one connection, prepared statements; for one thread */
@@ -21,6 +22,13 @@ struct route_source mirror_source(struct mirror *mirror);
 
 /* The number of the last committed change; 0 when it cannot be read. */
 uint64_t mirror_revision(struct mirror *mirror);
+
+/*
+ * The backends that the directory lists, each by backend_put, into `list`, which is released
+ * first.  `*is_known` is false when they were never written.  False when they cannot be read.
+ */
+bool mirror_read_backends(struct mirror *mirror, struct bytes *list, bool *is_known)
+    __attribute__((warn_unused_result));
 
 /* The path of the mirror's file under `state_directory`. */
 void mirror_path(const char *state_directory, char *path, size_t size);

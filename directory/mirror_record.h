@@ -30,6 +30,9 @@ enum mirror_kind {
 /* Bits of the column `flags`. */
 enum mirror_flag { MIRROR_FLAG_SEVERAL_HOSTS = 1, MIRROR_FLAG_RELAYED = 2 };
 
+/* The row of the table meta with the backends that the directory lists, each by backend_put. */
+#define MIRROR_META_BACKENDS "backends"
+
 /* The statements that make an empty mirror. */
 extern const char mirror_schema[];
 

@@ -139,6 +139,18 @@ bool mirror_writer_commit(struct mirror_writer *writer, const struct span *cooki
  */
 void mirror_writer_discard(struct mirror_writer *writer);
 
+/*
+ * The backends that the directory lists, each by backend_put: what the mirror has, into `list`,
+ * which is released first.  False when they were never put, or cannot be read.
+ */
+bool mirror_writer_read_backends(struct mirror_writer *writer, struct bytes *list);
+
+/* They are these, from the next commit on. */
+void mirror_writer_put_backends(struct mirror_writer *writer, struct span list);
+
+/* False only when no account is on `host`; reads the whole mirror then. */
+bool mirror_writer_has_accounts_on(struct mirror_writer *writer, const char *host);
+
 /* True when something waits for a commit. */
 bool mirror_writer_has_changes(const struct mirror_writer *writer);
 

@@ -10,7 +10,10 @@
 
 #include "common/base/log.h"
 #include "common/service/control.h"
+#include "common/service/supervisor.h"
 #include "directory/account.h"
+#include "directory/backend_follower.h"
+#include "directory/backend_status.h"
 #include "directory/confirm.h"
 #include "directory/follower.h"
 #include "directory/lookup.h"
@@ -26,6 +29,7 @@ struct directory {
     struct mirror_writer *writer;
     struct mirror *mirror; /* for lookups, as a worker has one */
     struct follower *follower;
+    struct backend_follower *backends;
     struct confirm *confirm;
     struct directory_server *server;
     struct control_client *control;
@@ -85,6 +89,38 @@ static void directory_on_damaged(void *context)
     follower_rebuild(directory->follower);
 }
 
+/* A backend node knows no backend but itself. */
+static bool directory_is_node(const struct directory *directory)
+{
+    const struct supervisor_program *program = directory->child->program;
+
+    return program && program->program == CONFIG_BACKEND;
+}
+
+static void directory_on_link(void *context, struct ldap_link *link)
+{
+    backend_follower_use(((struct directory *)context)->backends, link);
+}
+
+static void directory_on_backends(void *context)
+{
+    struct directory *directory = context;
+
+    directory_show(directory);
+    if (directory->server)
+        directory_server_tell_backends(directory->server);
+}
+
+static void directory_on_failed(void *context)
+{
+    follower_mirror_failed(((struct directory *)context)->follower);
+}
+
+static const struct backend_follower_events directory_backend_events = {
+    .changed = directory_on_backends,
+    .failed = directory_on_failed,
+};
+
 static const char *directory_followed_uri(void *context)
 {
     struct directory *directory = context;
@@ -97,8 +133,10 @@ static const char *directory_followed_uri(void *context)
 static void directory_run_lookup(struct control_request *request, json_t *arguments, void *context)
 {
     struct directory *directory = context;
-    struct lookup_sources sources = { directory->child->config, directory->mirror,
-                                      directory->confirm };
+    struct lookup_sources sources = {
+        directory->child->config, directory->mirror, directory->confirm,
+        directory_is_node(directory) ? NULL : backend_follower_set(directory->backends)
+    };
 
     lookup_answer(&sources, request, arguments);
 }
@@ -107,17 +145,30 @@ static void directory_run_status(struct control_request *request, json_t *argume
 {
     struct directory *directory = context;
     struct follower_status status = follower_status(directory->follower);
-    json_t *answer =
-        json_pack("{s:s, s:s, s:b, s:b, s:b, s:I, s:I, s:s, s:i}", "state", status.state, "uri",
-                  status.uri, "connected", status.is_connected, "synchronised",
-                  status.is_synchronised, "serves", mirror_writer_is_filled(directory->writer),
-                  "revision", (json_int_t)mirror_writer_revision(directory->writer), "accounts",
-                  (json_int_t)mirror_writer_entries(directory->writer), "trouble", status.trouble,
-                  "peers", (int)directory_server_peers(directory->server));
+    struct backend_follower_status backends = backend_follower_status(directory->backends);
+    json_t *answer = json_pack(
+        "{s:s, s:s, s:b, s:b, s:b, s:I, s:I, s:s, s:i, s:s}", "state", status.state, "uri",
+        status.uri, "connected", status.is_connected, "synchronised", status.is_synchronised,
+        "serves", mirror_writer_is_filled(directory->writer), "revision",
+        (json_int_t)mirror_writer_revision(directory->writer), "accounts",
+        (json_int_t)mirror_writer_entries(directory->writer), "trouble", status.trouble, "peers",
+        (int)directory_server_peers(directory->server), "backends_trouble", backends.trouble);
 
     (void)arguments;
     mirror_commands_add_status(&directory->mirror_commands, answer);
     control_reply(request, answer);
+    control_finish(request, NULL);
+}
+
+static void directory_run_backends(struct control_request *request, json_t *arguments,
+                                   void *context)
+{
+    struct directory *directory = context;
+    const struct backend_set *set = backend_follower_set(directory->backends);
+
+    (void)arguments;
+    for (size_t i = 0; i < set->count; i++)
+        control_reply(request, backend_status(backend_set_at(set, i), directory->child->board));
     control_finish(request, NULL);
 }
 
@@ -136,6 +187,7 @@ MIRROR_COMMAND(discard)
 MIRROR_COMMAND(verify)
 
 static const struct control_command directory_commands[] = {
+    { "backends", directory_run_backends },
     { "lookup", directory_run_lookup },
     { "directory-status", directory_run_status },
     { "mirror-held", directory_run_mirror_held },
@@ -152,12 +204,19 @@ static void directory_start(struct directory *directory)
     struct child *child = directory->child;
     const struct directory_config *config = &child->config->directory;
 
+    if (config->backend_base && config->unverified_backends)
+        LOG_EVENT(LOG_LEVEL_WARNING, NULL, "backends_unverified",
+                  LOG_TEXT("base", config->backend_base));
     directory->mirror = mirror_open(child->config->state_directory);
     directory->follower = follower_start(&child->loop, config, directory->reader, directory->writer,
                                          directory_on_status, directory);
     directory->mirror_commands = (struct mirror_commands){ .loop = &child->loop,
                                                            .follower = directory->follower,
                                                            .writer = directory->writer };
+    directory->backends = backend_follower_start(&child->loop, child->config, directory->writer,
+                                                 &directory_backend_events, directory);
+    if (!directory_is_node(directory))
+        follower_lend(directory->follower, directory_on_link);
     directory->confirm =
         confirm_start(&child->loop, child->config, directory_followed_uri, directory);
     directory->server = directory_server_start(&child->loop, child->service_fd, directory->confirm,
@@ -176,6 +235,7 @@ static void directory_finish(struct directory *directory)
     mirror_commands_stop(&directory->mirror_commands);
     follower_stop(directory->follower); /* a comparison that runs answers who asked for it */
     control_client_stop(directory->control);
+    backend_follower_stop(directory->backends);
     mirror_close(directory->mirror);
     mirror_writer_close(directory->writer);
     account_reader_free(directory->reader);

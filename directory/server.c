@@ -148,6 +148,15 @@ void directory_server_tell_many(struct directory_server *server, uint64_t revisi
     server_tell(server, &message, revision);
 }
 
+void directory_server_tell_backends(struct directory_server *server)
+{
+    char memory[SERVER_MESSAGE_SIZE];
+    struct buffer message = buffer_over(memory, sizeof(memory));
+
+    wire_put_u8(&message, DIRECTORY_BACKENDS);
+    server_tell(server, &message, server->revision);
+}
+
 size_t directory_server_peers(const struct directory_server *server)
 {
     return server->peer_count;

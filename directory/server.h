@@ -21,6 +21,8 @@ void directory_server_tell_changed(struct directory_server *server, uint64_t rev
                                    struct span account, struct span host);
 void directory_server_tell_many(struct directory_server *server, uint64_t revision);
 
+void directory_server_tell_backends(struct directory_server *server);
+
 /* Processes that are connected. */
 size_t directory_server_peers(const struct directory_server *server);
 

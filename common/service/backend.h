@@ -14,6 +14,7 @@ enum {
     BACKENDS_MAX = 512, /* at one time */
     BACKEND_NAME_SIZE = 128,
     BACKEND_ADDRESSES_MAX = ENDPOINTS_MAX,
+    BACKENDS_LIST_MAX = 4 << 20, /* bytes of a list of all */
     BACKEND_WIRE_MAX = BACKEND_NAME_SIZE + BACKEND_ADDRESSES_MAX * (ENDPOINT_HOST_SIZE + 4) + 64
 };
 

@@ -110,14 +110,6 @@ void config_free(struct config *config)
     free(config);
 }
 
-const struct backend_config *config_find_backend(const struct config *config, const char *name)
-{
-    for (size_t i = 0; i < config->cluster.backend_count; i++)
-        if (strcmp(config->cluster.backends[i].name, name) == 0)
-            return &config->cluster.backends[i];
-    return NULL;
-}
-
 bool config_has_domain(const struct config *config, const char *domain)
 {
     for (size_t i = 0; i < config->cluster.domains.count; i++)

@@ -86,6 +86,12 @@ struct directory_config {
     unsigned compare_interval_s, compare_rate; /* 0: never; entries a second */
     unsigned hold_accounts, hold_percent; /* a refresh may remove so many of a domain's accounts */
     unsigned refresh_spread_s;            /* a full refresh waits up to so long */
+    char *backend_base;        /* NULL: backends come from the configuration alone */
+    char *backend_filter;
+    char *backend_name_attribute, *backend_address_attribute;
+    char *backend_lmtp_port_attribute, *backend_imap_port_attribute, *backend_pop3_port_attribute;
+    char *backend_weight_attribute, *backend_state_attribute;
+    bool unverified_backends; /* even without TLS, or without verifying it */
 };
 
 struct listener_config {
@@ -221,9 +227,6 @@ enum config_secret {
     CONFIG_SECRET_ADMIN = 8
 };
 void config_wipe_secrets(struct config *config, unsigned keep);
-
-/* The backend called `name`, or NULL. */
-const struct backend_config *config_find_backend(const struct config *config, const char *name);
 
 /* True when `domain` (lower case) is one of the cluster's, or an alias of one. */
 bool config_has_domain(const struct config *config, const char *domain);

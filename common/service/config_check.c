@@ -88,13 +88,49 @@ static void check_listeners(struct config_loader *loader)
         check_listener(loader, i);
 }
 
+/* Whether an entry of any name can show a certificate for a name of its own choice. */
+static bool is_free_to_choose_its_name(const struct backend_tls_config *tls)
+{
+    const char *rest = tls->name, *behind = NULL;
+
+    while ((rest = strstr(rest, "%b")))
+        behind = rest += 2;
+    return behind && !strchr(behind, '.');
+}
+
+/* Who may write an entry for a backend must not thereby be given passwords. */
+static void check_listed_backends(struct config_loader *loader)
+{
+    const struct config *config = loader->config;
+    const struct backend_tls_config *tls = &config->backend_tls;
+    int line = config_loader_line(loader, "directory", 0, "backend_base");
+
+    if (config->directory.unverified_backends)
+        return;
+    if (tls->transport == TLS_MODE_OFF || !tls->verify)
+        config_loader_complain(loader, line,
+                               "directory.backend_base: backend_tls does not verify backends, so "
+                               "whoever can write an entry there would be given passwords; "
+                               "expected it to, or directory.unverified_backends = true");
+    else if (!tls->ca && is_free_to_choose_its_name(tls))
+        config_loader_complain(loader, line,
+                               "directory.backend_base: any public certificate for the name of an "
+                               "entry would do; expected backend_tls.ca, a backend_tls.name such "
+                               "as \"%%b.mail.example.org\", or directory.unverified_backends = "
+                               "true");
+}
+
 static void check_backends(struct config_loader *loader)
 {
     size_t count = loader->config->cluster.backend_count;
+    bool has_base = loader->config->directory.backend_base != NULL;
 
-    if (count == 0 && loader->program == CONFIG_FRONTEND)
+    if (count == 0 && !has_base && loader->program == CONFIG_FRONTEND)
         config_loader_complain(loader, config_loader_line(loader, "cluster", 0, NULL),
-                               "cluster.backend: is missing; expected one section at least");
+                               "cluster.backend: is missing; expected one section at least, or "
+                               "directory.backend_base");
+    if (has_base && loader->program == CONFIG_FRONTEND)
+        check_listed_backends(loader);
     if (count > BACKENDS_MAX)
         config_loader_complain(
             loader, config_loader_line(loader, "cluster.backend", count - 1, NULL),

@@ -139,6 +139,28 @@ static const struct config_option directory_options[] = {
         directory_config, refresh_spread_s, "30", 0, 3600,
         "A full refresh of a mirror that serves waits for a random time up to this, and up to ten "
         "seconds a million accounts."),
+    TEXT(directory_config, backend_base, NULL, 0,
+         "The base under which backends are entries, beside those of the section cluster; without "
+         "it, there are none."),
+    TEXT(directory_config, backend_filter, "(objectClass=mailsteadBackend)", 0,
+         "The LDAP filter that backends match."),
+    TEXT(directory_config, backend_name_attribute, "cn", 0,
+         "The attribute with a backend's name: the hostServer value of its accounts."),
+    TEXT(directory_config, backend_address_attribute, "backendAddress", 0,
+         "The attribute with its IP addresses or host names, four at most."),
+    TEXT(directory_config, backend_lmtp_port_attribute, "backendLmtpPort", 0,
+         "The attribute with the port where it takes LMTP; an entry without it means 24."),
+    TEXT(directory_config, backend_imap_port_attribute, "backendImapPort", 0,
+         "The attribute with the port where it takes IMAP; an entry without it means 143."),
+    TEXT(directory_config, backend_pop3_port_attribute, "backendPop3Port", 0,
+         "The attribute with the port where it takes POP3; an entry without it means 110."),
+    TEXT(directory_config, backend_weight_attribute, "backendWeight", 0,
+         "The attribute with its share when accounts are planned; an entry without it means 1."),
+    TEXT(directory_config, backend_state_attribute, "backendState", 0,
+         "The attribute with its state, up, leaving or down; an entry without it means up."),
+    BOOLEAN(directory_config, unverified_backends, "false",
+            "Whether backends come from the directory although backend_tls does not verify who "
+            "they are: then whoever can write an entry there is given passwords."),
 };
 
 static const struct config_option tls_options[] = {

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
-#include "common/service/backend.h"
 #include "common/service/control_hub.h"
 #include "common/service/supervisor.h"
 
@@ -82,49 +81,12 @@ static json_t *status(const struct child *child)
     return answer;
 }
 
-static json_t *protocol_health(const struct board_health *health, uint64_t now_ms)
-{
-    int state = atomic_load(&health->state);
-    uint64_t since_ms = atomic_load(&health->since_ms);
-    uint64_t age_ms = since_ms > 0 && now_ms > since_ms ? now_ms - since_ms : 0;
-
-    if (state < BOARD_HEALTH_UNKNOWN || state > BOARD_HEALTH_DOWN)
-        state = BOARD_HEALTH_UNKNOWN;
-    return json_pack("{s:s, s:I}", "state", board_health_names[state], "since_s",
-                     (json_int_t)(age_ms / 1000));
-}
-
-static json_t *backend_health(const struct child *child, size_t backend, uint64_t now_ms)
-{
-    struct board_backend *kept;
-    struct backend known;
-    json_t *row;
-
-    backend_from_config(&child->config->cluster.backends[backend], &known);
-    kept = board_backend(child->board, backend_key(&known));
-    row = json_pack("{s:s}", "backend", known.name);
-    for (int protocol = PROTOCOL_LMTP; kept && protocol < PROTOCOL_COUNT; protocol++)
-        json_object_set_new(row, protocol_name(protocol),
-                            protocol_health(&kept->health[protocol], now_ms));
-    return row;
-}
-
-static json_t *health(const struct child *child)
-{
-    uint64_t now_ms = clock_monotonic_ms();
-    json_t *rows = json_array();
-
-    for (size_t i = 0; i < child->config->cluster.backend_count; i++)
-        json_array_append_new(rows, backend_health(child, i, now_ms));
-    return rows;
-}
-
 json_t *control_status_answer(const struct child *child, const char *command)
 {
     static const struct {
         const char *name;
         json_t *(*answer)(const struct child *child);
-    } commands[] = { { "ping", ping }, { "status", status }, { "health", health } };
+    } commands[] = { { "ping", ping }, { "status", status } };
 
     for (size_t i = 0; i < ARRAY_LENGTH(commands); i++)
         if (strcmp(commands[i].name, command) == 0)

@@ -15,6 +15,21 @@ void backends_fini(struct backends *backends)
     backend_set_fini(&backends->set);
 }
 
+bool backends_read(struct backends *backends, struct mirror *mirror, bool *has_changed)
+{
+    struct bytes list = bytes_empty(BACKENDS_LIST_MAX);
+    bool is_known = false, is_read;
+
+    *has_changed = false;
+    if (!backends->set.config->directory.backend_base)
+        return true;
+    is_read = mirror_read_backends(mirror, &list, &is_known);
+    if (is_known && !backend_set_update_packed(&backends->set, bytes_span(&list), has_changed))
+        LOG_EVENT(LOG_LEVEL_ERROR, NULL, "backends_malformed");
+    bytes_release(&list);
+    return is_read;
+}
+
 const struct backend *backends_find(const struct backends *backends, const char *name)
 {
     return backend_set_find(&backends->set, name);

@@ -9,15 +9,23 @@
 
 #include "common/service/backend_set.h"
 #include "common/service/board.h"
+#include "directory/mirror.h"
 
 struct backends {
     struct backend_set set;
     struct board *board;
 };
 
-/* Both are borrowed. */
+/* Both are borrowed.  For what the mirror has of the directory's: backends_read. */
 void backends_init(struct backends *backends, const struct config *config, struct board *board);
 void backends_fini(struct backends *backends);
+
+/*
+ * Takes in what the mirror says that the directory lists, if the configuration wants it.  False,
+ * and the set as it was, when it cannot be read now; `*has_changed`: it is another.
+ */
+bool backends_read(struct backends *backends, struct mirror *mirror, bool *has_changed)
+    __attribute__((warn_unused_result));
 
 /* The backend called `name`, or NULL; valid until the set is updated. */
 const struct backend *backends_find(const struct backends *backends, const char *name);

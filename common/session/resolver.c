@@ -65,6 +65,12 @@ static void resolver_account_changed(struct resolver *resolver, struct wire_read
         resolver->changed(resolver, account, host);
 }
 
+static void resolver_backends_changed(struct resolver *resolver)
+{
+    resolver->backends_are_due =
+        resolver->backends_changed && !resolver->backends_changed(resolver);
+}
+
 static void resolver_message(struct channel *channel, struct span message, int fd)
 {
     struct resolver *resolver = CONTAINER_OF(channel, struct resolver, channel);
@@ -82,6 +88,9 @@ static void resolver_message(struct channel *channel, struct span message, int f
     case DIRECTORY_CHANGED_MANY:
         if (resolver->changed)
             resolver->changed(resolver, SPAN_EMPTY, SPAN_EMPTY);
+        return;
+    case DIRECTORY_BACKENDS:
+        resolver_backends_changed(resolver);
         return;
     default:
         return;
@@ -127,6 +136,7 @@ static void resolver_connect(struct resolver *resolver)
     channel_init(&resolver->channel, resolver->loop, fd, &resolver_channel_events);
     resolver->is_connected = true;
     resolver->open_handles++;
+    resolver_backends_changed(resolver);
 }
 
 static void resolver_tick(uv_timer_t *timer)
@@ -136,6 +146,8 @@ static void resolver_tick(uv_timer_t *timer)
 
     if (!resolver->is_connected)
         resolver_connect(resolver);
+    if (resolver->backends_are_due)
+        resolver_backends_changed(resolver);
     if (now_ms > RESOLVER_TIMEOUT_MS)
         resolver_fail_waiting(resolver, now_ms - RESOLVER_TIMEOUT_MS);
 }

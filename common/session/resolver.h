@@ -36,6 +36,12 @@ struct resolver {
     /* Another owner: `host` has it now, empty: it is gone.  A NULL account: many changed.  May be
      * NULL. */
     void (*changed)(struct resolver *resolver, struct span account, struct span host);
+    /*
+     * The mirror's list of backends may be another; false: it could not be read, and is told again
+     * soon.  To be set after resolver_start; NULL: none.
+     */
+    bool (*backends_changed)(struct resolver *resolver);
+    bool backends_are_due;
 };
 
 /* Opens the mirror and connects to directory.sock, now or as soon as it is there. */

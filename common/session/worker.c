@@ -45,6 +45,17 @@ static void worker_account_changed(struct resolver *resolver, struct span accoun
         session_service_many_changed(&worker->service);
 }
 
+static bool worker_backends_changed(struct resolver *resolver)
+{
+    struct worker *worker = CONTAINER_OF(resolver, struct worker, resolver);
+    bool has_changed;
+    bool is_read = backends_read(&worker->service.backends, resolver->mirror, &has_changed);
+
+    if (has_changed && worker->prober && !worker->is_drained)
+        prober_follow(worker->prober);
+    return is_read;
+}
+
 /* --- the end ---------------------------------------------------------------------- */
 
 static void worker_part_stopped(struct worker *worker)
@@ -202,6 +213,8 @@ bool worker_start(struct worker *worker, struct child *child, const struct worke
     child->drain = worker_child_drain;
     child->stop = worker_child_stop;
     resolver_start(&worker->resolver, &child->loop, config, worker_account_changed);
+    worker->resolver.backends_changed = worker_backends_changed;
+    (void)worker_backends_changed(&worker->resolver);
     if (options->probes_backends && child->number == 0)
         worker->prober = prober_start(&worker->service);
     worker->listeners = memory_new(config->listener_count * sizeof(*worker->listeners));

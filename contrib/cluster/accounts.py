@@ -8,6 +8,7 @@ from typing import NamedTuple
 DOMAIN = "example.org"
 SUFFIX = "dc=example,dc=org"
 PEOPLE = f"ou=people,{SUFFIX}"
+BACKENDS = f"ou=backends,{SUFFIX}"
 
 
 class Account(NamedTuple):

@@ -55,11 +55,13 @@ class Cluster:
     """A cluster in `folder`, made of the programs in `build`.
 
     `network` is the loopback network of its own, `backend_tls` how frontends speak to
-    backends: "off" or "starttls".
+    backends: "off" or "starttls".  `spare` is the name of one more backend, which runs and
+    is in nobody's configuration.
     """
 
     def __init__(self, folder, network, build, account_count=1000, backends=("sv1", "sv2", "sv3"),
-                 frontends=("fe1", "fe2"), workers=2, backend_tls="starttls", timeouts=None):
+                 frontends=("fe1", "fe2"), workers=2, backend_tls="starttls", timeouts=None,
+                 spare=None):
         self.folder, self.network, self.build = Path(folder), network, Path(build)
         if len(str(self.folder)) > LONGEST_FOLDER:
             raise TroubleError(f"the folder's name is too long for unix sockets: {self.folder} "
@@ -73,6 +75,7 @@ class Cluster:
                              "slapd-replica", self.slapd)
         self.backends = {name: Backend(name, self, network.address(10 + number))
                          for number, name in enumerate(backends, 1)}
+        self.spare = Backend(spare, self, network.address(10)) if spare else None
         self.frontends = {name: FrontendDaemon(name, self, network.address(20 + number))
                           for number, name in enumerate(frontends, 1)}
         self.accounts = make_accounts(account_count, list(self.backends))
@@ -87,6 +90,9 @@ class Cluster:
                   for name, frontend in self.frontends.items()]
         return "".join(lines)
 
+    def all_backends(self):
+        return [*self.backends.values(), *([self.spare] if self.spare else [])]
+
     def accounts_of(self, host):
         """The accounts that belong to `host` at the start."""
         return [account for account in self.accounts if account.host == host]
@@ -96,20 +102,20 @@ class Cluster:
         """Makes all files; the folder must have none of them yet."""
         self.certificates.create({
             "ldap": [f"ldap.{DOMAIN}", self.slapd.address, self.replica.address],
-            **{name: [f"{name}.{DOMAIN}", backend.address] for name, backend in self.backends.items()},
+            **{backend.name: [f"{backend.name}.{DOMAIN}", backend.address] for backend in self.all_backends()},
             **{name: [f"mail.{DOMAIN}", f"{name}.{DOMAIN}", frontend.address]
                for name, frontend in self.frontends.items()}})
         self.slapd.create(self.accounts)
         self.replica.create()
-        for member in [*self.backends.values(), *self.frontends.values()]:
+        for member in [*self.all_backends(), *self.frontends.values()]:
             member.create()
 
     def start(self):
         """Starts everything and waits until it serves."""
         self.start_directory()
-        for member in [*self.backends.values(), *self.frontends.values()]:
+        for member in [*self.all_backends(), *self.frontends.values()]:
             member.launch()
-        for backend in self.backends.values():
+        for backend in self.all_backends():
             backend.wait_ready()
         for frontend in self.frontends.values():
             frontend.process.wait_ready()
@@ -122,13 +128,13 @@ class Cluster:
     def processes(self):
         """All of them, in the order in which they are started."""
         return ([self.slapd.process, self.replica.process]
-                + [process for backend in self.backends.values() for process in backend.processes()]
+                + [process for backend in self.all_backends() for process in backend.processes()]
                 + [frontend.process for frontend in self.frontends.values()])
 
     def stop(self):
         """Ends everything; the names of those that had to be killed."""
-        stores = [backend.dovecot.process for backend in self.backends.values()]
-        gates = [backend.daemon.process for backend in self.backends.values()]
+        stores = [backend.dovecot.process for backend in self.all_backends()]
+        gates = [backend.daemon.process for backend in self.all_backends()]
         frontends = [frontend.process for frontend in self.frontends.values()]
         directory = [self.replica.process, self.slapd.process]
         return [name for group in (frontends, gates, [*stores, *directory])

@@ -6,7 +6,7 @@ import re
 import subprocess
 
 from . import clients
-from .accounts import DOMAIN, PEOPLE
+from .accounts import BACKENDS, DOMAIN, PEOPLE
 from .network import Network, greets
 from .process import Process, TroubleError
 
@@ -44,6 +44,7 @@ backend_tls {{
     transport = "{backend_tls}"
     verify = true
     ca = "{ca}"
+    name = "%b.{domain}"
 }}
 queue {{
     directory = "{queue}"
@@ -157,11 +158,15 @@ class FrontendDaemon(Daemon):
         return (greets(self.address, Network.SMTP, b"220") and greets(self.address, Network.IMAP, b"* OK")
                 and greets(self.address, Network.POP3, b"+OK"))
 
+    def directory_text(self):
+        """Backends come from the directory, too, where it is verified who they are."""
+        return "" if self.cluster.backend_tls == "off" else f'    backend_base = "{BACKENDS}"\n'
+
     def own_text(self):
         login = f'    default_domain = "{DOMAIN}"\n    plaintext_allowed = true\n'
         timeouts = "".join(f"    {name} = {value}\n" for name, value in self.cluster.timeouts.items())
         return FRONTEND.format(queue=self.queue_folder(), backend_tls=self.cluster.backend_tls,
-                               ca=self.cluster.certificates.ca, timeouts=timeouts) + "".join([
+                               ca=self.cluster.certificates.ca, domain=DOMAIN, timeouts=timeouts) + "".join([
             self.listener("mx", "smtp", Network.SMTP, "starttls"),
             self.listener("imap", "imap", Network.IMAP, "starttls", login),
             self.listener("imaps", "imap", Network.IMAPS, "implicit", login),

@@ -11,7 +11,7 @@ import os
 import shutil
 from pathlib import Path
 
-from .accounts import PEOPLE, SUFFIX, account_ldif, hash_password
+from .accounts import BACKENDS, PEOPLE, SUFFIX, account_ldif, hash_password
 from .network import Network, can_connect
 from .process import Process, TroubleError, run, wait_until
 
@@ -141,7 +141,8 @@ class Slapd:
     def base_ldif(self):
         entries = [f"dn: {SUFFIX}\nobjectClass: dcObject\nobjectClass: organization\n"
                    "dc: example\no: Example\n\n",
-                   f"dn: {PEOPLE}\nobjectClass: organizationalUnit\nou: people\n\n"]
+                   f"dn: {PEOPLE}\nobjectClass: organizationalUnit\nou: people\n\n",
+                   f"dn: {BACKENDS}\nobjectClass: organizationalUnit\nou: backends\n\n"]
         for role in ROLES[1:]:
             secret = hash_password(self.secret_file(role).read_text())
             entries.append(f"dn: {self.dn(role)}\nobjectClass: organizationalRole\n"
@@ -194,6 +195,20 @@ class Slapd:
         self.modify(f"dn: {account.dn}\nchangetype: modify\nreplace: hostServer\nhostServer: {host}\n-\n"
                     "replace: oldHostServer\n" + (f"oldHostServer: {old}\n" if old else "") + "-\n",
                     "mailstead-admin")
+
+    def list_backend(self, backend, **attributes):
+        """Adds the entry of a backend; `attributes` as backendWeight=7."""
+        ports = {"backendLmtpPort": Network.LMTP, "backendImapPort": Network.IMAP, "backendPop3Port": Network.POP3}
+        values = {"cn": backend.name, "backendAddress": backend.address, **ports, **attributes}
+        self.add(f"dn: cn={backend.name},{BACKENDS}\nobjectClass: mailsteadBackend\n"
+                 + "".join(f"{name}: {value}\n" for name, value in values.items()))
+
+    def change_backend(self, name, attribute, value):
+        """Gives the entry of a backend another value of one attribute."""
+        self.modify(f"dn: cn={name},{BACKENDS}\nchangetype: modify\nreplace: {attribute}\n{attribute}: {value}\n")
+
+    def unlist_backend(self, name):
+        self.delete(f"cn={name},{BACKENDS}")
 
     def add(self, ldif):
         return self.tool("ldapadd", [], ldif=ldif)

@@ -299,12 +299,22 @@ static void queue_start_scheduler(struct queue_process *queue)
     queue->scheduler = scheduler_new(&options, &queue->committer);
 }
 
+static bool queue_backends_changed(struct resolver *resolver)
+{
+    struct queue_process *queue = CONTAINER_OF(resolver, struct queue_process, resolver);
+    bool has_changed; /* the revision wakes who waits */
+
+    return backends_read(&queue->backends, resolver->mirror, &has_changed);
+}
+
 static void queue_start(struct queue_process *queue)
 {
     struct child *child = queue->child;
 
     backends_init(&queue->backends, child->config, child->board);
     resolver_start(&queue->resolver, &child->loop, child->config, NULL);
+    queue->resolver.backends_changed = queue_backends_changed;
+    (void)queue_backends_changed(&queue->resolver);
     committer_start(&queue->committer, &child->loop, queue->store);
     queue->committer.committed = show_counts;
     queue_start_scheduler(queue);

@@ -70,7 +70,11 @@ static int teardown(void **state)
 static const char *doubts_for(enum config_program program)
 {
     *warnings = '\0';
-    check_doubts(&config, program, note, NULL);
+    struct backend_set backends;
+
+    backend_set_init(&backends, &config);
+    check_doubts(&config, program, &backends, note, NULL);
+    backend_set_fini(&backends);
     return warnings;
 }
 

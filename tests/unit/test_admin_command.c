@@ -181,10 +181,12 @@ static const char good_status[] =
     "\"counters\":{\"sessions\":3,\"queue_messages\":1,\"queue_recipients\":2},"
     "\"mirror\":{\"revision\":7,\"entries\":1000,\"is_synchronised\":true,\"is_connected\":true}}";
 static const char good_health[] =
-    "{\"backend\":\"sv1\",\"lmtp\":{\"state\":\"up\",\"since_s\":60},"
+    "{\"backend\":\"sv1\",\"source\":\"configuration\",\"state\":\"up\",\"weight\":1,"
+    "\"lmtp\":{\"state\":\"up\",\"since_s\":60},"
     "\"imap\":{\"state\":\"up\",\"since_s\":60},\"pop3\":{\"state\":\"unknown\",\"since_s\":0}}";
 static const char bad_health[] =
-    "{\"backend\":\"sv1\",\"lmtp\":{\"state\":\"down\",\"since_s\":5},"
+    "{\"backend\":\"sv1\",\"source\":\"directory\",\"state\":\"leaving\",\"weight\":7,"
+    "\"lmtp\":{\"state\":\"down\",\"since_s\":5},"
     "\"imap\":{\"state\":\"up\",\"since_s\":60},\"pop3\":{\"state\":\"unknown\",\"since_s\":0}}";
 
 static void status_says_what_the_daemon_does(void **state)
@@ -193,7 +195,7 @@ static void status_says_what_the_daemon_does(void **state)
 
     (void)state;
     admin_daemon_answers("status", good_status, NULL);
-    admin_daemon_answers("health", good_health, NULL);
+    admin_daemon_answers("backends", good_health, NULL);
     result = admin_run("status");
     assert_int_equal(result.status, COMMAND_OK);
     assert_contains(result.out, "mailstead-frontend 0.1.0 runs for 90 s");
@@ -212,7 +214,7 @@ static void status_check_is_ok_and_silent_when_all_is_well(void **state)
 
     (void)state;
     admin_daemon_answers("status", good_status, NULL);
-    admin_daemon_answers("health", good_health, NULL);
+    admin_daemon_answers("backends", good_health, NULL);
     result = admin_run("status --check");
     assert_int_equal(result.status, COMMAND_OK);
     assert_string_equal(result.out, "ok\n");
@@ -230,7 +232,7 @@ static void status_tells_what_is_wrong_and_check_fails_then(void **state)
                          "\"counters\":{},\"mirror\":{\"revision\":0,\"entries\":0,"
                          "\"is_synchronised\":false,\"is_connected\":false}}",
                          NULL);
-    admin_daemon_answers("health", bad_health, NULL);
+    admin_daemon_answers("backends", bad_health, NULL);
     admin_daemon_answers("directory-status", "{\"uri\":\"ldap://h\",\"trouble\":\"no route\"}",
                          NULL);
     result = admin_run("status --check");
@@ -240,6 +242,7 @@ static void status_tells_what_is_wrong_and_check_fails_then(void **state)
     assert_contains(result.out, "directory is not connected");
     assert_contains(result.out, "not been synchronised");
     assert_contains(result.out, "backend sv1: lmtp is down for 5 s");
+    assert_contains(result.out, "backend sv1 is leaving");
     result = admin_run("status");
     assert_int_equal(result.status, COMMAND_OK);
     assert_contains(result.out, "Needs attention:");
@@ -252,12 +255,12 @@ static void status_as_json_is_one_document_with_health_and_problems(void **state
 
     (void)state;
     admin_daemon_answers("status", good_status, NULL);
-    admin_daemon_answers("health", bad_health, NULL);
+    admin_daemon_answers("backends", bad_health, NULL);
     status = parse(admin_run("status --json").out);
     assert_string_equal(json_string_value(json_object_get(status, "program")),
                         "mailstead-frontend");
     assert_int_equal(json_array_size(json_object_get(status, "backends")), 1);
-    assert_int_equal(json_array_size(json_object_get(status, "problems")), 1);
+    assert_int_equal(json_array_size(json_object_get(status, "problems")), 2);
     json_decref(status);
 }
 

@@ -175,8 +175,9 @@ static void test_everything_can_be_set(void **unused)
     assert_non_null(config);
     assert_string_equal(config->cluster.hostname, "mx1.example.org");
     assert_int_equal(config->cluster.backend_count, 2);
-    assert_ptr_equal(config_find_backend(config, "sv2"), &config->cluster.backends[1]);
-    assert_null(config_find_backend(config, "sv3"));
+    assert_string_equal(config->cluster.backends[1].name, "sv2");
+    assert_int_equal(config->cluster.backends[1].weight, 1);
+    assert_int_equal(config->cluster.backends[1].state, BACKEND_UP);
     assert_int_equal(config->cluster.backends[1].imap_port, 1143);
     assert_int_equal(config->cluster.backends[0].imap_port, 143);
     assert_string_equal(config->cluster.frontends[0].name, "fe1");
@@ -234,6 +235,34 @@ static void test_every_wrong_value_is_reported_with_its_line(void **unused)
         "2147483648\n");
 }
 
+#define LISTED                                                                                     \
+    "cluster { hostname = a.org domains = { a.org } }\n"                                           \
+    "directory { uri = { \"ldap://10.0.0.5\" } base = \"dc=example\"\n backend_base = \"ou=b\" "
+#define NOT_VERIFIED                                                                               \
+    "3: directory.backend_base: backend_tls does not verify backends, so whoever can write an "    \
+    "entry there would be given passwords; expected it to, or directory.unverified_backends = "    \
+    "true\n"
+
+static void test_backends_of_the_directory_must_prove_who_they_are(void **unused)
+{
+    (void)unused;
+    assert_refused(LISTED "}\nbackend_tls { verify = no ca = \"/ca.pem\" }\n" LISTEN, NOT_VERIFIED);
+    assert_refused(LISTED "}\nbackend_tls { transport = off }\n" LISTEN, NOT_VERIFIED);
+    assert_refused(LISTED "}\n" LISTEN,
+                   "3: directory.backend_base: any public certificate for the name of an entry "
+                   "would do; expected backend_tls.ca, a backend_tls.name such as "
+                   "\"%b.mail.example.org\", or directory.unverified_backends = true\n");
+    config_free(
+        load_as(LISTED "}\nbackend_tls { ca = \"/ca.pem\" }\n" LISTEN, CONFIG_FRONTEND, false));
+    assert_string_equal(complaints, "");
+    config_free(load_as(LISTED "}\nbackend_tls { name = \"%b.example.org\" }\n" LISTEN,
+                        CONFIG_FRONTEND, false));
+    assert_string_equal(complaints, "");
+    config_free(load_as(LISTED "unverified_backends = true }\nbackend_tls { verify = no }\n" LISTEN,
+                        CONFIG_FRONTEND, false));
+    assert_string_equal(complaints, "");
+}
+
 static void test_what_is_missing_is_named_for_each_program(void **unused)
 {
     (void)unused;
@@ -245,7 +274,8 @@ static void test_what_is_missing_is_named_for_each_program(void **unused)
     assert_refused_as(CLUSTER DIRECTORY LISTEN, CONFIG_BACKEND,
                       "0: node.name: is missing; expected text of 1 to 127 bytes\n");
     assert_refused("cluster { hostname = a.org domains = { a.org } }\n" DIRECTORY,
-                   "1: cluster.backend: is missing; expected one section at least\n"
+                   "1: cluster.backend: is missing; expected one section at least, or "
+                   "directory.backend_base\n"
                    "0: listen: is missing; expected one section at least\n");
     assert_refused(
         "cluster { hostname = a.org domains = { a.org }\n backend \"x\" { } }\n" DIRECTORY
@@ -536,6 +566,7 @@ int main(void)
         cmocka_unit_test(test_everything_can_be_set),
         cmocka_unit_test(test_every_wrong_value_is_reported_with_its_line),
         cmocka_unit_test(test_what_is_missing_is_named_for_each_program),
+        cmocka_unit_test(test_backends_of_the_directory_must_prove_who_they_are),
         cmocka_unit_test(test_wrong_syntax_is_reported_where_it_began),
         cmocka_unit_test(test_what_does_not_go_together_is_refused),
         cmocka_unit_test(test_backend_needs_a_store_for_each_listener),

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the daemon tells of its backends on control.sock. */
+#ifndef MAILSTEAD_DIRECTORY_BACKEND_STATUS_H
+#define MAILSTEAD_DIRECTORY_BACKEND_STATUS_H
+
+#include <jansson.h>
+
+#include "common/service/backend.h"
+#include "common/service/board.h"
+
+/*
+ * One backend as an object, the caller's: backend, source (configuration, directory), state,
+ * weight, addresses, lmtp_port, imap_port, pop3_port, and for lmtp, imap and pop3 each what this
+ * daemon's `board` knows: state (unknown, up, down) and since_s.
+ */
+json_t *backend_status(const struct backend *backend, struct board *board);
+
+/* The backend of such an object, but for its health; false when it is none. */
+bool backend_from_status(const json_t *status, struct backend *backend)
+    __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "directory/errand.h"
+
+#include <stdio.h>
+
+enum { ERRAND_CONNECT_MS = 5000, ERRAND_ANSWER_MS = 10000 };
+
+static void errand_wait(struct errand *errand)
+{
+    while (errand->is_waiting)
+        uv_run(&errand->loop.uv, UV_RUN_ONCE);
+}
+
+static void errand_on_ready(void *context)
+{
+    ((struct errand *)context)->is_waiting = false;
+}
+
+static void errand_on_ended(void *context, const char *reason)
+{
+    struct errand *errand = context;
+
+    snprintf(errand->error, sizeof(errand->error), "%s", reason);
+    errand->code = LDAP_CODE_LOST;
+    errand->is_waiting = false;
+    ldap_link_close(errand->link);
+    errand->link = NULL;
+}
+
+static bool errand_connect(struct errand *errand, const struct ldap_settings *settings)
+{
+    static const struct ldap_link_events events = { .ready = errand_on_ready,
+                                                    .ended = errand_on_ended };
+
+    errand->is_waiting = true;
+    errand->link = ldap_link_open(&errand->loop, settings, &events, errand);
+    errand_wait(errand);
+    return errand->link != NULL;
+}
+
+static bool errand_connect_reader(struct errand *errand, const struct directory_config *config)
+{
+    struct ldap_settings settings = {
+        .starttls = config->starttls,
+        .ca = config->ca,
+        .bind_dn = config->bind_dn,
+        .password = config->bind_password.file ? config->bind_password.value : NULL,
+        .timeout_ms = ERRAND_CONNECT_MS,
+    };
+
+    for (size_t i = 0; i < config->uri.count; i++) {
+        settings.uri = config->uri.items[i];
+        if (errand_connect(errand, &settings))
+            return true;
+    }
+    return false;
+}
+
+static bool errand_connect_writer(struct errand *errand, const struct config *config)
+{
+    const struct admin_config *admin = &config->admin;
+    struct ldap_settings settings = {
+        .uri = admin->write_uri,
+        .starttls = admin->starttls,
+        .ca = admin->ca ? admin->ca : config->directory.ca,
+        .bind_dn = admin->bind_dn,
+        .password = admin->bind_password.file ? admin->bind_password.value : NULL,
+        .timeout_ms = ERRAND_CONNECT_MS,
+    };
+
+    if (settings.uri)
+        return errand_connect(errand, &settings);
+    snprintf(errand->error, sizeof(errand->error), "there is no admin.write_uri");
+    return false;
+}
+
+bool errand_begin(struct errand *errand, const struct config *config, enum errand_identity identity)
+{
+    *errand = (struct errand){ .error = "there is no directory.uri" };
+    io_loop_init(&errand->loop);
+    return identity == ERRAND_READER ? errand_connect_reader(errand, &config->directory)
+                                     : errand_connect_writer(errand, config);
+}
+
+void errand_end(struct errand *errand)
+{
+    if (errand->link)
+        ldap_link_close(errand->link);
+    errand->link = NULL;
+    io_loop_fini(&errand->loop);
+}
+
+static void errand_on_entry(void *context, const struct ldap_entry *entry)
+{
+    struct errand *errand = context;
+
+    errand->entry(errand->context, entry);
+}
+
+static void errand_on_done(void *context, const struct ldap_answer *answer)
+{
+    struct errand *errand = context;
+
+    errand->code = answer->code;
+    snprintf(errand->error, sizeof(errand->error), "%s", answer->text);
+    errand->is_waiting = false;
+}
+
+int errand_search(struct errand *errand, const struct ldap_search *search,
+                  void (*entry)(void *context, const struct ldap_entry *entry), void *context)
+{
+    static const struct ldap_search_events events = { .entry = errand_on_entry,
+                                                      .done = errand_on_done };
+    struct ldap_search bounded = *search;
+
+    if (!errand->link)
+        return LDAP_CODE_LOST;
+    bounded.timeout_ms = ERRAND_ANSWER_MS;
+    errand->entry = entry;
+    errand->context = context;
+    errand->is_waiting = true;
+    (void)ldap_link_search(errand->link, &bounded, &events, errand);
+    errand_wait(errand);
+    return errand->code;
+}
+
+int errand_modify(struct errand *errand, const struct ldap_modify *modify)
+{
+    struct ldap_modify bounded = *modify;
+
+    if (!errand->link)
+        return LDAP_CODE_LOST;
+    bounded.timeout_ms = ERRAND_ANSWER_MS;
+    errand->is_waiting = true;
+    (void)ldap_link_modify(errand->link, &bounded, errand_on_done, errand);
+    errand_wait(errand);
+    return errand->code;
+}
