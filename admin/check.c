@@ -169,6 +169,8 @@ static json_t *examine(const struct arguments *arguments, enum config_program pr
     if (config) {
         load_backends(arguments, config, &backends);
         check_doubts(config, program, &backends, note_warning, &findings);
+        if (!arguments->is_offline)
+            check_rights(config, note_warning, &findings);
     }
     result = json_pack("{s:b,s:s,s:s,s:o,s:o}", "ok", json_array_size(findings.errors) == 0, "file",
                        arguments->config_file, "program",

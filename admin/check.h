@@ -20,4 +20,10 @@ typedef void check_warning(void *context, const char *text);
 void check_doubts(const struct config *config, enum config_program program,
                   const struct backend_set *backends, check_warning *warn, void *context);
 
+/*
+ * Asks the directory's servers, harmlessly, whether the identities may write what they should not,
+ * or may not write what they should (check_rights.c).
+ */
+void check_rights(const struct config *config, check_warning *warn, void *context);
+
 #endif

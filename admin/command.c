@@ -147,9 +147,11 @@ const struct command commands[] = {
       .words = "",
       .options = OPTION_PROGRAM | OPTION_OFFLINE,
       .summary = "whether the configuration is right",
-      .help = "Reads the configuration and the files that it names, as a daemon would at its\n"
-              "start.  Run it as root, or it cannot read the secrets.  Without --program a file\n"
-              "with a section \"node\" is taken for mailstead-backend's.\n",
+      .help =
+          "Reads the configuration and the files that it names, as a daemon would at its\n"
+          "start.  Run it as root, or it cannot read the secrets.  Without --program a file\n"
+          "with a section \"node\" is taken for mailstead-backend's.  Asks the directory\n"
+          "whether its identities may write what they should not; nothing is changed by that.\n",
       .run = check_run },
 };
 const size_t command_count = ARRAY_LENGTH(commands);

@@ -160,3 +160,9 @@ def test_accounts_of_a_backend_that_was_removed_are_refused_for_now_only(cluster
     assert fe1.serves(account)
     fe1.admin().text("restore", "sv1", "--yes")
     wait_until(lambda: fe1.serves(account), "sv1 serves the login", 5, 0.02)
+
+
+def test_check_finds_the_identities_rights_as_they_should_be(fe1):
+    said = fe1.admin().run("check")
+    assert said.returncode == 0
+    assert "bind_dn" not in said.stderr
