@@ -48,9 +48,17 @@ static uint64_t due_of(const struct move_view *view, const struct reassign_progr
     return limit && room < left ? room : left;
 }
 
+/* Nothing is changed yet. */
 static bool is_listing(const struct reassign_progress *progress)
 {
     return !progress->is_listed && progress->moved == 0;
+}
+
+static const char *phase_of(const struct reassign_progress *progress)
+{
+    if (!progress->is_connected)
+        return "connecting";
+    return is_listing(progress) ? "listing" : "changing";
 }
 
 /* --- the rate ------------------------------------------------------------------------- */
@@ -98,7 +106,7 @@ static void print_progress_json(struct move_view *view, const struct reassign_pr
 {
     json_t *line = progress_to_json(progress, "progress");
 
-    json_object_set_new(line, "phase", json_string(is_listing(progress) ? "listing" : "changing"));
+    json_object_set_new(line, "phase", json_string(phase_of(progress)));
     json_object_set_new(line, "rate", json_integer((json_int_t)rate_of(view, progress)));
     print_json_line(line);
     fflush(stdout);
@@ -121,7 +129,9 @@ static void print_changing(struct move_view *view, const struct reassign_progres
 static void print_progress(struct move_view *view, const struct reassign_progress *progress)
 {
     fputs(view->is_terminal ? "\r" : "", stderr);
-    if (is_listing(progress))
+    if (!progress->is_connected)
+        fputs("connecting", stderr);
+    else if (is_listing(progress))
         fprintf(stderr, "listing: %" PRIu64 " found", progress->found);
     else
         print_changing(view, progress);

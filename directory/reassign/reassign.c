@@ -393,6 +393,7 @@ static void reassign_on_ready(void *context, struct writer *writer)
     struct reassign_connection *connection =
         CONTAINER_OF(writer, struct reassign_connection, writer);
 
+    run->result->progress.is_connected = true;
     if (connection == &run->connections[0])
         work_list_fill(&run->list, writer->link, writer->has_assertions, &reassign_list_events,
                        run);

@@ -44,7 +44,8 @@ struct reassign_progress {
     uint64_t skipped; /* with two values of hostServer, or changed by somebody else meanwhile */
     uint64_t failed;  /* that the server refused to change */
     uint64_t elapsed_ms;
-    bool is_listed; /* `found` is all there is */
+    bool is_connected; /* the server has taken us; listing may begin */
+    bool is_listed;    /* `found` is all there is */
 };
 
 struct reassign_plan {

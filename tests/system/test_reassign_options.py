@@ -251,7 +251,7 @@ def test_progress_is_lines_in_a_file_and_one_line_on_a_terminal(desk):
 def test_progress_in_json_has_the_phase_and_the_rate(desk):
     table = desk(accounts(1, 60))
     progress = [line for line in table_json(table, *MOVE, "--rate", "30") if line["event"] == "progress"]
-    assert progress and {line["phase"] for line in progress} <= {"listing", "changing"}
+    assert progress and {line["phase"] for line in progress} <= {"connecting", "listing", "changing"}
     assert 20 <= progress[-1]["rate"] <= 45
 
 

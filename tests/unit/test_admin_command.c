@@ -741,9 +741,14 @@ static void an_interrupt_asks_the_run_to_stop(void **state)
 static void report(const struct reassign_plan *plan)
 {
     const struct reassign_progress progress = {
-        .found = 9, .moved = 3, .elapsed_ms = 2000, .is_listed = true
+        .found = 9, .moved = 3, .elapsed_ms = 3000, .is_connected = true, .is_listed = true
     };
-    const struct reassign_progress listing = { .found = 5, .elapsed_ms = 1000 };
+    const struct reassign_progress listing = { .found = 5,
+                                               .elapsed_ms = 2000,
+                                               .is_connected = true };
+    const struct reassign_progress connecting = { .elapsed_ms = 1000 };
+
+    plan->progress(plan->context, &connecting);
 
     plan->progress(plan->context, &listing);
     plan->progress(plan->context, &progress);
@@ -759,11 +764,13 @@ static void progress_and_complaints_are_lines(void **state)
     (void)state;
     admin_reassign_during = report;
     result = admin_run("reassign --from sv1 --to sv2 --yes");
-    assert_contains(result.err, "listing: 5 found\nchanging: 3 of 9 done, 3 a second, 2 s left\n");
+    assert_contains(result.err,
+                    "connecting\nlisting: 5 found\nchanging: 3 of 9 done, 3 a second, 2 s left\n");
     assert_contains(result.err, "uid=a,dc=example: it has two hosts\n");
     rest = admin_run("reassign --from sv1 --to sv2 --yes --json").out;
-    for (int i = 0; i < 4; i++) {
-        static const char *const events[] = { "progress", "progress", "complaint", "result" };
+    for (int i = 0; i < 5; i++) {
+        static const char *const events[] = { "progress", "progress", "progress", "complaint",
+                                              "result" };
 
         line = json_loads(rest, JSON_DISABLE_EOF_CHECK, NULL);
         assert_string_equal(json_string_value(json_object_get(line, "event")), events[i]);
