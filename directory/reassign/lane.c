@@ -27,7 +27,7 @@
 enum {
     LANE_WINDOW = 96, /* changes in flight: servers bound what may wait (100 in OpenLDAP) */
     LANE_PAUSE_MS = 50,
-    LANE_ATTEMPTS = 3, /* at a transaction, before its entries are done one by one */
+    LANE_FAILURES_MAX = 10, /* of transactions, before the rest of a batch is done one by one */
     LANE_TIMEOUT_MS = 60000,
     LANE_COMMIT_MS = 300000
 };
@@ -138,7 +138,8 @@ static bool lane_has_answer(struct lane *lane, const struct ldap_answer *answer)
 /* Whether the entry has no part in what is being done. */
 static bool lane_passes(const struct lane *lane, const struct lane_single *single)
 {
-    return lane->state.current == LANE_FILLING ? single->is_apart : single->is_done;
+    return lane->state.current == LANE_FILLING ? single->part != LANE_PART_NOW
+                                               : single->part == LANE_PART_DONE;
 }
 
 static int lane_send(struct lane *lane, struct lane_single *single)
@@ -220,47 +221,92 @@ static void lane_on_single(void *context, const struct ldap_answer *answer)
 
 /* --- in a transaction ---------------------------------------------------------------------- */
 
-/* Tells of the entries that were in the transaction; true when there are others. */
-static bool lane_tell_moved(struct lane *lane)
-{
-    struct lane_single *singles = lane->singles;
-    bool has_others = false;
-
-    for (size_t first = 0, end; first < lane->batch_count; first = end + 1) {
-        for (end = first; end < lane->batch_count && !singles[end].is_apart; end++)
-            singles[end].is_done = true;
-        if (end > first)
-            lane->events->moved(lane->context, lane->batch + first, end - first);
-        if (end < lane->batch_count)
-            has_others = true;
-    }
-    return has_others;
-}
-
-/*
- * Sets the entry aside for which the server did not commit; false when it does not say.  The answer
- * has the number of its request (RFC 5805 section 2.4).
- */
-static bool lane_set_culprit_apart(struct lane *lane, struct span answer)
-{
-    struct span end, number;
-    int culprit = 0;
-
-    if (!answer.data || !ber_take_tagged(&answer, BER_SEQUENCE, &end) ||
-        !ber_take_tagged(&end, BER_INTEGER, &number) || number.length > sizeof(culprit))
-        return false;
-    for (size_t i = 0; i < number.length; i++)
-        culprit = culprit << 8 | (unsigned char)number.data[i];
-    for (size_t i = 0; i < lane->batch_count; i++)
-        if (lane->singles[i].number == culprit && !lane->singles[i].is_apart)
-            return lane->singles[i].is_apart = true;
-    return false;
-}
-
 static void lane_begin_transaction(struct lane *lane)
 {
     state_move(&lane->state, LANE_BEGINNING);
     (void)ldap_link_begin_transaction(lane->link, LANE_TIMEOUT_MS, lane_on_begun, lane);
+}
+
+/* Gives another part to all entries that have this one; true when there are any. */
+static bool lane_change_part(struct lane *lane, enum lane_part from, enum lane_part to)
+{
+    bool has_any = false;
+
+    for (size_t i = 0; i < lane->batch_count; i++)
+        if (lane->singles[i].part == from) {
+            lane->singles[i].part = to;
+            has_any = true;
+        }
+    return has_any;
+}
+
+static bool lane_has_part(const struct lane *lane, enum lane_part part)
+{
+    for (size_t i = 0; i < lane->batch_count; i++)
+        if (lane->singles[i].part == part)
+            return true;
+    return false;
+}
+
+/* What is left of the batch. */
+static void lane_go_on(struct lane *lane)
+{
+    if (lane_has_part(lane, LANE_PART_NOW) ||
+        lane_change_part(lane, LANE_PART_LATER, LANE_PART_NOW)) {
+        lane_begin_transaction(lane);
+    } else if (lane_has_part(lane, LANE_PART_ALONE)) {
+        lane_begin_batch(lane, LANE_SINGLE);
+    } else {
+        state_move(&lane->state, LANE_IDLE);
+        lane_take_batch(lane);
+    }
+}
+
+/* Tells of the entries that were in the transaction. */
+static void lane_tell_moved(struct lane *lane)
+{
+    for (size_t first = 0, end; first < lane->batch_count; first = end + 1) {
+        for (end = first; end < lane->batch_count && lane->singles[end].part == LANE_PART_NOW;
+             end++)
+            ;
+        if (end > first)
+            lane->events->moved(lane->context, lane->batch + first, end - first);
+    }
+    (void)lane_change_part(lane, LANE_PART_NOW, LANE_PART_DONE);
+}
+
+/* The request for which the server did not commit, by number (RFC 5805 section 2.4); 0: unsaid. */
+static int lane_read_culprit(struct span answer)
+{
+    struct span end, number;
+    unsigned culprit = 0;
+
+    if (!answer.data || !ber_take_tagged(&answer, BER_SEQUENCE, &end) ||
+        !ber_take_tagged(&end, BER_INTEGER, &number) || number.length > sizeof(culprit))
+        return 0;
+    for (size_t i = 0; i < number.length; i++)
+        culprit = culprit << 8 | (unsigned char)number.data[i];
+    return (int)culprit;
+}
+
+/*
+ * Parts the transaction that was not committed: those before the culprit, of which followers have
+ * been told, are done at once, those after it later, it on its own.  False when it is not known.
+ */
+static bool lane_part_at(struct lane *lane, int culprit)
+{
+    size_t i = 0;
+
+    while (i < lane->batch_count &&
+           (lane->singles[i].part != LANE_PART_NOW || lane->singles[i].number != culprit))
+        i++;
+    if (i == lane->batch_count)
+        return false;
+    lane->singles[i].part = LANE_PART_ALONE;
+    for (; i < lane->batch_count; i++)
+        if (lane->singles[i].part == LANE_PART_NOW)
+            lane->singles[i].part = LANE_PART_LATER;
+    return true;
 }
 
 static void lane_on_committed(void *context, const struct ldap_answer *answer)
@@ -270,20 +316,16 @@ static void lane_on_committed(void *context, const struct ldap_answer *answer)
     guard_mark(lane->guarded, false);
     if (!lane_has_answer(lane, answer))
         return;
-    if (answer->code != LDAP_CODE_SUCCESS) {
-        if (++lane->attempts < LANE_ATTEMPTS && lane_set_culprit_apart(lane, answer->value))
-            lane_begin_transaction(lane);
-        else
-            lane_begin_batch(lane, LANE_SINGLE);
-        return;
-    }
-    lane->has_committed = true;
-    if (lane_tell_moved(lane)) {
+    if (answer->code == LDAP_CODE_SUCCESS) {
+        lane->has_committed = true;
+        lane_tell_moved(lane);
+        lane_go_on(lane);
+    } else if (++lane->failures < LANE_FAILURES_MAX &&
+               lane_part_at(lane, lane_read_culprit(answer->value))) {
+        lane_go_on(lane);
+    } else {
         lane_begin_batch(lane, LANE_SINGLE);
-        return;
     }
-    state_move(&lane->state, LANE_IDLE);
-    lane_take_batch(lane);
 }
 
 static void lane_commit(struct lane *lane)
@@ -304,7 +346,7 @@ static void lane_on_filled(void *context, const struct ldap_answer *answer)
     if (!lane_has_answer(lane, answer))
         return;
     if (answer->code != LDAP_CODE_SUCCESS)
-        single->is_apart = true;
+        single->part = LANE_PART_ALONE;
     lane->answered++;
     lane_fill_window(lane);
     if (lane_is_through(lane))
@@ -351,7 +393,7 @@ static void lane_take_batch(struct lane *lane)
     }
     for (size_t i = 0; i < lane->batch_count; i++)
         lane->singles[i] = (struct lane_single){ .lane = lane, .item = lane->batch[i] };
-    lane->attempts = 0;
+    lane->failures = 0;
     if (lane->has_transactions && lane->batch_count > 1)
         lane_begin_transaction(lane);
     else

@@ -48,13 +48,19 @@ struct lane_events {
     void (*ended)(void *context, struct lane *lane);
 };
 
+enum lane_part {
+    LANE_PART_NOW,   /* in the transaction that is being done */
+    LANE_PART_LATER, /* in the next */
+    LANE_PART_ALONE, /* in none: done on its own at last */
+    LANE_PART_DONE   /* was in one */
+};
+
 /* One entry of a batch. */
 struct lane_single {
     struct lane *lane;
     struct plan_item *item;
-    int number;    /* of its last request */
-    bool is_apart; /* from the transaction: done on its own, after it */
-    bool is_done;  /* in the transaction */
+    int number; /* of its last request */
+    enum lane_part part;
 };
 
 struct lane {
@@ -72,7 +78,7 @@ struct lane {
     size_t batch_count;
     size_t next;           /* of the batch, to be looked at */
     size_t sent, answered; /* requests */
-    unsigned attempts;     /* at the batch's transaction */
+    unsigned failures;     /* of the batch's transactions */
     uv_timer_t pause;      /* before a transaction's end, or before a batch is taken */
     bool is_refused;
     bool has_committed; /* a transaction, at least once */
