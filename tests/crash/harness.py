@@ -162,8 +162,8 @@ class Run:
     def kill_role(self, *roles):
         victims = self.frontend.children(self.chance.choice(roles))
         if victims:
-            self.ledger.kill()
             os.kill(self.chance.choice(victims), signal.SIGKILL)
+            self.ledger.kill()
 
     def trouble_queue(self):
         """The queue process dies; workers keep what they know, so nothing comes twice for that."""
@@ -185,8 +185,8 @@ class Run:
     def trouble_all(self):
         """The whole frontend dies, and starts again."""
         time.sleep(self.chance.uniform(0.3, 1.0))
-        self.ledger.kill()
         self.frontend.kill()
+        self.ledger.kill()
         self.frontend.start()
 
     def trouble_power(self):
@@ -198,8 +198,8 @@ class Run:
 
     def power_fails(self):
         self.storage.set("is_dark", 1)
-        self.ledger.kill()
         self.frontend.kill()
+        self.ledger.kill()  # until here its workers may have delivered
         self.storage.cut(self.chance)
         self.storage.calm()
         self.frontend.start()

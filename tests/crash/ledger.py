@@ -8,7 +8,7 @@ import time
 from email import policy
 from typing import NamedTuple
 
-KILL_WINDOW_S = 4  # so long an answer may be on its way: a kill then may lose it
+KILL_WINDOW_S = 4  # so long before a kill an answer may have been on its way
 
 
 def body_of(name, lines):
