@@ -144,7 +144,7 @@ static void deliver_take_block(struct deliver *deliver, ssize_t count)
     if (count == 0)
         deliver_end(deliver);
     else
-        delivery_content(deliver->delivery, span_of(deliver->block, (size_t)count));
+        delivery_content(deliver->delivery, span_of(deliver->block, (size_t)count), false);
     if (deliver->delivery && count > 0)
         deliver_pump(deliver);
 }
@@ -190,7 +190,7 @@ static void deliver_pump_held(struct deliver *deliver)
         }
         rest = span_take(rest, DELIVER_BLOCK_SIZE);
         deliver->offset += (int64_t)rest.length;
-        delivery_content(deliver->delivery, rest);
+        delivery_content(deliver->delivery, rest, false);
     }
 }
 
@@ -212,7 +212,7 @@ static void deliver_trace(struct deliver *deliver)
         !span_copy_string(first->address, original, sizeof(original)))
         return;
     trace_write_original_recipient(original, &out);
-    delivery_content(deliver->delivery, buffer_span(&out));
+    delivery_content(deliver->delivery, buffer_span(&out), false);
 }
 
 /* --- events --------------------------------------------------------------------------- */

@@ -7,15 +7,14 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include <string.h>
 
-#include "common/base/bytes.h"
 #include "common/base/log.h"
 
 struct mail_copy {
     struct message_copies *owner;
-    struct bytes memory;
-    int fd; /* -1: in memory */
+    struct message_content content; /* empty once it is in a file */
+    int fd;                         /* -1: in memory */
     char file_name[QUEUE_FILE_NAME_SIZE];
     mail_stored *done;
     void *done_context;
@@ -26,72 +25,46 @@ static struct mail_copy *message_copy_new(void *context)
     struct mail_copy *copy = memory_new(sizeof(*copy));
 
     copy->owner = context;
-    copy->memory = bytes_empty(MESSAGE_COPY_MEMORY);
+    message_content_init(&copy->content, &copy->owner->blocks);
     copy->fd = -1;
     return copy;
-}
-
-static void message_copy_release_memory(struct mail_copy *copy)
-{
-    copy->owner->memory_bytes -= copy->memory.length;
-    bytes_release(&copy->memory);
 }
 
 static void message_copy_free(struct mail_copy *copy)
 {
     if (copy->fd >= 0)
         queue_incoming_discard(copy->owner->config, copy->file_name, copy->fd);
-    message_copy_release_memory(copy);
+    message_content_fini(&copy->content);
     free(copy);
 }
 
-static bool message_copy_write(struct mail_copy *copy, struct span content)
+static bool message_copy_fail(const struct mail_copy *copy)
 {
-    while (content.length > 0) {
-        ssize_t written = write(copy->fd, content.data, content.length);
-
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0) {
-            LOG_EVENT(LOG_LEVEL_ERROR, NULL, "copy_failed", LOG_TEXT("file", copy->file_name),
-                      LOG_TEXT("why", strerror(errno)));
-            return false;
-        }
-        content = span_drop(content, (size_t)written);
-    }
-    return true;
+    LOG_EVENT(LOG_LEVEL_ERROR, NULL, "copy_failed",
+              LOG_TEXT("directory", copy->owner->config->queue.directory),
+              LOG_TEXT("file", copy->file_name), LOG_TEXT("why", strerror(errno)));
+    return false;
 }
 
 /* Moves what is in memory to a file; what follows goes there too. */
 static bool message_copy_spill(struct mail_copy *copy)
 {
     copy->fd = queue_incoming_create(copy->owner->config, copy->file_name);
-    if (copy->fd < 0) {
-        LOG_EVENT(LOG_LEVEL_ERROR, NULL, "copy_failed",
-                  LOG_TEXT("directory", copy->owner->config->queue.directory),
-                  LOG_TEXT("why", strerror(errno)));
+    if (copy->fd < 0 || !message_content_write(&copy->content, copy->fd))
         return false;
-    }
-    if (!message_copy_write(copy, bytes_span(&copy->memory)))
-        return false;
-    message_copy_release_memory(copy);
+    message_content_fini(&copy->content);
     return true;
 }
 
-static bool message_copy_append(struct mail_copy *copy, struct span content)
+static bool message_copy_append(struct mail_copy *copy, struct span more)
 {
-    if (copy->fd < 0) {
-        bool fits = copy->owner->memory_bytes + content.length <= MESSAGE_COPIES_MEMORY &&
-                    bytes_append(&copy->memory, content);
-
-        if (fits) {
-            copy->owner->memory_bytes += content.length;
-            return true;
-        }
-        if (!message_copy_spill(copy))
-            return false;
-    }
-    return message_copy_write(copy, content);
+    if (copy->fd < 0)
+        message_content_append(&copy->content, &more);
+    if (more.length == 0)
+        return true;
+    if (copy->fd < 0 && !message_copy_spill(copy))
+        return message_copy_fail(copy);
+    return message_write(copy->fd, more) || message_copy_fail(copy);
 }
 
 static void message_copy_stored(void *context, bool stored, struct span message_id)
@@ -119,6 +92,12 @@ static enum queue_fate message_copy_fate(enum mail_fate fate)
     return QUEUE_PENDING;
 }
 
+/* In the pool's thread, while nobody touches the copy. */
+static bool message_copy_write(const void *context, int fd)
+{
+    return message_content_write(context, fd);
+}
+
 static void message_copy_store(void *context, struct mail_copy *copy,
                                const struct mail_stored_envelope *envelope, mail_stored *done,
                                void *done_context)
@@ -131,10 +110,11 @@ static void message_copy_store(void *context, struct mail_copy *copy,
         .body_8bit = envelope->body_8bit,
         .recipients = recipients,
         .recipient_count = envelope->count,
-        .body = bytes_span(&copy->memory),
+        .body = message_content_span(&copy->content),
         .fd = copy->fd,
         .file_name = copy->fd >= 0 ? copy->file_name : NULL,
     };
+    bool is_parted = copy->fd < 0 && message_content_is_parted(&copy->content);
 
     for (unsigned i = 0; i < envelope->count; i++) {
         enum mail_fate fate = envelope->recipients[i].fate;
@@ -145,6 +125,12 @@ static void message_copy_store(void *context, struct mail_copy *copy,
             .not_before_s = fate == MAIL_FATE_UNKNOWN ? copies->config->queue.unknown_delay_s : 0,
             .text = span_from_string(envelope->recipients[i].text),
         };
+    }
+    if (is_parted) {
+        store.body = SPAN_EMPTY;
+        store.write = message_copy_write;
+        store.write_context = &copy->content;
+        store.write_length = copy->content.length;
     }
     copy->done = done;
     copy->done_context = done_context;

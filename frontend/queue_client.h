@@ -48,6 +48,13 @@ struct queue_store {
     struct span body;
     int fd; /* -1: `body` */
     const char *file_name;
+    /*
+     * Or, in place of both, a message that is not in one piece: `write` puts its `write_length`
+     * bytes into a file, from another thread, before the callback; false and errno when it cannot.
+     */
+    bool (*write)(const void *context, int fd); /* NULL: `body` or `fd` */
+    const void *write_context;
+    size_t write_length;
 };
 
 /*

@@ -18,6 +18,7 @@
 
 #include "common/base/log.h"
 #include "common/base/random.h"
+#include "frontend/message_blocks.h"
 #include "frontend/queue_client_private.h"
 
 /* Recipients of one message: beside them QUEUE_STORE has room for the envelope and a body. */
@@ -49,7 +50,9 @@ struct store {
     uint32_t number;
     uv_work_t work;
     struct io_resumption failure;
-    struct span body;                     /* the caller's */
+    struct span body;                           /* the caller's */
+    bool (*write)(const void *context, int fd); /* NULL, or the caller's, in place of `body` */
+    const void *write_context;
     int fd;                               /* -1: none, or not made yet */
     char file_name[QUEUE_FILE_NAME_SIZE]; /* empty: inline, or not made yet */
     bool is_synced;
@@ -87,16 +90,11 @@ void queue_incoming_discard(const struct config *config, const char *name, int f
         close(fd);
 }
 
-static bool write_all(int fd, struct span bytes)
+static bool write_body(const struct store *store)
 {
-    while (bytes.length > 0) {
-        ssize_t written = write(fd, bytes.data, bytes.length);
-
-        if (written < 0 && errno != EINTR)
-            return false;
-        bytes = span_drop(bytes, written > 0 ? (size_t)written : 0);
-    }
-    return true;
+    if (store->write)
+        return store->write(store->write_context, store->fd);
+    return message_write(store->fd, store->body);
 }
 
 /* In the pool's thread: makes the file when the body is in memory, and syncs it. */
@@ -106,7 +104,7 @@ static void sync_file(uv_work_t *work)
 
     if (store->fd < 0) {
         store->fd = queue_incoming_create(store->client->config, store->file_name);
-        if (store->fd < 0 || !write_all(store->fd, store->body))
+        if (store->fd < 0 || !write_body(store))
             return;
     }
     store->is_synced = fsync(store->fd) == 0;
@@ -301,7 +299,7 @@ static uint64_t body_size(const struct queue_store *message)
     struct stat status = { .st_size = 0 };
 
     if (message->fd < 0)
-        return message->body.length;
+        return message->write ? message->write_length : message->body.length;
     return fstat(message->fd, &status) == 0 ? (uint64_t)status.st_size : UINT64_MAX;
 }
 
@@ -325,6 +323,8 @@ static struct store *store_new(struct queue_client *client, const struct queue_s
     store->context = context;
     store->number = ++client->last_number;
     store->body = message->body;
+    store->write = message->write;
+    store->write_context = message->write_context;
     store->fd = message->fd;
     if (message->fd >= 0)
         snprintf(store->file_name, sizeof(store->file_name), "%s", message->file_name);
@@ -347,7 +347,7 @@ void queue_client_store(struct queue_client *client, const struct queue_store *m
         inline_max = QUEUE_INLINE_MAX;
     if (!client->is_connected) {
         store_fail_soon(store);
-    } else if (message->fd < 0 && message->body.length <= inline_max) {
+    } else if (message->fd < 0 && !message->write && message->body.length <= inline_max) {
         store_send(store);
     } else {
         client->open_handles++;

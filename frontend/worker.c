@@ -120,6 +120,7 @@ bool frontend_worker_run(struct child *child)
         .context = &frontend,
     };
 
+    message_blocks_init(&frontend.copies.blocks);
     if (!frontend_load_relay_tls(&frontend, child->config) ||
         !worker_start(&frontend.worker, child, &options))
         return false;
@@ -128,6 +129,7 @@ bool frontend_worker_run(struct child *child)
     frontend.copies.queue = queue_client_start(&child->loop, child->config, FRONTEND_DELIVERIES,
                                                &queue_events, &frontend);
     worker_run_loop(&frontend.worker);
+    message_blocks_fini(&frontend.copies.blocks);
     SSL_CTX_free(frontend.deliver.tls_relay);
     return true;
 }

@@ -36,7 +36,10 @@ static unsigned position_after(const struct dot_stuffer *stuffer, struct span pi
     return last == '\n' && after_cr ? AT_LINE_START : INSIDE_LINE;
 }
 
-struct span dot_stuffer_next(struct dot_stuffer *stuffer, struct span *content)
+/* Takes the dot that is to be put in, or else as much as `length_of` says. */
+static struct span take_piece(struct dot_stuffer *stuffer, struct span *content,
+                              size_t (*length_of)(const struct dot_stuffer *stuffer,
+                                                  struct span content))
 {
     struct span piece;
 
@@ -46,10 +49,26 @@ struct span dot_stuffer_next(struct dot_stuffer *stuffer, struct span *content)
         stuffer->position = INSIDE_LINE;
         return SPAN_LITERAL(".");
     }
-    piece = span_take(*content, length_to_dot(stuffer, *content));
+    piece = span_take(*content, length_of(stuffer, *content));
     stuffer->position = position_after(stuffer, piece);
     *content = span_drop(*content, piece.length);
     return piece;
+}
+
+struct span dot_stuffer_next(struct dot_stuffer *stuffer, struct span *content)
+{
+    return take_piece(stuffer, content, length_to_dot);
+}
+
+static size_t whole_length(const struct dot_stuffer *stuffer, struct span content)
+{
+    (void)stuffer;
+    return content.length;
+}
+
+struct span dot_stuffer_next_scanned(struct dot_stuffer *stuffer, struct span *content)
+{
+    return take_piece(stuffer, content, whole_length);
 }
 
 struct span dot_stuffer_end(const struct dot_stuffer *stuffer)

@@ -21,6 +21,12 @@ void dot_stuffer_init(struct dot_stuffer *stuffer);
  */
 struct span dot_stuffer_next(struct dot_stuffer *stuffer, struct span *content);
 
+/*
+ * As dot_stuffer_next, for content in which no line but the first begins with a dot: it is not
+ * looked through.  What smtp_content_next gives is such.
+ */
+struct span dot_stuffer_next_scanned(struct dot_stuffer *stuffer, struct span *content);
+
 /* What ends the message: ".\r\n", with a "\r\n" before it when the content did not end a line. */
 struct span dot_stuffer_end(const struct dot_stuffer *stuffer);
 

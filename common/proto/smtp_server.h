@@ -58,6 +58,7 @@ struct smtp_server {
     unsigned errors;
     uint64_t content_bytes; /* of this message so far */
     struct span content;
+    bool content_is_scanned; /* no line in `content` but the first begins with a dot */
     /* ... the implementation's own members below */
     struct smtp_content content_reader;
     bool content_is_broken;

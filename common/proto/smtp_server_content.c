@@ -67,6 +67,7 @@ void smtp_server_begin_content(struct smtp_server *server)
 {
     smtp_content_begin(&server->content_reader);
     server->content_bytes = 0;
+    server->content_is_scanned = true;
     server->content_is_broken = false;
     server->content_is_too_big = false;
     server->final_replies = 0;

@@ -285,11 +285,12 @@ static bool delivery_put(struct delivery *delivery, struct span piece)
     return delivery_send(delivery, piece);
 }
 
-void delivery_content(struct delivery *delivery, struct span content)
+void delivery_content(struct delivery *delivery, struct span content, bool is_scanned)
 {
     delivery_hold(delivery);
     while (!delivery->is_closed) {
-        struct span piece = dot_stuffer_next(&delivery->stuffer, &content);
+        struct span piece = is_scanned ? dot_stuffer_next_scanned(&delivery->stuffer, &content)
+                                       : dot_stuffer_next(&delivery->stuffer, &content);
 
         if (piece.length == 0 || !delivery_put(delivery, piece))
             break;

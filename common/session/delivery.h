@@ -79,8 +79,11 @@ void delivery_advance(struct delivery *delivery);
  */
 void delivery_data(struct delivery *delivery);
 
-/* Sends content as it is (dot-stuffed here), after 354.  Small pieces are gathered first. */
-void delivery_content(struct delivery *delivery, struct span content);
+/*
+ * Sends content as it is (dot-stuffed here), after 354.  Small pieces are gathered first.
+ * `is_scanned`: no line in it but the first begins with a dot, dot_stuffer_next_scanned.
+ */
+void delivery_content(struct delivery *delivery, struct span content, bool is_scanned);
 
 /* Sends what was gathered: nothing more comes for now. */
 void delivery_flush(struct delivery *delivery);

@@ -176,7 +176,8 @@ void mail_session_content(struct mail_session *session)
 {
     if (!session->transaction)
         return;
-    mail_transaction_content(session->transaction, session->machine.content);
+    mail_transaction_content(session->transaction, session->machine.content,
+                             session->machine.content_is_scanned);
     if (session->state.current == MAIL_STATE_TALKING &&
         mail_transaction_is_full(session->transaction)) {
         state_move(&session->state, MAIL_STATE_BLOCKED);

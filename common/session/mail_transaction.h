@@ -88,8 +88,12 @@ void mail_transaction_rcpt(struct mail_transaction *transaction, const char *pat
 /* Decides whether content may come; data_decided follows (354 or a refusal). */
 void mail_transaction_data(struct mail_transaction *transaction);
 
-/* Content; trace fields first.  While mail_transaction_is_full, stop until `writable`. */
-void mail_transaction_content(struct mail_transaction *transaction, struct span content);
+/*
+ * Content; trace fields first.  While mail_transaction_is_full, stop until `writable`.
+ * `is_scanned`: as smtp_server.content_is_scanned.
+ */
+void mail_transaction_content(struct mail_transaction *transaction, struct span content,
+                              bool is_scanned);
 bool mail_transaction_is_full(const struct mail_transaction *transaction);
 
 /* No more content comes for now: nothing of it waits here. */

@@ -81,13 +81,14 @@ void mail_transaction_trace(struct mail_transaction *transaction, struct span fi
         struct buffer out = io_loop_out(transaction->session->service->loop);
 
         trace_write_original_recipient(transaction->recipients[0].path, &out);
-        delivery_content(transaction->cut, buffer_span(&out));
+        delivery_content(transaction->cut, buffer_span(&out), false);
     }
     if (transaction->cut)
-        delivery_content(transaction->cut, fields);
+        delivery_content(transaction->cut, fields, false);
 }
 
-void mail_transaction_content(struct mail_transaction *transaction, struct span content)
+void mail_transaction_content(struct mail_transaction *transaction, struct span content,
+                              bool is_scanned)
 {
     unsigned hops_max = transaction->session->service->config->smtp.hops_max;
 
@@ -102,7 +103,7 @@ void mail_transaction_content(struct mail_transaction *transaction, struct span 
         return;
     mail_transaction_keep(transaction, content);
     if (transaction->cut)
-        delivery_content(transaction->cut, content);
+        delivery_content(transaction->cut, content, is_scanned);
 }
 
 void mail_transaction_flush(struct mail_transaction *transaction)
