@@ -17,11 +17,12 @@ enum { COMMAND_LINE_MAX = 1024, LONG_LINE_MAX = 65536 };
 
 static const struct state_row states[] = {
     [GREETED] = { "greeted", STATE_BIT(GREETED) | STATE_BIT(READY) | STATE_BIT(ASKED_STARTTLS) |
-                                 STATE_BIT(DONE) },
+                                 STATE_BIT(CHUNK_SKIPPING) | STATE_BIT(DONE) },
     [READY] = { "ready", STATE_BIT(READY) | STATE_BIT(ASKED_MAIL) | STATE_BIT(ASKED_STARTTLS) |
-                             STATE_BIT(DONE) },
+                             STATE_BIT(CHUNK_SKIPPING) | STATE_BIT(DONE) },
     [ASKED_MAIL] = { "asked-mail", STATE_BIT(READY) | STATE_BIT(ENVELOPE) | STATE_BIT(DONE) },
     [ENVELOPE] = { "envelope", STATE_BIT(READY) | STATE_BIT(ASKED_RCPT) | STATE_BIT(ASKED_DATA) |
+                                   STATE_BIT(ASKED_CHUNKS) | STATE_BIT(CHUNK_SKIPPING) |
                                    STATE_BIT(DONE) },
     [ASKED_RCPT] = { "asked-rcpt", STATE_BIT(ENVELOPE) | STATE_BIT(DONE) },
     [ASKED_DATA] = { "asked-data", STATE_BIT(ENVELOPE) | STATE_BIT(CONTENT) | STATE_BIT(DONE) },
@@ -29,6 +30,18 @@ static const struct state_row states[] = {
     [SKIPPING] = { "skipping", STATE_BIT(REFUSING) | STATE_BIT(DONE) },
     [REFUSING] = { "refusing", STATE_BIT(READY) | STATE_BIT(DONE) },
     [ASKED_FINAL] = { "asked-final", STATE_BIT(READY) | STATE_BIT(DONE) },
+    [ASKED_CHUNKS] = { "asked-chunks",
+                       STATE_BIT(CHUNK) | STATE_BIT(CHUNK_SKIPPING) | STATE_BIT(DONE) },
+    [CHUNK] = { "chunk", STATE_BIT(CHUNKS) | STATE_BIT(CHUNK_SKIPPING) | STATE_BIT(ASKED_FINAL) |
+                             STATE_BIT(DONE) },
+    [CHUNKS] = { "chunks", STATE_BIT(READY) | STATE_BIT(CHUNK) | STATE_BIT(CHUNK_SKIPPING) |
+                               STATE_BIT(DONE) },
+    [CHUNK_SKIPPING] = { "chunk-skipping", STATE_BIT(CHUNK_REFUSING) | STATE_BIT(DONE) },
+    [CHUNK_REFUSING] = { "chunk-refusing", STATE_BIT(GREETED) | STATE_BIT(READY) |
+                                               STATE_BIT(ENVELOPE) | STATE_BIT(CHUNKS_FAILED) |
+                                               STATE_BIT(DONE) },
+    [CHUNKS_FAILED] = { "chunks-failed",
+                        STATE_BIT(READY) | STATE_BIT(CHUNK_SKIPPING) | STATE_BIT(DONE) },
     [ASKED_STARTTLS] = { "asked-starttls", STATE_BIT(GREETED) | STATE_BIT(DONE) },
     [DONE] = { "done", STATE_BIT(DONE) },
 };
@@ -111,7 +124,8 @@ static enum smtp_server_event read_commands(struct smtp_server *server, struct s
 {
     enum smtp_server_event event = SMTP_SERVER_NEED_INPUT;
 
-    while (event == SMTP_SERVER_NEED_INPUT) {
+    while (event == SMTP_SERVER_NEED_INPUT &&
+           (SMTP_SERVER_COMMAND_STATES & STATE_BIT(server->state.current))) {
         if (buffer_room(out) < MACHINE_REPLY_ROOM)
             return SMTP_SERVER_FLUSH;
         if (server->line_is_too_long) {
@@ -126,28 +140,41 @@ static enum smtp_server_event read_commands(struct smtp_server *server, struct s
     return event;
 }
 
-enum smtp_server_event smtp_server_next(struct smtp_server *server, struct span *in,
-                                        struct buffer *out)
+/* Goes on in the state that it is in; NEED_INPUT also when the state has changed. */
+static enum smtp_server_event step(struct smtp_server *server, struct span *in, struct buffer *out)
 {
-    enum smtp_server_event event;
-
     switch (server->state.current) {
     case DONE:
         return SMTP_SERVER_END;
     case CONTENT:
         return smtp_server_read_content(server, in);
+    case CHUNK:
+    case CHUNK_SKIPPING:
+    case CHUNK_REFUSING:
+        return smtp_server_read_chunk(server, in, out);
     case SKIPPING:
-        if (smtp_content_skip(&server->content_reader, in) != SMTP_CONTENT_END)
-            return SMTP_SERVER_NEED_INPUT;
-        state_move(&server->state, REFUSING);
-        /* fall through */
+        if (smtp_content_skip(&server->content_reader, in) == SMTP_CONTENT_END)
+            state_move(&server->state, REFUSING);
+        return SMTP_SERVER_NEED_INPUT;
     case REFUSING:
-        event = smtp_server_write_refusals(server, out);
-        return event == SMTP_SERVER_FLUSH ? event : read_commands(server, in, out);
+        return smtp_server_write_refusals(server, out);
     default:
         assert(SMTP_SERVER_COMMAND_STATES & STATE_BIT(server->state.current));
         return read_commands(server, in, out);
     }
+}
+
+enum smtp_server_event smtp_server_next(struct smtp_server *server, struct span *in,
+                                        struct buffer *out)
+{
+    enum smtp_server_event event;
+    unsigned before;
+
+    do {
+        before = server->state.current;
+        event = step(server, in, out);
+    } while (event == SMTP_SERVER_NEED_INPUT && server->state.current != before);
+    return event;
 }
 
 void smtp_server_init(struct smtp_server *server, const struct smtp_server_options *options,
@@ -176,8 +203,12 @@ void smtp_server_reply(struct smtp_server *server, const struct mail_reply *repl
     unsigned asked = server->state.current;
 
     assert(asked == ASKED_MAIL || asked == ASKED_RCPT || asked == ASKED_DATA ||
-           asked == ASKED_FINAL);
-    assert(!is_positive || (asked == ASKED_DATA) == (reply->code == 354));
+           asked == ASKED_CHUNKS || asked == ASKED_FINAL);
+    assert(!is_positive || (asked == ASKED_DATA || asked == ASKED_CHUNKS) == (reply->code == 354));
+    if (asked == ASKED_CHUNKS && reply->code != 421) {
+        smtp_server_chunks_answered(server, reply);
+        return;
+    }
     smtp_reply_write(reply, out);
     if (reply->code == 421) {
         state_move(&server->state, DONE);
@@ -186,7 +217,7 @@ void smtp_server_reply(struct smtp_server *server, const struct mail_reply *repl
     } else if (asked == ASKED_MAIL) {
         state_move(&server->state, is_positive ? ENVELOPE : READY);
     } else if (asked == ASKED_DATA && is_positive) {
-        smtp_server_begin_content(server);
+        smtp_server_begin_content(server, CONTENT);
     } else {
         server->recipients_accepted += asked == ASKED_RCPT && is_positive;
         state_move(&server->state, ENVELOPE);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The server side of SMTP (RFC 5321) and LMTP (RFC 2033), with PIPELINING,
- * SIZE, 8BITMIME, ENHANCEDSTATUSCODES and STARTTLS.  A machine: see machine.h.
+ * SIZE, 8BITMIME, CHUNKING, ENHANCEDSTATUSCODES and STARTTLS.  A machine: see machine.h.
  *
  * A command line ends in CRLF.  One that holds a bare CR or LF or a NUL gets a 5xx for
  * each LF in it, and nothing of it is executed.
@@ -13,6 +13,10 @@
  * to a backend can be aborted before its end is sent.  The transaction is over for the
  * session then; the machine drops the rest up to the message's true end and gives
  * the 5xx there, with LMTP one for each accepted recipient.
+ *
+ * BDAT gives the same events: DATA before the first chunk, whose 354 is not written, then content.
+ * A chunk that is refused is dropped whole before its reply, and the transaction is over up to
+ * RSET.  A chunk whose length cannot be read ends the session: nobody could say where it ends.
  */
 #ifndef MAILSTEAD_PROTO_SMTP_SERVER_H
 #define MAILSTEAD_PROTO_SMTP_SERVER_H
@@ -63,6 +67,11 @@ struct smtp_server {
     struct smtp_content content_reader;
     bool content_is_broken;
     bool content_is_too_big;
+    uint64_t chunk_size, chunk_left; /* bytes of this chunk */
+    bool chunk_is_last, chunk_ends_in_cr;
+    struct mail_reply chunk_refusal; /* for the chunk that is being dropped */
+    unsigned chunk_refusals;         /* how often that is to be said */
+    unsigned chunk_state_after;
     bool line_is_broken; /* the input goes on inside a command line that had a bare LF */
     bool line_is_too_long;
     size_t line_skipped; /* bytes dropped of a line that is too long; the session ends at 64 KiB */

@@ -23,7 +23,7 @@ struct command {
 /* Leaves the transaction, if there is one. */
 static enum smtp_server_event reset(struct smtp_server *server)
 {
-    bool was_open = server->state.current == ENVELOPE;
+    bool was_open = server->state.current != GREETED && server->state.current != READY;
 
     server->recipients_accepted = 0;
     if (!was_open)
@@ -54,8 +54,9 @@ static enum smtp_server_event hello(struct smtp_server *server, struct span argu
         smtp_server_say(250, "", server->options.hostname, out);
         return event;
     }
-    buffer_append_format(out, "250-%s\r\n250-PIPELINING\r\n250-SIZE %llu\r\n250-8BITMIME\r\n",
-                         server->options.hostname, (unsigned long long)server->options.size_max);
+    buffer_append_format(
+        out, "250-%s\r\n250-PIPELINING\r\n250-SIZE %llu\r\n250-8BITMIME\r\n250-CHUNKING\r\n",
+        server->options.hostname, (unsigned long long)server->options.size_max);
     if (server->options.tls_available && !server->options.tls_active)
         buffer_append_string(out, "250-STARTTLS\r\n");
     buffer_append_string(out, "250 ENHANCEDSTATUSCODES\r\n");
@@ -222,6 +223,7 @@ static enum smtp_server_event execute_foreign(struct smtp_server *server, struct
 }
 
 static const struct command commands[] = {
+    { "BDAT", SMTP_SERVER_COMMAND_STATES, ARGUMENTS_IGNORED, true, true, smtp_server_execute_bdat },
     { "CONNECT", SMTP_SERVER_COMMAND_STATES, ARGUMENTS_IGNORED, true, true, execute_foreign },
     { "DATA", STATE_BIT(ENVELOPE), ARGUMENTS_NONE, true, true, execute_data },
     { "EHLO", SMTP_SERVER_COMMAND_STATES, ARGUMENTS_NEEDED, true, false, execute_ehlo },

@@ -9,15 +9,14 @@ static enum smtp_server_event refuse_content(struct smtp_server *server)
     return SMTP_SERVER_CONTENT_BROKEN;
 }
 
-/* Hands a piece of content out, but no byte behind the limit. */
-static enum smtp_server_event hand_out(struct smtp_server *server, struct span piece)
+bool smtp_server_hand_out(struct smtp_server *server, struct span piece)
 {
     uint64_t room = server->options.size_max - server->content_bytes;
 
     server->content_is_too_big = piece.length > room;
     server->content = server->content_is_too_big ? span_take(piece, (size_t)room) : piece;
     server->content_bytes += server->content.length;
-    return server->content.length > 0 ? SMTP_SERVER_CONTENT : refuse_content(server);
+    return server->content.length > 0;
 }
 
 enum smtp_server_event smtp_server_read_content(struct smtp_server *server, struct span *in)
@@ -28,7 +27,7 @@ enum smtp_server_event smtp_server_read_content(struct smtp_server *server, stru
         return refuse_content(server);
     switch (smtp_content_next(&server->content_reader, in, &piece)) {
     case SMTP_CONTENT_PIECE:
-        return hand_out(server, piece);
+        return smtp_server_hand_out(server, piece) ? SMTP_SERVER_CONTENT : refuse_content(server);
     case SMTP_CONTENT_BROKEN:
         server->content_is_broken = true;
         return refuse_content(server);
@@ -63,7 +62,7 @@ enum smtp_server_event smtp_server_write_refusals(struct smtp_server *server, st
     return SMTP_SERVER_NEED_INPUT;
 }
 
-void smtp_server_begin_content(struct smtp_server *server)
+void smtp_server_begin_content(struct smtp_server *server, unsigned state)
 {
     smtp_content_begin(&server->content_reader);
     server->content_bytes = 0;
@@ -71,5 +70,5 @@ void smtp_server_begin_content(struct smtp_server *server)
     server->content_is_broken = false;
     server->content_is_too_big = false;
     server->final_replies = 0;
-    state_move(&server->state, CONTENT);
+    state_move(&server->state, state);
 }

@@ -18,11 +18,19 @@ enum {
     REFUSING, /* its replies are being written */
     ASKED_FINAL,
     ASKED_STARTTLS,
+    ASKED_CHUNKS,   /* before the first chunk of BDAT */
+    CHUNK,          /* content of known length */
+    CHUNKS,         /* between two */
+    CHUNK_SKIPPING, /* a chunk that is refused */
+    CHUNK_REFUSING, /* its replies are being written */
+    CHUNKS_FAILED,  /* until RSET, RFC 3030 section 2 */
     DONE
 };
 
 /* Those in which a command line is read. */
-#define SMTP_SERVER_COMMAND_STATES (STATE_BIT(GREETED) | STATE_BIT(READY) | STATE_BIT(ENVELOPE))
+#define SMTP_SERVER_COMMAND_STATES                                                                 \
+    (STATE_BIT(GREETED) | STATE_BIT(READY) | STATE_BIT(ENVELOPE) | STATE_BIT(CHUNKS) |             \
+     STATE_BIT(CHUNKS_FAILED))
 
 /* Writes a reply of the machine's own. */
 void smtp_server_say(int code, const char *enhanced, const char *text, struct buffer *out);
@@ -39,8 +47,14 @@ enum smtp_server_event smtp_server_refuse(struct smtp_server *server, int code,
 enum smtp_server_event smtp_server_execute(struct smtp_server *server, struct span line,
                                            struct buffer *out);
 
-/* DATA was accepted: content follows. */
-void smtp_server_begin_content(struct smtp_server *server);
+/* Content may come, in `state`: CONTENT or CHUNK. */
+void smtp_server_begin_content(struct smtp_server *server, unsigned state);
+
+/*
+ * Hands a piece of content out, but no byte behind the limit: what is beyond is content_is_too_big,
+ * to be refused at the next call.  False: nothing of it fits, refuse it now.
+ */
+bool smtp_server_hand_out(struct smtp_server *server, struct span piece);
 
 /* Hands out content, in the state CONTENT. */
 enum smtp_server_event smtp_server_read_content(struct smtp_server *server, struct span *in);
@@ -51,5 +65,19 @@ enum smtp_server_event smtp_server_write_refusals(struct smtp_server *server, st
 
 /* One reply more after the content; the last one ends the transaction. */
 void smtp_server_count_final_reply(struct smtp_server *server);
+
+/* BDAT: a chunk follows, whatever becomes of it. */
+enum smtp_server_event smtp_server_execute_bdat(struct smtp_server *server, struct span arguments,
+                                                struct buffer *out);
+
+/* The session's answer before the first chunk. */
+void smtp_server_chunks_answered(struct smtp_server *server, const struct mail_reply *reply);
+
+/*
+ * In the states CHUNK, CHUNK_SKIPPING and CHUNK_REFUSING.  NEED_INPUT also when the chunk is over:
+ * the state tells.
+ */
+enum smtp_server_event smtp_server_read_chunk(struct smtp_server *server, struct span *in,
+                                              struct buffer *out);
 
 #endif

@@ -107,6 +107,31 @@ static void a_client_that_comes_byte_by_byte_is_cut_through(void **state)
     rig_expect(client, "250 2.0.0 Saved\r\n221 ");
 }
 
+static void chunks_go_to_the_backend_by_data(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *backend;
+    struct peer *client = begin_for_anna(rig, &rig->smtp, &backend);
+
+    rig_say(client, "BDAT 17\r\nSubject: x\r\n\r\n.\r\n");
+    rig_expect(backend, "DATA\r\n");
+    rig_say(backend, "354 go on\r\n");
+    rig_expect(client, "250 2.0.0 17 octets received\r\n");
+    rig_say(client, "BDAT 4 LAST\r\n.no\n");
+    rig_expect(client, "554 5.6.0 ");
+    rig_expect_end(backend);
+    rig_say(client, "RSET\r\nMAIL FROM:<me@example.com>\r\nRCPT TO:<anna@example.org>\r\n");
+    backend = accept_lmtp(rig, 0);
+    rig_say(backend, "250 2.1.0 Ok\r\n250 2.1.5 Known\r\n");
+    rig_expect(client, "250 2.1.5 Known\r\n");
+    rig_say(client, "BDAT 17\r\nSubject: x\r\n\r\n.\r\nBDAT 2 LAST\r\nno");
+    rig_expect(backend, "DATA\r\n");
+    rig_say(backend, "354 go on\r\n");
+    rig_expect(backend, "\r\nSubject: x\r\n\r\n..\r\nno\r\n.\r\n");
+    rig_say(backend, "250 2.0.0 Saved\r\n");
+    rig_expect(client, "250 2.0.0 17 octets received\r\n250 2.0.0 Saved\r\n");
+}
+
 static void a_backend_that_is_down_means_the_queue(void **state)
 {
     struct rig *rig = *state;
@@ -476,6 +501,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
         T(one_group_is_cut_through),
         T(a_client_that_comes_byte_by_byte_is_cut_through),
+        T(chunks_go_to_the_backend_by_data),
         T(a_backend_that_is_down_means_the_queue),
         T(what_cannot_be_stored_is_refused),
         T(a_copy_that_cannot_be_kept_is_refused_when_it_is_needed),
