@@ -13,6 +13,7 @@
 
 #include "admin/check.h"
 #include "common/base/memory.h"
+#include "directory/reassign/journal_folder.h"
 
 enum { CERTIFICATE_DAYS_LEFT = 14, DAY_S = 86400 };
 
@@ -158,6 +159,19 @@ static void look_at_directory(const struct doubts *doubts)
               admin->write_uri);
 }
 
+/* Better known now than on a bad night. */
+static void look_at_journals(const struct doubts *doubts)
+{
+    const char *directory = doubts->config->admin.journal_directory;
+    const char *trouble = directory ? journal_folder_trouble(directory) : NULL;
+
+    if (trouble)
+        doubt(doubts,
+              "admin.journal_directory: %s: %s; mailstead reassign and restore keep no journal "
+              "there, and do not work",
+              directory, trouble);
+}
+
 static void look_at_admin(const struct doubts *doubts)
 {
     const struct admin_config *admin = &doubts->config->admin;
@@ -170,6 +184,7 @@ static void look_at_admin(const struct doubts *doubts)
               "admin.bind_password_file: %s cannot be read here; mailstead reassign and "
               "restore do not work",
               admin->bind_password.file);
+    look_at_journals(doubts);
 }
 
 static void look_at_listeners(const struct doubts *doubts)

@@ -133,6 +133,15 @@ static void a_missing_admin_section_is_told(void **state)
     assert_one_doubt(CONFIG_FRONTEND, "reassign and restore do not work");
 }
 
+static void a_journal_folder_that_others_can_write_to_is_told(void **state)
+{
+    (void)state;
+    config.admin.journal_directory = nowhere; /* it will be made */
+    assert_string_equal(doubts_for(CONFIG_FRONTEND), "");
+    config.admin.journal_directory = folder; /* /tmp */
+    assert_one_doubt(CONFIG_FRONTEND, "admin.journal_directory: /tmp: others may write to it");
+}
+
 static void an_admin_secret_that_is_not_there_is_told(void **state)
 {
     (void)state;
@@ -186,6 +195,7 @@ int main(void)
         TEST(unprotected_backends_are_told),
         TEST(ldap_passwords_in_the_clear_are_told),
         TEST(a_missing_admin_section_is_told),
+        TEST(a_journal_folder_that_others_can_write_to_is_told),
         TEST(an_admin_secret_that_is_not_there_is_told),
         TEST(passwords_outside_tls_are_told),
         TEST(folders_that_are_not_there_are_told),
