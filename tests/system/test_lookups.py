@@ -142,6 +142,8 @@ def test_unknown_without_a_live_search_is_refused_temporarily(cluster, frontend)
     finally:
         cluster.slapd.start()
         wait_for_slapd(cluster)
+        wait_until(lambda: outcome(frontend, "nobody-here@example.org").get("confirmed") == "absent",
+                   "live searches succeed again", 20, 0.5)
 
 
 def test_a_foreign_domain_is_refused_in_mail_and_unknown_at_logins(frontend):
