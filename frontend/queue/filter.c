@@ -18,13 +18,6 @@ uint64_t filter_parse_id(const char *text)
     return id;
 }
 
-static int compare_ids(const void *a, const void *b)
-{
-    uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
-
-    return (left > right) - (left < right);
-}
-
 static bool read_ids(struct filter *filter, const json_t *ids)
 {
     const json_t *item;
@@ -38,7 +31,7 @@ static bool read_ids(struct filter *filter, const json_t *ids)
             return false;
         filter->ids[filter->id_count++] = id;
     }
-    qsort(filter->ids, filter->id_count, sizeof(*filter->ids), compare_ids);
+    qsort(filter->ids, filter->id_count, sizeof(*filter->ids), store_compare_ids);
     return filter->id_count > 0;
 }
 

@@ -85,13 +85,6 @@ static void fetch_done(struct operation *operation, bool is_committed)
     scheduler_run(scheduler);
 }
 
-static int compare_rows(const void *a, const void *b)
-{
-    uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
-
-    return (left > right) - (left < right);
-}
-
 /* What is in hand already is not read again. */
 static void fetch_skip(struct fetch *fetch)
 {
@@ -109,7 +102,7 @@ static void fetch_skip(struct fetch *fetch)
             if (job->rows[i].is_in_hand)
                 fetch->skip_rows[fetch->due.skip_count++] = job->rows[i].row;
     }
-    qsort(fetch->skip_rows, count, sizeof(*fetch->skip_rows), compare_rows);
+    qsort(fetch->skip_rows, count, sizeof(*fetch->skip_rows), store_compare_ids);
     fetch->due.skip_rows = fetch->skip_rows;
 }
 

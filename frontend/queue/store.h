@@ -58,6 +58,9 @@ enum store_notify {
 #define STORE_ROW(message, ordinal) ((uint64_t)(message) << 20 | (uint64_t)(ordinal))
 #define STORE_ROW_MESSAGE(row) ((uint64_t)(row) >> 20)
 
+/* Orders row numbers or message ids, for qsort and bsearch. */
+int store_compare_ids(const void *a, const void *b);
+
 struct store_recipient {
     struct span address;
     enum store_state state;

@@ -136,7 +136,7 @@ struct fetch {
     struct store_job *open; /* whose rows are being collected */
 };
 
-static int compare_rows(const void *a, const void *b)
+int store_compare_ids(const void *a, const void *b)
 {
     uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
 
@@ -146,7 +146,7 @@ static int compare_rows(const void *a, const void *b)
 static bool is_in_hand(const struct store_due *due, uint64_t row)
 {
     return due->skip_count > 0 &&
-           bsearch(&row, due->skip_rows, due->skip_count, sizeof(row), compare_rows);
+           bsearch(&row, due->skip_rows, due->skip_count, sizeof(row), store_compare_ids);
 }
 
 static bool fetch_is_full(const struct fetch *fetch)

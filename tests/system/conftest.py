@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "contrib"))
+sys.path[:0] = [str(Path(__file__).resolve().parents[2] / "contrib"),
+                str(Path(__file__).resolve().parents[1] / "crash")]
 
 from cluster import Cluster, Network, TroubleError, clients, wait_until  # noqa: E402
 from desk import Desk  # noqa: E402

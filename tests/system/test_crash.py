@@ -3,7 +3,6 @@
 
 Each seed is one run; MAILSTEAD_SEEDS says how many (default 10).  A failure names its seed.
 """
-import hashlib
 import os
 import random
 import signal
@@ -14,23 +13,13 @@ import time
 import pytest
 
 from cluster import Network, TroubleError, clients, wait_until
+from ledger import body_of, is_whole
 
 pytestmark = pytest.mark.long
 
 SENDERS = 6
 SECONDS = 8
 ROLES = ("queue", "worker", "worker", "directory", "control")
-
-
-def body_of(name, lines):
-    """A body that proves itself: its last line is the digest of all before."""
-    text = "".join(f"{name} line {number}\r\n" for number in range(lines)).encode()
-    return text + hashlib.sha256(text).hexdigest().encode() + b"\r\n"
-
-
-def is_whole(body):
-    text, _, digest = body.rstrip(b"\r\n").rpartition(b"\r\n")
-    return hashlib.sha256(text + b"\r\n").hexdigest().encode() == digest
 
 
 class Senders:

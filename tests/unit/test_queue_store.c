@@ -413,6 +413,112 @@ static void test_a_newer_database_is_refused_and_not_damaged(void **unused)
     store_close(store);
 }
 
+/* The queue's database as sqlite has it; no store is open. */
+static sqlite3 *open_raw(void)
+{
+    char path[400];
+    sqlite3 *db;
+
+    snprintf(path, sizeof(path), "%s/queue.db", queue_store_folder);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    return db;
+}
+
+static void test_an_older_database_is_brought_forward(void **unused)
+{
+    struct store *store = queue_store_open();
+    uint64_t id;
+    sqlite3 *db;
+
+    (void)unused;
+    queue_store_begin(store);
+    assert_true(queue_store_add(store, "a", NULL, 3, "sv1", &id));
+    assert_true(store_defer(store, STORE_ROW(id, 1), 8000, 9000, true, SPAN_EMPTY));
+    assert_true(store_set_state(store, STORE_ROW(id, 2), STORE_HELD, 0, SPAN_EMPTY));
+    assert_true(store_commit(store));
+    store_close(store);
+    db = open_raw();
+    assert_int_equal(sqlite3_exec(db,
+                                  "ALTER TABLE recipient DROP COLUMN flags;"
+                                  "ALTER TABLE recipient DROP COLUMN notify;"
+                                  "DROP TABLE adopted; DROP INDEX message_arrival;"
+                                  "PRAGMA user_version = 1",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    sqlite3_close(db);
+    store = queue_store_open();
+    assert_int_equal(store_counts(store).recipients, 3);
+    queue_store_begin(store);
+    assert_int_equal(look_at(store, STORE_ROW(id, 0)).recipient.flags, 0);
+    assert_int_equal(look_at(store, STORE_ROW(id, 1)).recipient.flags, STORE_IS_UNKNOWN);
+    assert_int_equal(look_at(store, STORE_ROW(id, 2)).recipient.flags, STORE_NEEDS_RELAY);
+    assert_true(store_note_adopted(store, "x", 1));
+    assert_true(store_commit(store));
+    store_close(store);
+}
+
+static int64_t database_pages(void)
+{
+    sqlite3 *db = open_raw();
+    sqlite3_stmt *statement;
+    int64_t pages;
+
+    assert_int_equal(sqlite3_prepare_v2(db, "PRAGMA page_count", -1, &statement, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    pages = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    sqlite3_close(db);
+    return pages;
+}
+
+/* Adds or removes `count` messages of 60 KB, from `first` on. */
+static void change_many(struct store *store, uint64_t *first, unsigned count, bool is_adding)
+{
+    char *body = memory_new(60000);
+    struct store_message message = { .size = 60000, .body = span_of(body, 60000) };
+    struct store_recipient recipient = { .address = SPAN_LITERAL("a@x"), .destination = "sv1" };
+    uint64_t id;
+
+    queue_store_begin(store);
+    for (unsigned i = 0; i < count; i++)
+        if (is_adding) {
+            assert_true(store_add(store, &message, &recipient, 1, false, &id));
+            *first = i == 0 ? id : *first;
+        } else {
+            assert_true(store_remove_message(store, *first + i));
+        }
+    assert_true(store_commit(store));
+    free(body);
+}
+
+static void test_room_is_given_back_in_slices_when_there_is_much(void **unused)
+{
+    struct store *store = queue_store_open();
+    int64_t full, trimmed;
+    uint64_t first = 0;
+
+    (void)unused;
+    change_many(store, &first, 500, true);
+    store_close(store);
+    full = database_pages();
+    store = queue_store_open();
+    change_many(store, &first, 500, false);
+    queue_store_begin(store);
+    assert_true(store_trim(store, 512));
+    assert_true(store_commit(store));
+    store_close(store);
+    trimmed = database_pages();
+    assert_true(trimmed <= full - 512 && trimmed > full - 600); /* a slice, and no more */
+    store = queue_store_open();
+    for (int i = 0; i < 20; i++) {
+        queue_store_begin(store);
+        assert_true(store_trim(store, 512));
+        assert_true(store_commit(store));
+    }
+    store_close(store);
+    assert_true(database_pages() < 4300); /* what is left will be used again */
+}
+
 static void test_two_processes_cannot_use_one_queue(void **unused)
 {
     struct store *store = queue_store_open();
@@ -477,6 +583,8 @@ int main(void)
         QUEUE_STORE_TEST(test_names_that_leave_the_folder_are_refused),
         QUEUE_STORE_TEST(test_cleaning_keeps_what_is_used),
         QUEUE_STORE_TEST(test_a_newer_database_is_refused_and_not_damaged),
+        QUEUE_STORE_TEST(test_an_older_database_is_brought_forward),
+        QUEUE_STORE_TEST(test_room_is_given_back_in_slices_when_there_is_much),
         QUEUE_STORE_TEST(test_two_processes_cannot_use_one_queue),
         QUEUE_STORE_TEST(test_what_cannot_be_read_is_set_aside_whole),
     };
