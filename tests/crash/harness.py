@@ -23,6 +23,7 @@ class Sink(MailServer):
         super().__init__(address, port, certificate)
         self.name, self.ledger, self.chance = name, None, None
         self.is_good = True
+        self.refused, self.late_s = set(), 0  # who is refused for good, and how late each answer comes
 
     def misbehave(self, seed):
         self.chance, self.is_good = chance_of(seed, self.name), False
@@ -35,6 +36,10 @@ class Sink(MailServer):
 
     def conclude_one(self, message, address):
         mood = 1.0 if self.is_good else self.chance.random()
+        time.sleep(self.late_s)
+        if address in self.refused:
+            message.session.say(b"550 5.2.2 mailbox full")
+            return
         is_report = message.sender.startswith(b"<>")
         if mood < 0.05:
             message.session.say(b"451 4.2.0 not now")
