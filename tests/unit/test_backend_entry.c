@@ -4,33 +4,19 @@
 
 #include "directory/backend_entry.h"
 #include "directory/backend_status.h"
-
-static char *text(const char *string)
-{
-    return (char *)(uintptr_t)string;
-}
-
-static struct directory_config names(void)
-{
-    return (struct directory_config){ .backend_name_attribute = text("cn"),
-                                      .backend_address_attribute = text("backendAddress"),
-                                      .backend_lmtp_port_attribute = text("backendLmtpPort"),
-                                      .backend_imap_port_attribute = text("backendImapPort"),
-                                      .backend_pop3_port_attribute = text("backendPop3Port"),
-                                      .backend_weight_attribute = text("backendWeight"),
-                                      .backend_state_attribute = text("backendState") };
-}
+#include "tests/unit/backend_names.h"
 
 /* Reads an entry written as "NAME VALUE" lines; `why` as backend_entry_read gives it. */
 static bool read_entry(const char *lines, struct backend *backend, char why[BACKEND_WHY_SIZE])
 {
-    struct directory_config config = names();
+    struct directory_config config = { .backend_base = NULL };
     struct ldap_attribute attributes[16];
     struct span values[16];
     size_t count = 0, value_count = 0;
     struct span rest = span_from_string(lines);
     struct ldap_entry entry;
 
+    backend_names_fill(&config);
     while (rest.length > 0) {
         struct span value = span_split(&rest, '\n');
         struct span name = span_split(&value, ' ');

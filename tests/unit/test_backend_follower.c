@@ -11,6 +11,7 @@
 #include "directory/backend_follower.h"
 #include "directory/follower.h"
 #include "directory/mirror.h"
+#include "tests/unit/backend_names.h"
 #include "tests/unit/slapd.h"
 
 enum { PATIENCE_MS = 20000 };
@@ -118,14 +119,7 @@ static void fill_config(struct fixture *fixture)
     config->old_host_attribute = text("oldHostServer");
     config->store_name_attribute = text("mail");
     config->backend_base = text(BACKENDS);
-    config->backend_filter = text("(objectClass=mailsteadBackend)");
-    config->backend_name_attribute = text("cn");
-    config->backend_address_attribute = text("backendAddress");
-    config->backend_lmtp_port_attribute = text("backendLmtpPort");
-    config->backend_imap_port_attribute = text("backendImapPort");
-    config->backend_pop3_port_attribute = text("backendPop3Port");
-    config->backend_weight_attribute = text("backendWeight");
-    config->backend_state_attribute = text("backendState");
+    backend_names_fill(config);
 }
 
 static int set_up(void **state)

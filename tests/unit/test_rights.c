@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "directory/backend_read.h"
 #include "directory/rights.h"
+#include "tests/unit/backend_names.h"
 #include "tests/unit/slapd.h"
 
 #define BACKENDS "ou=backends," SLAPD_SUFFIX
@@ -50,14 +51,7 @@ static void fill_config(struct fixture *fixture)
     config->host_attribute = text("hostServer");
     config->old_host_attribute = text("oldHostServer");
     config->backend_base = text(BACKENDS);
-    config->backend_filter = text("(objectClass=mailsteadBackend)");
-    config->backend_name_attribute = text("cn");
-    config->backend_address_attribute = text("backendAddress");
-    config->backend_lmtp_port_attribute = text("backendLmtpPort");
-    config->backend_imap_port_attribute = text("backendImapPort");
-    config->backend_pop3_port_attribute = text("backendPop3Port");
-    config->backend_weight_attribute = text("backendWeight");
-    config->backend_state_attribute = text("backendState");
+    backend_names_fill(config);
 }
 
 static int set_up(void **state)
