@@ -235,25 +235,16 @@ void writer_write_held(struct mirror_writer *writer)
     writer_write_number(writer, "held_kept", writer->is_held_kept);
 }
 
-/* Of a map whose rows are gone nothing stays: only what there is can be held. */
-static void writer_take_word(struct mirror_writer *writer, uint64_t word, int64_t first)
-{
-    struct writer_row row;
-
-    for (int bit = 0; word; bit++, word >>= 1)
-        if ((word & 1) && writer_find_by_id(writer, first + bit, &row)) {
-            sqlite3_reset(row.statement);
-            row_set_add(&writer->held, first + bit);
-        }
-}
-
+/* The map is of the same commit as the rows: what it names is there. */
 static void writer_take_map(struct mirror_writer *writer, struct span map)
 {
     uint64_t word;
 
     for (size_t at = 0; at + sizeof(word) <= map.length; at += sizeof(word)) {
         memcpy(&word, map.data + at, sizeof(word));
-        writer_take_word(writer, word, (int64_t)at * 8);
+        for (int64_t id = (int64_t)at * 8; word; id++, word >>= 1)
+            if (word & 1)
+                row_set_add(&writer->held, id);
     }
 }
 

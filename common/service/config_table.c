@@ -94,7 +94,8 @@ static const struct config_option directory_options[] = {
          "The servers of which one is asked before an address is called unknown, each when those "
          "before it do not answer; without any, the followed one."),
     TEXT(directory_config, base, NULL, DAEMONS, "The base under which the accounts are."),
-    TEXT(directory_config, bind_dn, NULL, 0, "The identity for reading; without it, anonymous."),
+    TEXT(directory_config, bind_dn, NULL, 0,
+         "The identity for reading; without it, SASL EXTERNAL on ldapi://, else anonymous."),
     SECRET(directory_config, bind_password, "bind_password_file",
            "The file with the password of bind_dn."),
     BOOLEAN(directory_config, starttls, "false", "STARTTLS on ldap:// connections."),
@@ -194,7 +195,8 @@ static const struct config_option relay_host_options[] = {
 static const struct config_option admin_options[] = {
     ROW(URI, admin_config, write_uri, "write_uri", NULL, 1, TEXT_MAX, NULL, 0,
         "The LDAP server that mailstead reassign writes to."),
-    TEXT(admin_config, bind_dn, NULL, 0, "The identity for writing."),
+    TEXT(admin_config, bind_dn, NULL, 0,
+         "The identity for writing; without it, SASL EXTERNAL on ldapi://."),
     SECRET(admin_config, bind_password, "bind_password_file",
            "The file with the password of bind_dn; read by the mailstead command alone."),
     BOOLEAN(admin_config, starttls, "false", "STARTTLS on an ldap:// connection."),

@@ -9,22 +9,25 @@
 
 enum { PATIENCE_MS = 20000 };
 
-static void note_changed(void *context, uint64_t revision, struct span account, struct span host)
+/* What does not fit is left out. */
+static void note(struct rig *rig, struct span account, const char *sign, struct span host)
 {
-    struct rig *rig = context;
     size_t length = strlen(rig->told);
 
+    snprintf(rig->told + length, sizeof(rig->told) - length, "%.*s%s%.*s ", SPAN_PRINTF(account),
+             sign, SPAN_PRINTF(host));
+}
+
+static void note_changed(void *context, uint64_t revision, struct span account, struct span host)
+{
     (void)revision;
-    snprintf(rig->told + length, sizeof(rig->told) - length, "%.*s=%.*s ", SPAN_PRINTF(account),
-             SPAN_PRINTF(host));
+    note(context, account, "=", host);
 }
 
 static void note_changed_many(void *context, uint64_t revision)
 {
-    struct rig *rig = context;
-
     (void)revision;
-    strcat(rig->told, "many ");
+    note(context, SPAN_EMPTY, "many", SPAN_EMPTY);
 }
 
 static const struct mirror_writer_events writer_events = { note_changed, note_changed_many };
