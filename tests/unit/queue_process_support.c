@@ -300,6 +300,7 @@ int queue_rig_set_up(void **state)
     snprintf(path, sizeof(path), "%s/queue.sock", rig->folder);
     fill_config(rig);
     fill_mirror(rig->folder);
+    rig->timeout_ms = TIMEOUT_MS;
     rig->board = board_new();
     rig->listening = channel_listen(path, 0600);
     assert_true(rig->listening >= 0);

@@ -26,6 +26,7 @@ struct queue_rig {
     uv_timer_t watchdog;
     struct queue_client *client;
     bool has_stopped, holds_deliveries, has_timed_out;
+    uint64_t timeout_ms; /* of WAIT_FOR */
     size_t stored, refused;
     struct queue_delivery *deliveries[DELIVERIES_MAX]; /* held */
     size_t delivered, delivered_to_first; /* deliveries that came; those for sv1 of them */
@@ -74,7 +75,7 @@ void queue_rig_bark(uv_timer_t *timer);
 
 #define WAIT_FOR(rig, condition)                                                                   \
     do {                                                                                           \
-        uv_timer_start(&(rig)->watchdog, queue_rig_bark, TIMEOUT_MS, 0);                           \
+        uv_timer_start(&(rig)->watchdog, queue_rig_bark, (rig)->timeout_ms, 0);                    \
         while (!(condition) && !(rig)->has_timed_out)                                              \
             uv_run(&(rig)->loop.uv, UV_RUN_ONCE);                                                  \
         uv_timer_stop(&(rig)->watchdog);                                                           \
