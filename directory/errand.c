@@ -8,7 +8,7 @@ enum { ERRAND_CONNECT_MS = 5000, ERRAND_ANSWER_MS = 10000 };
 static void errand_wait(struct errand *errand)
 {
     while (errand->is_waiting)
-        uv_run(&errand->loop.uv, UV_RUN_ONCE);
+        io_loop_turn(&errand->loop, true);
 }
 
 static void errand_on_ready(void *context)

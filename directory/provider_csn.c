@@ -99,7 +99,7 @@ bool provider_csn_read(const struct config *config, struct csn_set *csns,
     io_loop_init(&question.loop);
     writer_open(&question.writer, &question.loop, config, &events, &question);
     while (!question.is_over)
-        uv_run(&question.loop.uv, UV_RUN_ONCE);
+        io_loop_turn(&question.loop, true);
     writer_close(&question.writer);
     io_loop_fini(&question.loop);
     return csns->count > 0;

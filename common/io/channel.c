@@ -33,13 +33,11 @@ union descriptor_control {
     struct cmsghdr align;
 };
 
-static void channel_on_poll(uv_poll_t *poll, int status, int events);
-
 static void channel_watch(struct channel *channel)
 {
-    int writable = channel->outgoing_count > 0 ? UV_WRITABLE : 0;
+    unsigned writable = channel->outgoing_count > 0 ? IO_WRITABLE : 0;
 
-    uv_poll_start(&channel->poll, UV_READABLE | writable, channel_on_poll);
+    io_watch_levels(channel->watch, IO_READABLE | writable);
 }
 
 static void outgoing_free(struct outgoing *outgoing)
@@ -64,7 +62,7 @@ static void channel_mark_ended(struct channel *channel)
     if (channel->has_ended)
         return;
     channel->has_ended = true;
-    uv_poll_stop(&channel->poll);
+    io_watch_levels(channel->watch, 0);
     channel_drop_outgoing(channel);
     io_loop_resume(channel->loop, &channel->end);
 }
@@ -229,19 +227,17 @@ static bool channel_receive(struct channel *channel)
     return true;
 }
 
-static void channel_on_poll(uv_poll_t *poll, int status, int events)
+static void channel_on_event(void *owner, unsigned readiness)
 {
-    struct channel *channel = CONTAINER_OF(poll, struct channel, poll);
+    struct channel *channel = owner;
     bool is_active = true;
 
-    if (events & UV_WRITABLE)
+    if (readiness & IO_WRITABLE)
         channel_flush(channel);
-    if ((events & UV_READABLE) == 0 && status == 0)
+    if ((readiness & IO_READABLE) == 0)
         return;
     for (int i = 0; i < CHANNEL_MESSAGES_PER_TURN && is_active; i++)
         is_active = channel_receive(channel) && !channel->has_ended && !channel->is_closing;
-    if (status < 0 && !channel->has_ended && !channel->is_closing)
-        channel_watch(channel);
 }
 
 void channel_init(struct channel *channel, struct io_loop *loop, int fd,
@@ -249,18 +245,24 @@ void channel_init(struct channel *channel, struct io_loop *loop, int fd,
 {
     int size = 4 * CHANNEL_MESSAGE_MAX;
 
-    *channel = (struct channel){ .loop = loop, .events = events, .fd = fd };
+    *channel = (struct channel){ .watch = io_watch_new(loop, fd, channel_on_event, channel),
+                                 .loop = loop,
+                                 .events = events,
+                                 .fd = fd };
     list_init(&channel->outgoing);
     io_resumption_init(&channel->end, channel_on_end);
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-    if (uv_poll_init(&loop->uv, &channel->poll, fd) != 0)
-        abort();
     channel_watch(channel);
 }
 
-static void channel_on_closed(uv_handle_t *handle)
+void channel_put_in_background(struct channel *channel)
 {
-    struct channel *channel = CONTAINER_OF(handle, struct channel, poll);
+    io_watch_put_in_background(channel->watch);
+}
+
+static void channel_on_closed(void *owner)
+{
+    struct channel *channel = owner;
 
     channel->events->closed(channel);
 }
@@ -272,8 +274,7 @@ void channel_close(struct channel *channel)
     channel->is_closing = true;
     io_resumption_cancel(&channel->end);
     channel_drop_outgoing(channel);
-    uv_close((uv_handle_t *)&channel->poll, channel_on_closed);
-    close(channel->fd);
+    io_watch_close(channel->watch, channel_on_closed);
     channel->fd = -1;
 }
 

@@ -8,7 +8,7 @@
 #define MAILSTEAD_IO_CHANNEL_H
 
 #include "common/base/wire.h"
-#include "common/io/loop.h"
+#include "common/io/watch.h"
 
 enum { CHANNEL_MESSAGE_MAX = IO_MESSAGE_SIZE };
 
@@ -27,10 +27,10 @@ struct channel_events {
 };
 
 struct channel {
-    uv_poll_t poll;
+    struct io_watch *watch;
     struct io_loop *loop;
     const struct channel_events *events;
-    int fd;
+    int fd;               /* the watch's */
     struct list outgoing; /* messages that the socket did not take yet, each with its descriptor */
     size_t outgoing_count;
     struct io_resumption end; /* an end found while sending, told of later */
@@ -38,9 +38,7 @@ struct channel {
     bool is_closing;
 };
 
-/*
- * Takes over `fd`, a connected SOCK_SEQPACKET socket, makes it non-blocking, and starts reading.
- */
+/* Takes over `fd`, a connected SOCK_SEQPACKET socket, and starts reading. */
 void channel_init(struct channel *channel, struct io_loop *loop, int fd,
                   const struct channel_events *events);
 
@@ -57,6 +55,9 @@ static inline size_t channel_waiting(const struct channel *channel)
 {
     return channel->outgoing_count;
 }
+
+/* The loop may end while only such channels are left. */
+void channel_put_in_background(struct channel *channel);
 
 /* Idempotent; drops what waits. */
 void channel_close(struct channel *channel);

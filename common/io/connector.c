@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Connecting: for each endpoint resolve, then one attempt after another, each with a socket and a
- * poll handle of its own, until one is connected or none is left or the deadline passes.  An
- * endpoint may take its share of the time that is left: one that says nothing leaves some to those
- * behind it.  It never blocks and never connects twice at once.  The memory goes with the last of
- * what libuv still holds: the timer and the attempt's poll handle; a name resolution that is given
- * up has its own.
+ * Connecting: for each endpoint resolve, then one attempt after another, each with a watched socket
+ * of its own, until one is connected or none is left or the deadline passes.  An endpoint may take
+ * its share of the time that is left: one that says nothing leaves some to those behind it.  It
+ * never blocks and never connects twice at once.  The memory goes with the timer; a name
+ * resolution that is given up has its own.
  * Failures: the text of the last attempt's, of the resolution's, or "timed out".
  */
 #include "common/io/connector.h"
@@ -31,41 +30,25 @@ struct connector {
     uv_timer_t deadline;           /* of the endpoint */
     uint64_t end_ms;               /* of all */
     struct resolution *resolution; /* NULL: none is under way */
-    uv_poll_t poll;                /* of the attempt */
+    struct io_watch *attempt;      /* NULL: none is under way */
     struct io_resumption outcome;  /* an attempt that ended at once is told of later */
     struct endpoint endpoints[ENDPOINTS_MAX];
     size_t endpoint_count;
     size_t next_endpoint;          /* the one after that which is tried */
     struct addrinfo *addresses;    /* owned; NULL when the endpoint is numeric */
     struct addrinfo *next_address; /* the one after the attempt's */
-    unsigned held_by_loop;         /* of timer, poll */
-    int fd;                        /* the attempt's, or -1 */
     char error[128];
 };
 
 static void connector_try_next(struct connector *connector);
 static bool connector_resolve(struct connector *connector, const struct endpoint *endpoint);
 
-static void connector_release(struct connector *connector)
-{
-    if (--connector->held_by_loop > 0)
-        return;
-    uv_freeaddrinfo(connector->addresses);
-    free(connector);
-}
-
 static void connector_on_deadline_closed(uv_handle_t *handle)
 {
-    connector_release(CONTAINER_OF(handle, struct connector, deadline));
-}
+    struct connector *connector = CONTAINER_OF(handle, struct connector, deadline);
 
-static void connector_on_poll_closed(uv_handle_t *handle)
-{
-    struct connector *connector = CONTAINER_OF(handle, struct connector, poll);
-
-    if (connector->done)
-        connector_try_next(connector);
-    connector_release(connector);
+    uv_freeaddrinfo(connector->addresses);
+    free(connector);
 }
 
 static void connector_give_up_resolution(struct connector *connector)
@@ -77,14 +60,12 @@ static void connector_give_up_resolution(struct connector *connector)
     connector->resolution = NULL;
 }
 
-/* Drops the attempt; the next one starts when its poll handle is closed. */
 static void connector_drop_attempt(struct connector *connector)
 {
-    if (connector->fd < 0)
+    if (!connector->attempt)
         return;
-    uv_close((uv_handle_t *)&connector->poll, connector_on_poll_closed);
-    close(connector->fd);
-    connector->fd = -1;
+    io_watch_close(connector->attempt, NULL);
+    connector->attempt = NULL;
 }
 
 /* Lets everything go; what libuv does not give back at once is waited for. */
@@ -102,19 +83,18 @@ static void connector_fail(struct connector *connector)
     connector_done *done = connector->done;
 
     connector->done = NULL;
-    done(connector, -1, connector->error);
+    done(connector, NULL, connector->error);
     connector_end(connector);
 }
 
 static void connector_succeed(struct connector *connector)
 {
     connector_done *done = connector->done;
-    int fd = connector->fd;
+    struct io_watch *attempt = connector->attempt;
 
     connector->done = NULL;
-    connector->fd = -1;
-    uv_close((uv_handle_t *)&connector->poll, connector_on_poll_closed);
-    done(connector, fd, NULL);
+    connector->attempt = NULL;
+    done(connector, attempt, NULL);
     connector_end(connector);
 }
 
@@ -129,10 +109,7 @@ static void connector_on_deadline(uv_timer_t *timer)
         return;
     }
     connector->next_address = NULL;
-    if (connector->fd >= 0) {
-        connector_drop_attempt(connector);
-        return;
-    }
+    connector_drop_attempt(connector);
     connector_give_up_resolution(connector);
     connector_try_next(connector);
 }
@@ -145,18 +122,19 @@ static void connector_attempt_ended(struct connector *connector, int error)
     }
     snprintf(connector->error, sizeof(connector->error), "connect: %s", strerror(error));
     connector_drop_attempt(connector);
+    connector_try_next(connector);
 }
 
-static void connector_on_poll(uv_poll_t *poll, int status, int events)
+static void connector_on_event(void *owner, unsigned readiness)
 {
-    struct connector *connector = CONTAINER_OF(poll, struct connector, poll);
+    struct connector *connector = owner;
     int error = 0;
     socklen_t length = sizeof(error);
 
-    (void)events;
-    if (getsockopt(connector->fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0)
+    if ((readiness & IO_HUNG_UP) &&
+        getsockopt(connector->attempt->fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0)
         error = errno;
-    connector_attempt_ended(connector, error == 0 && status < 0 ? ECONNABORTED : error);
+    connector_attempt_ended(connector, error);
 }
 
 /* True when an attempt is under way; else connector->error says why not. */
@@ -174,11 +152,8 @@ static bool connector_attempt(struct connector *connector, const struct sockaddr
         close(fd);
         return false;
     }
-    if (uv_poll_init(&connector->loop->uv, &connector->poll, fd) != 0)
-        abort();
-    uv_poll_start(&connector->poll, UV_WRITABLE, connector_on_poll);
-    connector->fd = fd;
-    connector->held_by_loop++;
+    connector->attempt = io_watch_new(connector->loop, fd, connector_on_event, connector);
+    io_watch_edges(connector->attempt, IO_READABLE | IO_WRITABLE);
     return true;
 }
 
@@ -281,8 +256,6 @@ struct connector *connector_start(struct io_loop *loop, const struct endpoint *e
                                      .context = context,
                                      .end_ms = io_loop_now_ms(loop) + timeout_ms,
                                      .endpoint_count = endpoint_count,
-                                     .held_by_loop = 1,
-                                     .fd = -1,
                                      .error = "no address" };
     memcpy(connector->endpoints, endpoints, endpoint_count * sizeof(*endpoints));
     io_resumption_init(&connector->outcome, connector_on_outcome);

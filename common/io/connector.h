@@ -7,16 +7,16 @@
 #define MAILSTEAD_IO_CONNECTOR_H
 
 #include "common/io/endpoint.h"
-#include "common/io/loop.h"
+#include "common/io/watch.h"
 
 struct connector; /* on the heap, owned by itself until done */
 
 /*
- * The end of a connector: `fd` is a connected non-blocking, close-on-exec socket that the
- * callee now owns, or -1 with `error` (a text for the log).  The connector is gone when this
- * call returns; the callee must not cancel it.
+ * The end of a connector: `watch` has a connected non-blocking, close-on-exec socket and is the
+ * callee's from now on (transport_init_connected), or is NULL, with `error` (a text for the log).
+ * The connector is gone when this call returns; the callee must not cancel it.
  */
-typedef void connector_done(struct connector *connector, int fd, const char *error);
+typedef void connector_done(struct connector *connector, struct io_watch *watch, const char *error);
 
 /*
  * Starts; `done` is always called later from the loop, once, unless

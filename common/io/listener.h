@@ -8,7 +8,7 @@
 
 #include <sys/socket.h>
 
-#include "common/io/loop.h"
+#include "common/io/watch.h"
 
 struct listener;
 
@@ -17,12 +17,14 @@ typedef void listener_accepted(struct listener *listener, int fd,
                                const struct sockaddr_storage *peer);
 
 struct listener {
-    uv_poll_t poll;
+    struct io_watch *watch;
     uv_timer_t pause; /* after EMFILE: accepts again a moment later */
     struct io_loop *loop;
     int fd; /* borrowed from the supervisor; never closed here */
     listener_accepted *accepted;
     void *context;
+    int burst;     /* connections that one turn may take */
+    unsigned turn; /* the turn of the loop that last had some */
     unsigned open_handles;
     void (*stopped)(struct listener *listener);
 };
@@ -34,7 +36,8 @@ struct listener {
 void listener_start(struct listener *listener, struct io_loop *loop, int fd,
                     listener_accepted *accepted, void *context);
 
-/* Accepts all that waits in the backlog now; before listener_stop, when the socket will be closed. */
+/* Accepts all that waits in the backlog now; before listener_stop, when the socket will be closed.
+ */
 void listener_drain(struct listener *listener);
 
 /*

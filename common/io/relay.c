@@ -12,9 +12,6 @@
 
 #include <assert.h>
 
-/* So that a fast pair leaves the others their turn. */
-enum { RELAY_READS_PER_TURN = 4 };
-
 static struct transport *relay_peer(const struct relay *relay, const struct transport *transport)
 {
     return transport == relay->client ? relay->backend : relay->client;
@@ -81,10 +78,8 @@ static bool relay_can_read(const struct relay *relay, const struct transport *so
 
 static void relay_pump(struct relay *relay, struct transport *source)
 {
-    bool has_more = true;
-
-    for (int i = 0; i < RELAY_READS_PER_TURN && has_more && relay_can_read(relay, source); i++)
-        has_more = relay_pump_once(relay, source);
+    while (relay_can_read(relay, source) && relay_pump_once(relay, source))
+        ;
 }
 
 static void relay_watch(struct relay *relay)

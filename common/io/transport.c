@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Transports.  All input and output of a descriptor goes through here, tried first and polled for
+ * Transports.  All input and output of a descriptor goes through here, tried first and waited for
  * only when the kernel has nothing or takes nothing.  It never blocks, never reads ahead of its
  * owner in plain text, and calls its owner from the loop only.
  *
  * System calls are what a relayed byte costs, so none is made that can be known to be vain: a read
- * after a short one, a write after a short one, a change of what epoll watches only because the
- * owner pauses (it is made when the descriptor fires in spite of the pause).
+ * after a short one, a write after a short one, a change of what epoll watches.  The descriptor
+ * tells edges, so what it told is remembered here: `input` and `output` say what is to be tried.
+ * An edge that came while the owner paused is made up for by `news`.
  *
  * Failures: a read error, a write error and a failed handshake break the transport and stay; the
  * owner learns them from the call itself or, in the background, by READABLE and a read.
@@ -25,9 +26,7 @@
 
 #include "common/io/transport_tls.h"
 
-enum { TRANSPORT_PENDING_MAX = 1024 * 1024 };
-
-static void transport_on_poll(uv_poll_t *poll, int status, int events);
+enum { TRANSPORT_PENDING_MAX = 1024 * 1024, TRANSPORT_TURN_MAX = 4 * IO_SCRATCH_SIZE };
 
 /* --- what is watched ------------------------------------------------------- */
 
@@ -35,48 +34,23 @@ static unsigned transport_input_event(const struct transport *transport)
 {
     bool wants_other = transport->tls_wants & TRANSPORT_TLS_READ_WANTS_WRITABLE;
 
-    return wants_other ? UV_WRITABLE : UV_READABLE;
+    return wants_other ? IO_WRITABLE : IO_READABLE;
 }
 
 static unsigned transport_output_event(const struct transport *transport)
 {
     bool wants_other = transport->tls_wants & TRANSPORT_TLS_WRITE_WANTS_READABLE;
 
-    return wants_other ? UV_READABLE : UV_WRITABLE;
+    return wants_other ? IO_READABLE : IO_WRITABLE;
 }
 
-static bool transport_is_reading(const struct transport *transport)
+/* Reading is always watched.  Once writing had to be, it stays so: an edge more costs nothing. */
+static bool transport_waits_for_writable(const struct transport *transport)
 {
-    return (transport->watched & TRANSPORT_READABLE) && transport->input < TRANSPORT_INPUT_ENDED;
-}
-
-static unsigned transport_wanted_events(const struct transport *transport)
-{
-    unsigned wanted = 0;
-
-    if (transport->handshake == TRANSPORT_IN_HANDSHAKE)
-        return transport->plain_left > 0 ? UV_WRITABLE : transport_input_event(transport);
-    if (transport_is_reading(transport))
-        wanted |= transport_input_event(transport);
-    if (transport->output == TRANSPORT_OUTPUT_BLOCKED)
-        wanted |= transport_output_event(transport);
-    return wanted;
-}
-
-/* Watches for `wanted`; libuv takes any change as two system calls, and refuses an empty set. */
-static void transport_arm(struct transport *transport, unsigned wanted)
-{
-    int result;
-
-    if (wanted == transport->armed || transport->is_closing)
-        return;
-    if (wanted == 0)
-        result = uv_poll_stop(&transport->poll);
-    else
-        result = uv_poll_start(&transport->poll, (int)wanted, transport_on_poll);
-    if (result != 0)
-        abort();
-    transport->armed = wanted;
+    if (transport->handshake == TRANSPORT_IN_HANDSHAKE && transport->plain_left == 0)
+        return transport_input_event(transport) == IO_WRITABLE;
+    return transport->output == TRANSPORT_OUTPUT_BLOCKED ||
+           transport_input_event(transport) == IO_WRITABLE;
 }
 
 /* True when the owner is to be called although the descriptor may stay silent. */
@@ -84,13 +58,15 @@ static bool transport_has_news(const struct transport *transport)
 {
     bool is_over =
         transport->input >= TRANSPORT_INPUT_ENDED || transport->output == TRANSPORT_OUTPUT_BROKEN;
+    bool is_there =
+        transport->handshake != TRANSPORT_IN_HANDSHAKE &&
+        (transport->input == TRANSPORT_INPUT_READY || transport->input == TRANSPORT_INPUT_BUFFERED);
 
-    return transport->is_handshake_due ||
-           ((transport->watched & TRANSPORT_READABLE) &&
-            (transport->input == TRANSPORT_INPUT_BUFFERED || (is_over && !transport->is_end_told)));
+    return transport->is_handshake_due || ((transport->watched & TRANSPORT_READABLE) &&
+                                           (is_over ? !transport->is_end_told : is_there));
 }
 
-/* After any change of state: has what is wanted watched; UV_READABLE is not unwatched here. */
+/* After any change of state: has what is wanted watched. */
 static void transport_settle(struct transport *transport)
 {
     if (transport->is_closing)
@@ -99,7 +75,8 @@ static void transport_settle(struct transport *transport)
         io_loop_resume(transport->loop, &transport->news);
     else
         io_resumption_cancel(&transport->news);
-    transport_arm(transport, transport_wanted_events(transport) | (transport->armed & UV_READABLE));
+    if (transport_waits_for_writable(transport))
+        io_watch_edges(transport->watch, IO_WRITABLE);
 }
 
 /* --- output ---------------------------------------------------------------- */
@@ -251,15 +228,26 @@ void transport_shutdown(struct transport *transport)
 
 /* --- input ----------------------------------------------------------------- */
 
-static ssize_t transport_read_plain(struct transport *transport, char *target, size_t size)
+ssize_t transport_receive(struct transport *transport, char *target, size_t size)
 {
     ssize_t count;
 
     do
         count = recv(transport->fd, target, size, 0);
     while (count < 0 && errno == EINTR);
+    if (count < 0)
+        transport->is_dry = errno == EAGAIN;
+    else /* epoll(7): a short read has taken all, and the next bytes make an event */
+        transport->is_dry = (size_t)count < size && !transport->is_hung_up;
+    return count;
+}
+
+static ssize_t transport_read_plain(struct transport *transport, char *target, size_t size)
+{
+    ssize_t count = transport_receive(transport, target, size);
+
     if (count > 0) {
-        if ((size_t)count < size)
+        if (transport->is_dry)
             transport->input = TRANSPORT_INPUT_DRAINED;
         return count;
     }
@@ -276,6 +264,16 @@ static ssize_t transport_read_plain(struct transport *transport, char *target, s
     return TRANSPORT_ERROR;
 }
 
+/* Whether this turn of the loop has any reading left for it. */
+static bool transport_has_turn(struct transport *transport)
+{
+    if (transport->turn != transport->loop->turn) {
+        transport->turn = transport->loop->turn;
+        transport->turn_bytes = 0;
+    }
+    return transport->turn_bytes < TRANSPORT_TURN_MAX;
+}
+
 static ssize_t transport_read_now(struct transport *transport, char *target, size_t size)
 {
     if (transport->input == TRANSPORT_INPUT_ENDED)
@@ -283,7 +281,7 @@ static ssize_t transport_read_now(struct transport *transport, char *target, siz
     if (transport->input == TRANSPORT_INPUT_BROKEN || transport->is_closing)
         return TRANSPORT_ERROR;
     if (transport->input == TRANSPORT_INPUT_DRAINED ||
-        transport->handshake == TRANSPORT_IN_HANDSHAKE)
+        transport->handshake == TRANSPORT_IN_HANDSHAKE || !transport_has_turn(transport))
         return TRANSPORT_AGAIN;
     if (transport->ssl)
         return transport_tls_read(transport, target, size);
@@ -295,6 +293,8 @@ ssize_t transport_read(struct transport *transport, char *target, size_t size)
     ssize_t result = transport_read_now(transport, target, size);
 
     assert(size > 0);
+    if (result > 0)
+        transport->turn_bytes += (size_t)result;
     if (result < 0 && transport->output == TRANSPORT_OUTPUT_BROKEN)
         result = TRANSPORT_ERROR; /* what came before a failed write is read, then the failure */
     if (result == TRANSPORT_END || result == TRANSPORT_ERROR)
@@ -350,8 +350,13 @@ static bool transport_can_start_tls(const struct transport *transport)
            transport->input < TRANSPORT_INPUT_ENDED && transport->output != TRANSPORT_OUTPUT_BROKEN;
 }
 
-static void transport_enter_handshake(struct transport *transport)
+/*
+ * The first step is taken from the loop, not here: a fast peer can end a handshake within it, which
+ * is an event.  A server's waits for the client, unless its first bytes are there already.
+ */
+static void transport_enter_handshake(struct transport *transport, bool is_ours_to_begin)
 {
+    transport->is_handshake_due = is_ours_to_begin || !transport->is_dry;
     transport->handshake = TRANSPORT_IN_HANDSHAKE;
     transport->input = TRANSPORT_INPUT_READY;
     transport->plain_left = transport->pending.length;
@@ -361,7 +366,7 @@ bool transport_start_tls_server(struct transport *transport, SSL_CTX *context)
 {
     if (!transport_can_start_tls(transport) || !transport_tls_start_server(transport, context))
         return false;
-    transport_enter_handshake(transport);
+    transport_enter_handshake(transport, false);
     transport_settle(transport);
     return true;
 }
@@ -372,9 +377,7 @@ bool transport_start_tls_client(struct transport *transport, SSL_CTX *context,
     if (!transport_can_start_tls(transport) ||
         !transport_tls_start_client(transport, context, verify_name))
         return false;
-    transport_enter_handshake(transport);
-    /* Not here: a fast peer can end the handshake within its first step, which is an event. */
-    transport->is_handshake_due = true;
+    transport_enter_handshake(transport, true);
     transport_settle(transport);
     return true;
 }
@@ -386,6 +389,10 @@ static unsigned transport_take_events(struct transport *transport, unsigned fire
 {
     unsigned readiness = 0;
 
+    if (fired & IO_READABLE)
+        transport->is_dry = false;
+    if (fired & IO_HUNG_UP)
+        transport->is_hung_up = true;
     if (transport->handshake == TRANSPORT_IN_HANDSHAKE)
         return transport_advance_handshake(transport);
     if (transport->output == TRANSPORT_OUTPUT_BLOCKED &&
@@ -397,49 +404,56 @@ static unsigned transport_take_events(struct transport *transport, unsigned fire
         transport->tls_wants &= ~(unsigned)TRANSPORT_TLS_READ_WANTS_WRITABLE;
         if (transport->input == TRANSPORT_INPUT_DRAINED)
             transport->input = TRANSPORT_INPUT_READY;
-        if (transport_is_reading(transport))
+        if ((transport->watched & TRANSPORT_READABLE) && transport->input < TRANSPORT_INPUT_ENDED)
             readiness |= TRANSPORT_READABLE;
     }
     return readiness;
 }
 
-static void transport_on_poll(uv_poll_t *poll, int status, int events)
+static void transport_on_event(void *owner, unsigned fired)
 {
-    struct transport *transport = CONTAINER_OF(poll, struct transport, poll);
-    unsigned fired = (unsigned)events;
-    bool is_unwanted;
-    unsigned readiness;
+    struct transport *transport = owner;
+    unsigned readiness = transport_take_events(transport, fired);
 
-    if (status < 0) { /* an error of the socket; libuv has stopped the handle */
-        transport->armed = 0;
-        fired = UV_READABLE | UV_WRITABLE;
-    }
-    is_unwanted = (fired & ~transport_wanted_events(transport)) != 0;
-    readiness = transport_take_events(transport, fired);
     if (readiness != 0)
         transport->events->ready(transport, readiness);
-    if (is_unwanted)
-        transport_arm(transport, transport_wanted_events(transport));
     transport_settle(transport);
+}
+
+static void transport_start(struct transport *transport, struct io_watch *watch,
+                            const struct transport_events *events)
+{
+    int on = 1;
+
+    *transport = (struct transport){ .watch = watch,
+                                     .loop = watch->loop,
+                                     .events = events,
+                                     .fd = watch->fd,
+                                     .input = TRANSPORT_INPUT_DRAINED,
+                                     .is_dry = true,
+                                     .pending = bytes_empty(TRANSPORT_PENDING_MAX) };
+    io_resumption_init(&transport->news, transport_on_news);
+    setsockopt(watch->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    io_watch_edges(watch, IO_READABLE);
 }
 
 void transport_init(struct transport *transport, struct io_loop *loop, int fd,
                     const struct transport_events *events)
 {
-    int on = 1;
-
-    *transport = (struct transport){
-        .loop = loop, .events = events, .fd = fd, .pending = bytes_empty(TRANSPORT_PENDING_MAX)
-    };
-    io_resumption_init(&transport->news, transport_on_news);
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    if (uv_poll_init(&loop->uv, &transport->poll, fd) != 0)
-        abort();
+    transport_start(transport, io_watch_new(loop, fd, transport_on_event, transport), events);
 }
 
-static void transport_on_closed(uv_handle_t *handle)
+void transport_init_connected(struct transport *transport, struct io_watch *watch,
+                              const struct transport_events *events)
 {
-    struct transport *transport = CONTAINER_OF(handle, struct transport, poll);
+    io_watch_give(watch, transport_on_event, transport);
+    transport_start(transport, watch, events);
+    (void)transport_take_events(transport, watch->fired & (IO_READABLE | IO_HUNG_UP));
+}
+
+static void transport_on_closed(void *owner)
+{
+    struct transport *transport = owner;
 
     transport->events->closed(transport);
 }
@@ -461,8 +475,7 @@ void transport_close(struct transport *transport)
     SSL_free(transport->ssl);
     transport->ssl = NULL;
     bytes_wipe(&transport->pending);
-    uv_close((uv_handle_t *)&transport->poll, transport_on_closed);
-    close(transport->fd);
+    io_watch_close(transport->watch, transport_on_closed);
     transport->fd = -1;
 }
 

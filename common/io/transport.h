@@ -14,7 +14,7 @@
 #include <openssl/ssl.h>
 
 #include "common/base/bytes.h"
-#include "common/io/loop.h"
+#include "common/io/watch.h"
 
 struct transport;
 
@@ -52,21 +52,24 @@ enum transport_output {
 };
 
 struct transport {
-    uv_poll_t poll;
+    struct io_watch *watch;
     struct io_loop *loop;
     const struct transport_events *events;
-    SSL *ssl; /* NULL while plain */
-    int fd;
+    SSL *ssl;             /* NULL while plain */
+    int fd;               /* the watch's */
     unsigned watched;     /* the readiness that the owner asked for */
     struct bytes pending; /* what a write could not take yet */
     /* The implementation's own: */
-    struct io_resumption news; /* READABLE that no readiness of the descriptor announces */
+    struct io_resumption news; /* READABLE that no event of the descriptor announces */
     size_t plain_left;         /* how much of `pending` goes out before TLS starts */
-    unsigned armed;            /* what libuv watches: UV_READABLE, UV_WRITABLE */
-    unsigned tls_wants;        /* set of transport_tls_wants */
+    size_t turn_bytes;         /* how much was read in `turn` of the loop */
+    unsigned turn;
+    unsigned tls_wants; /* set of transport_tls_wants */
     enum transport_handshake handshake;
     enum transport_input input;
     enum transport_output output;
+    bool is_dry;           /* the descriptor has nothing to read before its next event */
+    bool is_hung_up;       /* behind what it has there is an end or an error, and no event */
     bool is_handshake_due; /* the first step of a client's handshake */
     bool is_end_told;      /* a read gave END or ERROR */
     bool is_shutdown_wanted;
@@ -79,11 +82,15 @@ struct transport {
 enum { TRANSPORT_AGAIN = -1, TRANSPORT_END = -2, TRANSPORT_ERROR = -3 };
 
 /*
- * Takes over `fd`, a connected stream socket, and makes it non-blocking.  Nothing is watched
- * yet.  TCP_NODELAY is set on a TCP socket.
+ * Takes over `fd`, a connected non-blocking stream socket.  The owner hears of nothing yet.
+ * TCP_NODELAY is set on a TCP socket.
  */
 void transport_init(struct transport *transport, struct io_loop *loop, int fd,
                     const struct transport_events *events);
+
+/* As above, with the watch of a connector. */
+void transport_init_connected(struct transport *transport, struct io_watch *watch,
+                              const struct transport_events *events);
 
 /*
  * Asks for `readiness` (READABLE, or 0 to pause).  WRITABLE comes by itself after a short write.
@@ -116,6 +123,8 @@ bool transport_start_tls_client(struct transport *transport, SSL_CTX *context,
 /*
  * Reads up to `size` (> 0) bytes: their count, or AGAIN, END (orderly), ERROR.  After a read that
  * was not filled it says AGAIN, without asking the kernel, until the descriptor is ready again.
+ * It also says so when more than four times IO_SCRATCH_SIZE was read in this turn of the loop, so
+ * that a fast peer leaves the others their turn; then READABLE comes in the next one.
  * After a write that failed, what the peer still said is read first, then ERROR.
  * Inside TLS a connection that ends without close_notify ends in order too: what is inside
  * (SMTP, IMAP, POP3) says by itself whether it is whole.

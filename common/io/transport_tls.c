@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * TLS on a transport's descriptor.  OpenSSL reads ahead, so that records cost one system call
- * and not two; what it then holds is reported as buffered input.  The library's error queue is
- * empty before each call and drained after a failure; its texts name reasons and never keys.
+ * and not two; what it then holds is reported as buffered input.  It reaches the descriptor through
+ * a BIO of ours, which knows without a system call when nothing is there.  The library's error
+ * queue is empty before each call and drained after a failure; its texts name reasons and never
+ * keys.
  */
 #include "common/io/transport_tls.h"
 
@@ -12,6 +14,7 @@
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 /* --- failures -------------------------------------------------------------- */
 
@@ -43,13 +46,82 @@ static void tls_break(struct transport *transport, const char *operation, int ki
     bytes_wipe(&transport->pending);
 }
 
+/* --- the descriptor --------------------------------------------------------- */
+
+static int tls_bio_read(BIO *bio, char *target, int size)
+{
+    struct transport *transport = BIO_get_data(bio);
+    ssize_t count = -1;
+
+    BIO_clear_retry_flags(bio);
+    if (!transport->is_dry)
+        count = transport_receive(transport, target, (size_t)size);
+    if (count < 0 && transport->is_dry)
+        BIO_set_retry_read(bio);
+    if (count == 0)
+        BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
+    return (int)count;
+}
+
+static int tls_bio_write(BIO *bio, const char *source, int size)
+{
+    const struct transport *transport = BIO_get_data(bio);
+    ssize_t count;
+
+    BIO_clear_retry_flags(bio);
+    do
+        count = send(transport->fd, source, (size_t)size, MSG_NOSIGNAL);
+    while (count < 0 && errno == EINTR);
+    if (count < 0 && errno == EAGAIN)
+        BIO_set_retry_write(bio);
+    return (int)count;
+}
+
+static long tls_bio_control(BIO *bio, int command, long number, void *pointer)
+{
+    (void)number;
+    (void)pointer;
+    if (command == BIO_CTRL_EOF)
+        return BIO_test_flags(bio, BIO_FLAGS_IN_EOF) != 0;
+    return command == BIO_CTRL_FLUSH;
+}
+
+/* Made once in a process; NULL when there is no memory for it. */
+static BIO_METHOD *tls_bio_method(void)
+{
+    static BIO_METHOD *method;
+
+    if (method)
+        return method;
+    method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "transport");
+    if (method) {
+        BIO_meth_set_read(method, tls_bio_read);
+        BIO_meth_set_write(method, tls_bio_write);
+        BIO_meth_set_ctrl(method, tls_bio_control);
+    }
+    return method;
+}
+
+static bool tls_attach_descriptor(struct transport *transport)
+{
+    BIO_METHOD *method = tls_bio_method();
+    BIO *bio = method ? BIO_new(method) : NULL;
+
+    if (!bio)
+        return false;
+    BIO_set_data(bio, transport);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(transport->ssl, bio, bio);
+    return true;
+}
+
 /* --- start ----------------------------------------------------------------- */
 
 static bool tls_attach(struct transport *transport, SSL_CTX *context)
 {
     ERR_clear_error();
     transport->ssl = SSL_new(context);
-    if (!transport->ssl || SSL_set_fd(transport->ssl, transport->fd) != 1) {
+    if (!transport->ssl || !tls_attach_descriptor(transport)) {
         tls_break(transport, "start", SSL_ERROR_SSL, ENOMEM);
         return false;
     }
@@ -93,6 +165,14 @@ bool transport_tls_start_client(struct transport *transport, SSL_CTX *context,
 
 /* --- handshake ------------------------------------------------------------- */
 
+/* Whether anything is left to be read, in the library or in the descriptor. */
+static enum transport_input tls_input_state(const struct transport *transport)
+{
+    if (SSL_has_pending(transport->ssl))
+        return TRANSPORT_INPUT_BUFFERED;
+    return transport->is_dry ? TRANSPORT_INPUT_DRAINED : TRANSPORT_INPUT_READY;
+}
+
 void transport_tls_advance(struct transport *transport)
 {
     int result, kind, os_error;
@@ -104,8 +184,7 @@ void transport_tls_advance(struct transport *transport)
     transport->tls_wants = 0;
     if (result == 1) {
         transport->handshake = TRANSPORT_IS_SECURED;
-        if (SSL_has_pending(transport->ssl))
-            transport->input = TRANSPORT_INPUT_BUFFERED;
+        transport->input = tls_input_state(transport);
         return;
     }
     kind = SSL_get_error(transport->ssl, result);
@@ -152,7 +231,6 @@ static ssize_t tls_read_nothing(const struct transport *transport)
 ssize_t transport_tls_read(struct transport *transport, char *target, size_t size)
 {
     size_t total = 0;
-    bool has_more;
 
     do {
         size_t count = 0;
@@ -168,12 +246,8 @@ ssize_t transport_tls_read(struct transport *transport, char *target, size_t siz
             return total > 0 ? (ssize_t)total : tls_read_nothing(transport);
         }
         total += count;
-        has_more = SSL_has_pending(transport->ssl);
-    } while (total < size && has_more);
-    if (has_more)
-        transport->input = TRANSPORT_INPUT_BUFFERED;
-    else
-        transport->input = total < size ? TRANSPORT_INPUT_DRAINED : TRANSPORT_INPUT_READY;
+        transport->input = tls_input_state(transport);
+    } while (total < size && transport->input == TRANSPORT_INPUT_BUFFERED);
     return (ssize_t)total;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The TLS side of a transport; for transport.c only.  Each call leaves the transport's input,
- * output, tls_wants and error as they are to be read next, and calls no event.
+ * The TLS side of a transport; for transport.c only, but for transport_receive, which is there.
+ * Each call leaves the transport's input, output, tls_wants and error as they are to be read next,
+ * and calls no event.
  */
 #ifndef MAILSTEAD_IO_TRANSPORT_TLS_H
 #define MAILSTEAD_IO_TRANSPORT_TLS_H
@@ -17,6 +18,9 @@ enum transport_tls_wants {
 /* The most that a write which cannot be sent has already sealed in a record (RFC 8446 section 5.1).
  */
 enum { TRANSPORT_TLS_RECORD_MAX = 16384 };
+
+/* recv(2), never interrupted; leaves transport->is_dry as it is to be read next. */
+ssize_t transport_receive(struct transport *transport, char *target, size_t size);
 
 /* Makes the SSL object; false when there is no memory for it or `verify_name` cannot be set. */
 bool transport_tls_start_server(struct transport *transport, SSL_CTX *context)

@@ -182,7 +182,7 @@ static void client_connect(uv_timer_t *timer)
         return;
     }
     channel_init(&client->channel, &client->child->loop, fd, &events);
-    uv_unref((uv_handle_t *)&client->channel.poll);
+    channel_put_in_background(&client->channel);
     client->open_handles++;
     client->is_connected = true;
     say_hello(client);

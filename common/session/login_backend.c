@@ -170,21 +170,22 @@ static void login_backend_greet(struct login_session *session)
         return;
 }
 
-static void login_backend_connected(struct connector *connector, int fd, const char *error)
+static void login_backend_connected(struct connector *connector, struct io_watch *watch,
+                                    const char *error)
 {
     struct login_session *session = connector_context(connector);
     const struct session_service *service = session->session.service;
     struct login *login = session->login;
 
     login->connector = NULL;
-    if (fd < 0) {
+    if (!watch) {
         backends_report(&service->backends, login->target.backend,
                         session->session.listener->protocol, false, session->session.id);
         login_backend_fail(session, error);
         return;
     }
     assert(!session->backend_is_open); /* its last event came at the end of an earlier turn */
-    transport_init(&session->backend, service->loop, fd, &login_backend_events);
+    transport_init_connected(&session->backend, watch, &login_backend_events);
     session->backend_is_open = true;
     session->open_handles++;
     state_move(&session->state, LOGIN_STATE_AUTHENTICATING);

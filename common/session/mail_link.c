@@ -242,7 +242,8 @@ static const struct transport_events mail_link_transport_events = {
 
 /* --- the start -------------------------------------------------------------------------- */
 
-static void mail_link_connected(struct connector *connector, int fd, const char *error)
+static void mail_link_connected(struct connector *connector, struct io_watch *watch,
+                                const char *error)
 {
     struct mail_link *link = connector_context(connector);
     const struct smtp_client_options options = {
@@ -254,11 +255,11 @@ static void mail_link_connected(struct connector *connector, int fd, const char 
     };
 
     link->connector = NULL;
-    if (fd < 0) {
+    if (!watch) {
         mail_link_lose(link, error);
         return;
     }
-    transport_init(&link->transport, link->service->loop, fd, &mail_link_transport_events);
+    transport_init_connected(&link->transport, watch, &mail_link_transport_events);
     link->is_open = true;
     link->open_handles++;
     smtp_client_init(&link->machine, &options);

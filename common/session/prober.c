@@ -131,17 +131,18 @@ static bool probe_start_tls(struct probe *probe)
                                                   tls->verify ? backend->tls_name : NULL));
 }
 
-static void probe_connected(struct connector *connector, int fd, const char *error)
+static void probe_connected(struct connector *connector, struct io_watch *watch,
+                            const char *error)
 {
     struct probe *probe = connector_context(connector);
 
     (void)error;
     probe->connector = NULL;
-    if (fd < 0) {
+    if (!watch) {
         probe_conclude(probe, false);
         return;
     }
-    transport_init(&probe->transport, probe->prober->service->loop, fd, &probe_events);
+    transport_init_connected(&probe->transport, watch, &probe_events);
     probe->is_open = true;
     probe->open_handles++;
     transport_watch(&probe->transport, TRANSPORT_READABLE);

@@ -57,7 +57,7 @@ void rig_stop(struct rig *rig)
 {
     follower_stop(rig->follower);
     rig->follower = NULL;
-    uv_run(&rig->loop.uv, UV_RUN_NOWAIT);
+    io_loop_turn(&rig->loop, false);
     mirror_writer_close(rig->writer);
     rig->writer = NULL;
 }
@@ -145,7 +145,7 @@ bool rig_run_until(struct rig *rig, bool (*is_so)(struct rig *rig))
     while (!is_so(rig)) {
         if (clock_monotonic_ms() > deadline_ms)
             return false;
-        uv_run(&rig->loop.uv, UV_RUN_ONCE);
+        io_loop_turn(&rig->loop, true);
     }
     return true;
 }

@@ -68,9 +68,9 @@ void io_run_until(struct io_loop *loop, bool (*is_done)(void *context), void *co
     guard.data = &has_expired;
     uv_timer_start(&guard, guard_on_timer, IO_TEST_LIMIT_MS, 0);
     while (!is_done(context) && !has_expired)
-        uv_run(&loop->uv, UV_RUN_ONCE);
+        io_loop_turn(loop, true);
     uv_close((uv_handle_t *)&guard, NULL);
-    uv_run(&loop->uv, UV_RUN_NOWAIT);
+    io_loop_turn(loop, false);
     assert_false(has_expired);
 }
 
@@ -87,7 +87,15 @@ void io_run_until_set(struct io_loop *loop, const bool *flag)
 void io_run_turns(struct io_loop *loop, int turns)
 {
     while (turns-- > 0)
-        uv_run(&loop->uv, UV_RUN_NOWAIT);
+        io_loop_turn(loop, false);
+}
+
+void io_assert_quiet(const struct io_loop *loop)
+{
+    struct epoll_event event;
+
+    assert_true(list_is_empty(&loop->resume));
+    assert_int_equal(epoll_wait(loop->epoll_fd, &event, 1, 0), 0);
 }
 
 static bool peer_read_once(struct peer *peer)

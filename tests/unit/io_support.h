@@ -27,6 +27,9 @@ void io_run_until_set(struct io_loop *loop, const bool *flag);
 /* Runs `turns` turns of the loop without waiting in any. */
 void io_run_turns(struct io_loop *loop, int turns);
 
+/* Nothing is due, and no descriptor is about to tell anything: the next turn would wait. */
+void io_assert_quiet(const struct io_loop *loop);
+
 /* A transport's owner that reads what comes and remembers what happened. */
 struct peer {
     struct transport transport;

@@ -77,7 +77,7 @@ void queue_rig_bark(uv_timer_t *timer);
     do {                                                                                           \
         uv_timer_start(&(rig)->watchdog, queue_rig_bark, (rig)->timeout_ms, 0);                    \
         while (!(condition) && !(rig)->has_timed_out)                                              \
-            uv_run(&(rig)->loop.uv, UV_RUN_ONCE);                                                  \
+            io_loop_turn(&(rig)->loop, true);                                                      \
         uv_timer_stop(&(rig)->watchdog);                                                           \
         assert_true(condition);                                                                    \
     } while (0)

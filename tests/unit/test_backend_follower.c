@@ -90,7 +90,7 @@ static void stop(struct fixture *fixture)
 {
     follower_stop(fixture->follower);
     backend_follower_stop(fixture->backends);
-    uv_run(&fixture->loop.uv, UV_RUN_NOWAIT);
+    io_loop_turn(&fixture->loop, false);
     mirror_writer_close(fixture->writer);
     fixture->writer = NULL;
 }
@@ -227,7 +227,7 @@ static void await(struct fixture *fixture, const char *expected)
             return;
         if (clock_monotonic_ms() > deadline_ms)
             fail_msg("the list is \"%s\", not \"%s\"", names, expected);
-        uv_run(&fixture->loop.uv, UV_RUN_ONCE);
+        io_loop_turn(&fixture->loop, true);
     }
 }
 
@@ -236,7 +236,7 @@ static void run_for(struct fixture *fixture, unsigned ms)
     uint64_t until_ms = clock_monotonic_ms() + ms;
 
     while (clock_monotonic_ms() < until_ms)
-        uv_run(&fixture->loop.uv, UV_RUN_ONCE);
+        io_loop_turn(&fixture->loop, true);
 }
 
 static void await_synchronised(struct fixture *fixture)
@@ -245,7 +245,7 @@ static void await_synchronised(struct fixture *fixture)
 
     while (!backend_follower_status(fixture->backends).is_synchronised) {
         assert_true(clock_monotonic_ms() < deadline_ms);
-        uv_run(&fixture->loop.uv, UV_RUN_ONCE);
+        io_loop_turn(&fixture->loop, true);
     }
 }
 
@@ -255,7 +255,7 @@ static void await_trouble(struct fixture *fixture, const char *trouble)
 
     while (!strstr(backend_follower_status(fixture->backends).trouble, trouble)) {
         assert_true(clock_monotonic_ms() < deadline_ms);
-        uv_run(&fixture->loop.uv, UV_RUN_ONCE);
+        io_loop_turn(&fixture->loop, true);
     }
 }
 

@@ -211,7 +211,7 @@ static void a_wrong_password_is_trouble_and_no_end(void **state)
     slapd_start(&rig->slapd);
     strcpy(rig->config.bind_password.value, "wrong");
     rig_start(rig);
-    uv_run(&rig->loop.uv, UV_RUN_ONCE);
+    io_loop_turn(&rig->loop, true);
     assert_true(rig_run_until(rig, rig_is_waiting));
     assert_non_null(strstr(follower_status(rig->follower).trouble, "bind"));
     assert_null(strstr(follower_status(rig->follower).trouble, "wrong"));

@@ -218,7 +218,7 @@ static void accounts_that_are_made_again_are_routed_by_what_they_are_now(void **
     lose_most(rig);
     slapd_add_accounts(&rig->slapd, 1, 1, "sv7");
     while (rig_find(rig, ROUTE_KEY_ADDRESS, "user1@example.org", &entry) != ROUTE_FIND_SEVERAL)
-        uv_run(&rig->loop.uv, UV_RUN_ONCE);
+        io_loop_turn(&rig->loop, true);
     follower_accept_held(rig->follower);
     rig_await_host(rig, "user1@example.org", "sv7");
 }

@@ -50,7 +50,7 @@ static int group_teardown(void **state)
     return 0;
 }
 
-enum { SMALL_SOCKETS = 4096 };
+enum { SMALL_SOCKETS = 16384 };
 
 static int fixture_setup(void **state)
 {
@@ -178,7 +178,7 @@ static void records_that_came_at_once_are_read_a_byte_at_a_time(void **state)
                 "01234567890123456789012345678901234567890123456789");
     assert_true(fixture->server.readable_count >= 50);
     io_run_turns(&fixture->loop, 3);
-    assert_false(uv_is_active((uv_handle_t *)&fixture->loop.resume_idle));
+    io_assert_quiet(&fixture->loop);
 }
 
 static void a_pause_holds_for_buffered_input_too(void **state)
@@ -193,7 +193,7 @@ static void a_pause_holds_for_buffered_input_too(void **state)
     transport_watch(&fixture->server.transport, 0);
     io_run_turns(&fixture->loop, 5);
     assert_true(fixture->server.received.length <= 3);
-    assert_false(uv_is_active((uv_handle_t *)&fixture->loop.resume_idle));
+    io_assert_quiet(&fixture->loop);
     transport_watch(&fixture->server.transport, TRANSPORT_READABLE);
     run_until_received(fixture, &fixture->server, 10);
     assert_span(bytes_span(&fixture->server.received), "0123456789");
@@ -237,7 +237,7 @@ static void short_writes_take_whole_records_whatever_follows(void **state)
 
         assert_in_range(taken, 0, size);
         written += (size_t)taken;
-        uv_run(&fixture->loop.uv, UV_RUN_NOWAIT);
+        io_loop_turn(&fixture->loop, false);
     }
     assert_true(transport_send(&fixture->client.transport, SPAN_LITERAL("end")));
     run_until_received(fixture, &fixture->server, BIG + 3);
@@ -264,7 +264,7 @@ static void tls_starts_behind_the_plain_text_that_is_held(void **state)
 
         if (count > 0)
             copied += (size_t)count;
-        uv_run(&fixture->loop.uv, UV_RUN_NOWAIT);
+        io_loop_turn(&fixture->loop, false);
     }
     assert_memory_equal(copy, plain, BIG);
     assert_true(transport_start_tls_client(client, fixture->client_context, NULL));

@@ -141,7 +141,7 @@ static void a_paused_transport_is_not_called_and_does_not_spin(void **state)
     assert_true(transport_send(&fixture->a.transport, SPAN_LITERAL("hello")));
     io_run_turns(&fixture->loop, 3);
     assert_int_equal(fixture->b.readable_count, 0);
-    assert_false(uv_is_active((uv_handle_t *)&fixture->b.transport.poll));
+    io_assert_quiet(&fixture->loop);
     transport_watch(&fixture->b.transport, TRANSPORT_READABLE);
     io_run_until(&fixture->loop, fixture_has_text_at_b, fixture);
     assert_span(bytes_span(&fixture->b.received), "hello");
@@ -155,7 +155,7 @@ static void a_paused_transport_whose_peer_leaves_does_not_spin_and_learns_it_lat
     transport_close(&fixture->a.transport);
     io_run_turns(&fixture->loop, 3);
     assert_int_equal(fixture->b.readable_count, 0);
-    assert_false(uv_is_active((uv_handle_t *)&fixture->b.transport.poll));
+    io_assert_quiet(&fixture->loop);
     transport_watch(&fixture->b.transport, TRANSPORT_READABLE);
     io_run_until_set(&fixture->loop, &fixture->b.has_ended);
 }
@@ -171,7 +171,7 @@ static void bytes_before_the_end_are_read_before_it_and_the_end_stays(void **sta
     assert_span(bytes_span(&fixture->b.received), "hello");
     assert_int_equal(transport_read(&fixture->b.transport, target, sizeof(target)), TRANSPORT_END);
     io_run_turns(&fixture->loop, 3);
-    assert_int_equal(fixture->b.readable_count, 2);
+    assert_in_range(fixture->b.readable_count, 1, 2);
 }
 
 static void a_shutdown_ends_one_direction_only_and_after_what_is_held(void **state)
@@ -268,6 +268,7 @@ static void closing_tries_what_is_held_once_more(void **state)
     transport_watch(&fixture->b.transport, 0);
     assert_true(transport_send(&fixture->a.transport, span_of(pattern, BIG)));
     held = fixture->a.transport.pending.length;
+    io_run_turns(&fixture->loop, 1);
     peer_drain(&fixture->b);
     transport_close(&fixture->a.transport);
     peer_drain(&fixture->b);

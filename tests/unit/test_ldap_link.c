@@ -132,7 +132,7 @@ static void await(struct fixture *fixture, const bool *flag)
 
     while (!*flag) {
         assert_true(clock_monotonic_ms() < deadline_ms);
-        uv_run(&fixture->loop.uv, UV_RUN_ONCE);
+        io_loop_turn(&fixture->loop, true);
     }
 }
 
@@ -236,7 +236,7 @@ static void the_loop_turns_while_a_link_is_connecting(void **state)
     snprintf(uri, sizeof(uri), "ldaps://127.0.0.1:%u", port);
     open_link(fixture, (struct ldap_settings){ .uri = uri, .timeout_ms = 1000 });
     for (; clock_monotonic_ms() - start_ms < 500; turns++)
-        uv_run(&fixture->loop.uv, UV_RUN_ONCE);
+        io_loop_turn(&fixture->loop, true);
     assert_false(fixture->has_ended);
     assert_true(turns > 10); /* the tick is every 20 ms */
     close(fd);
@@ -250,9 +250,9 @@ static void a_link_may_be_closed_at_any_time(void **state)
     open_link(fixture, (struct ldap_settings){ .uri = fixture->slapd.uri });
     close_link(fixture);
     open_link(fixture, (struct ldap_settings){ .uri = fixture->slapd.uri });
-    uv_run(&fixture->loop.uv, UV_RUN_NOWAIT);
+    io_loop_turn(&fixture->loop, false);
     close_link(fixture);
-    uv_run(&fixture->loop.uv, UV_RUN_ONCE);
+    io_loop_turn(&fixture->loop, true);
     assert_false(fixture->is_ready || fixture->has_ended);
 }
 
@@ -307,7 +307,7 @@ static void await_done(struct fixture *fixture)
 
     while (fixture->dones == 0) {
         assert_true(clock_monotonic_ms() < deadline_ms);
-        uv_run(&fixture->loop.uv, UV_RUN_ONCE);
+        io_loop_turn(&fixture->loop, true);
     }
     assert_int_equal(fixture->dones, 1);
 }
@@ -430,7 +430,7 @@ static void a_connection_that_takes_no_more_says_so_and_goes_on_later(void **sta
     assert_int_equal(ldap_link_pending(fixture->link), sent);
     kill(fixture->slapd.pid, SIGCONT);
     while (ldap_link_pending(fixture->link) > 0)
-        uv_run(&fixture->loop.uv, UV_RUN_ONCE);
+        io_loop_turn(&fixture->loop, true);
     assert_false(fixture->has_ended);
     assert_int_equal(fixture->dones, sent);
     assert_int_equal(fixture->code, LDAP_CODE_ASSERTION_FAILED);

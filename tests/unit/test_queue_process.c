@@ -46,15 +46,20 @@ static void test_a_file_of_the_worker_is_taken_over(void **state)
     struct queue_rig *rig = *state;
     struct queue_recipient recipient = { .address = SPAN_LITERAL("b@x") };
     char name[QUEUE_FILE_NAME_SIZE];
-    int fd = queue_incoming_create(&rig->config, name);
     struct queue_store message = { .session_id = SPAN_LITERAL("1"),
                                    .reverse_path = SPAN_LITERAL("sender@x"),
                                    .recipients = &recipient,
                                    .recipient_count = 1,
-                                   .fd = fd,
                                    .file_name = name };
+    int fd;
 
+    /* A connection can be made before the process has made its folders. */
+    uv_timer_start(&rig->watchdog, queue_rig_bark, TIMEOUT_MS, 0);
+    while ((fd = queue_incoming_create(&rig->config, name)) < 0 && !rig->has_timed_out)
+        io_loop_turn(&rig->loop, false);
+    uv_timer_stop(&rig->watchdog);
     assert_true(fd >= 0);
+    message.fd = fd;
     assert_int_equal(write(fd, "small", 5), 5);
     queue_rig_send(rig, 1, &message);
     WAIT_FOR(rig, rig->delivered == 1 && queue_client_unfinished(rig->client) == 0);

@@ -377,7 +377,7 @@ static void watch_until(struct watcher *watcher, bool (*is_so)(struct watcher *w
 {
     for (unsigned turns = 0; !is_so(watcher); turns++) {
         assert_true(turns < 2000);
-        uv_run(&watcher->loop.uv, UV_RUN_ONCE);
+        io_loop_turn(&watcher->loop, true);
     }
 }
 

@@ -271,7 +271,7 @@ static unsigned count_turns(struct rig *rig, unsigned ms)
     uv_update_time(&rig->loop.uv);
     until_ms = io_loop_now_ms(&rig->loop) + ms;
     while (io_loop_now_ms(&rig->loop) < until_ms) {
-        uv_run(&rig->loop.uv, UV_RUN_ONCE);
+        io_loop_turn(&rig->loop, true);
         turns++;
     }
     return turns;
