@@ -279,7 +279,8 @@ enum store_schema_result store_schema_open(struct store *store, char error[STORE
         snprintf(error, STORE_ERROR_SIZE, "queue.db is the database of another program");
         return STORE_SCHEMA_NEWER;
     }
-    if (!migrate(store, version, &result) || !prepare(store, &result) || !count(store, &result))
+    if (!migrate(store, version, &result) || !prepare(store, &result) ||
+        !(store->is_foreign || count(store, &result)))
         return fail(store, result, error);
     return STORE_SCHEMA_READY;
 }

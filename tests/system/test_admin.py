@@ -77,6 +77,32 @@ def test_queue_list_show_and_flush(fe1, fresh, arrives, down):
     wait_until(lambda: not fe1.admin().queued(account), "nothing waits in the queue")
 
 
+def test_orders_to_the_queue(fe1, fresh, arrives, down):
+    sender, kept, deleted, bounced = fresh("sv1"), *fresh("sv3", 3)
+    backend, admin = down("sv3"), fe1.admin()
+    for account in (kept, deleted, bounced):
+        message = clients.make_message(f"ordered {account.uid}", [account.address])
+        assert clients.send(fe1, [account.address], message, sender=sender.address) == {}
+    assert admin.run("queue", "delete").returncode == 2  # not everything by mistake
+    held, = admin.json("queue", "hold", "--sender", sender.address)
+    assert (held["matched"], held["changed"], held["messages"]) == (3, 3, 3)
+    assert len(admin.json("queue", "list", "--state", "held", "--domain", "example.org")) == 3
+    assert "3 held" in admin.text("queue", "stat")
+    admin.text("queue", "delete", "--recipient", deleted.address, "--dry-run")
+    assert admin.queued(deleted) == 1
+    admin.text("queue", "delete", "--recipient", deleted.address)
+    assert admin.queued(deleted) == 0
+    listed, = admin.json("queue", "list", "--recipient", bounced.address)
+    assert "1 recipient of 1 message given up" in admin.text("queue", "bounce", listed["id"])
+    assert bounced.address.encode() in arrives(sender, "Undelivered mail returned to sender")
+    backend.start()
+    admin.text("queue", "flush", "--all")
+    assert admin.queued(kept) == 1
+    admin.text("queue", "release", "--backend", "sv3")
+    arrives(kept, f"ordered {kept.uid}")
+    wait_until(lambda: not admin.queued(kept, deleted, bounced, sender), "nothing waits in the queue")
+
+
 def test_queue_show_of_an_unknown_message_fails(fe1):
     done = fe1.admin().run("queue", "show", "no-such-message")
     assert done.returncode != 0 and done.stderr
