@@ -130,6 +130,7 @@ void header_scan_feed(struct header_scan *scan, struct span content)
         /* A line that ended while its start was being read ends here as well. */
         if (scan->position == INSIDE_LINE)
             taken = skip_line(scan, content);
+        scan->bytes += taken;
         content = span_drop(content, taken);
     }
 }

@@ -29,9 +29,10 @@ void trace_write_received(const struct trace_hop *hop, struct buffer *out);
 /* Writes "X-Original-To: recipient", with its CRLF. */
 void trace_write_original_recipient(const char *recipient, struct buffer *out);
 
-/* Counts the Received fields of a message as its content goes by. */
+/* Counts the Received fields and the bytes of a header as the content goes by. */
 struct header_scan {
     unsigned received_count;
+    uint64_t bytes; /* of the header so far */
     /* the implementation's own */
     unsigned matched; /* bytes of the field's name that this line has so far */
     unsigned position;

@@ -86,7 +86,7 @@ struct directory_config {
     unsigned compare_interval_s, compare_rate; /* 0: never; entries a second */
     unsigned hold_accounts, hold_percent; /* a refresh may remove so many of a domain's accounts */
     unsigned refresh_spread_s;            /* a full refresh waits up to so long */
-    char *backend_base;        /* NULL: backends come from the configuration alone */
+    char *backend_base;                   /* NULL: backends come from the configuration alone */
     char *backend_filter;
     char *backend_name_attribute, *backend_address_attribute;
     char *backend_lmtp_port_attribute, *backend_imap_port_attribute, *backend_pop3_port_attribute;
@@ -153,6 +153,11 @@ struct queue_config {
 struct smtp_config {
     uint64_t message_size_max;
     unsigned recipients_max, errors_max, hops_max;
+    unsigned header_size_max;                    /* bytes */
+    unsigned sessions_max, sessions_per_address; /* of each worker; 0: no limit */
+    unsigned refused_recipients_max;             /* of a session, before it is slowed down */
+    unsigned tarpit_s, greeting_delay_ms;        /* 0: none */
+    unsigned verified_at_a_time; /* transactions of a worker with one backend that wait for DATA */
     unsigned reused_connections; /* idle ones of a worker towards one backend; 0: none */
 };
 
@@ -163,6 +168,8 @@ struct timeout_config {    /* seconds */
     unsigned connect_s;    /* to a backend, with its greeting */
     unsigned backend_s;    /* a backend's answer to a command */
     unsigned data_end_s;   /* a backend's answer to the end of DATA */
+    unsigned content_s;    /* SMTP: the content of a message as a whole */
+    unsigned envelope_s;   /* a backend is kept waiting between RCPT and DATA */
     unsigned reuse_s;      /* a connection to a backend waits for the next message */
     unsigned login_hold_s; /* a login waits for a backend that is down */
     unsigned drain_s;      /* an old generation may live */

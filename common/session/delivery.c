@@ -35,6 +35,7 @@ struct delivery {
     unsigned recipient_count, recipient_capacity, answered, accepted, finals;
     unsigned holds; /* calls that still use it after an event */
     bool is_closed, is_data_wanted, is_data_asked, was_mail_sent, was_mail_accepted;
+    bool is_waiting;     /* for another recipient or DATA; the peer has answered all */
     bool may_start_anew; /* on a connection that waited, nothing was answered yet */
 };
 
@@ -175,6 +176,8 @@ static bool delivery_write_recipients(struct delivery *delivery, struct buffer *
 {
     struct smtp_client *machine = &delivery->link->machine;
 
+    if (delivery->answered < delivery->recipient_count)
+        delivery->is_waiting = false;
     for (unsigned i = delivery->answered; i < delivery->recipient_count; i++) {
         struct delivery_recipient *recipient = &delivery->recipients[i];
         bool may_send =
@@ -220,6 +223,7 @@ static void delivery_advance_held(struct delivery *delivery)
     if (delivery_may_ask_data(delivery)) {
         delivery->is_data_wanted = false;
         delivery->is_data_asked = true;
+        delivery->is_waiting = false;
         smtp_client_data(machine, &out);
     }
     if (out.length == 0)
@@ -388,8 +392,10 @@ static void delivery_rcpt_reply(struct delivery *delivery, const struct mail_rep
 
     recipient->is_accepted = mail_reply_is_positive(reply);
     delivery->accepted += recipient->is_accepted;
-    if (delivery->answered == delivery->recipient_count && !delivery->is_data_asked)
-        delivery_expect(delivery, 0);
+    if (delivery->answered == delivery->recipient_count && !delivery->is_data_asked) {
+        delivery->is_waiting = true;
+        delivery_expect(delivery, delivery->service->config->timeout.envelope_s);
+    }
     delivery->events->rcpt(delivery, index, reply);
 }
 
@@ -472,12 +478,30 @@ static void delivery_refused(void *context)
     delivery_fail(delivery, &reply, "refused the session");
 }
 
+/* The message that the peer was asked for does not come: it is not kept waiting for it. */
+static void delivery_give_back(struct delivery *delivery)
+{
+    static const struct mail_reply no_reply;
+
+    LOG_EVENT(LOG_LEVEL_INFO, delivery->options.session_id, "backend_released",
+              LOG_TEXT("backend", delivery->target.name));
+    delivery_hold(delivery);
+    delivery->link = NULL;
+    delivery_close(delivery);
+    delivery->events->failed(delivery, DELIVERY_ENVELOPE, &no_reply, "the message did not come");
+    delivery_release(delivery);
+}
+
 /* The peer is of no more use.  Its 421 behind the content is an answer for all that waits. */
 static void delivery_lost(void *context, const char *why)
 {
     struct delivery *delivery = context;
     const struct mail_reply reply = delivery->link->machine.reply;
 
+    if (delivery->link->is_expired && delivery->is_waiting) {
+        delivery_give_back(delivery);
+        return;
+    }
     if (delivery->stage != DELIVERY_ENDED || reply.code != 421) {
         delivery_lost_link(delivery, why);
         return;

@@ -271,7 +271,10 @@ static void mail_link_connected(struct connector *connector, struct io_watch *wa
 
 static void mail_link_expired(struct deadline *deadline)
 {
-    mail_link_lose(CONTAINER_OF(deadline, struct mail_link, deadline), "no answer in time");
+    struct mail_link *link = CONTAINER_OF(deadline, struct mail_link, deadline);
+
+    link->is_expired = true;
+    mail_link_lose(link, "no answer in time");
 }
 
 struct mail_link *mail_link_start(const struct session_service *service,

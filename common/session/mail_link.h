@@ -56,6 +56,7 @@ struct mail_link {
     struct deadline deadline;
     struct intake intake;
     bool is_closed, is_pumping;
+    bool is_expired; /* lost, because nothing came in time */
     unsigned open_handles;
 };
 

@@ -5,6 +5,7 @@ void mail_pool_init(struct mail_pool *pool, unsigned per_target_max, unsigned id
 {
     *pool = (struct mail_pool){ .per_target_max = per_target_max, .idle_s = idle_s };
     list_init(&pool->idle);
+    list_init(&pool->asking);
 }
 
 void mail_pool_close(struct mail_pool *pool)

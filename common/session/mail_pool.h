@@ -13,6 +13,8 @@ struct mail_pool {
     struct list idle; /* of struct mail_link, the oldest first */
     unsigned per_target_max;
     unsigned idle_s; /* how long each may wait */
+    struct list
+        asking; /* of struct mail_group: transactions that only ask about recipients so far */
     bool is_closed;
 };
 

@@ -13,12 +13,17 @@
 enum { MAIL_LEAVING_MS = 1000 }; /* for the answer to a message when we must go */
 
 static const struct state_row mail_states[] = {
+    [MAIL_STATE_WAITING] = { "waiting",
+                             STATE_BIT(MAIL_STATE_TALKING) | STATE_BIT(MAIL_STATE_ENDING) },
     [MAIL_STATE_SECURING] = { "securing",
                               STATE_BIT(MAIL_STATE_TALKING) | STATE_BIT(MAIL_STATE_ENDING) },
     [MAIL_STATE_TALKING] = { "talking",
-                             STATE_BIT(MAIL_STATE_SECURING) | STATE_BIT(MAIL_STATE_ASKING) |
-                                 STATE_BIT(MAIL_STATE_BLOCKED) | STATE_BIT(MAIL_STATE_ENDING) },
-    [MAIL_STATE_ASKING] = { "asking",
+                             STATE_BIT(MAIL_STATE_WAITING) | STATE_BIT(MAIL_STATE_SECURING) |
+                                 STATE_BIT(MAIL_STATE_ASKING) | STATE_BIT(MAIL_STATE_BLOCKED) |
+                                 STATE_BIT(MAIL_STATE_ENDING) },
+    [MAIL_STATE_ASKING] = { "asking", STATE_BIT(MAIL_STATE_TALKING) | STATE_BIT(MAIL_STATE_SLOWED) |
+                                          STATE_BIT(MAIL_STATE_ENDING) },
+    [MAIL_STATE_SLOWED] = { "slowed",
                             STATE_BIT(MAIL_STATE_TALKING) | STATE_BIT(MAIL_STATE_ENDING) },
     [MAIL_STATE_BLOCKED] = { "blocked",
                              STATE_BIT(MAIL_STATE_TALKING) | STATE_BIT(MAIL_STATE_ENDING) },
@@ -67,6 +72,8 @@ void mail_session_end(struct mail_session *session, const char *reason)
               LOG_TEXT("reason", reason), LOG_TEXT("peer", head->peer_address),
               LOG_INTEGER("messages", session->messages),
               LOG_INTEGER("ms", io_loop_now_ms(head->service->loop) - head->started_ms));
+    if (head->service->mail_peers)
+        mail_peers_remove(head->service->mail_peers, &session->peer);
     resolver_cancel(&session->request);
     mail_session_drop_transaction(session);
     intake_fini(&session->intake);
@@ -82,7 +89,7 @@ static bool mail_session_send(struct mail_session *session, const struct buffer 
     return false;
 }
 
-static void mail_session_goodbye(struct mail_session *session, const char *text, const char *reason)
+void mail_session_goodbye(struct mail_session *session, const char *text, const char *reason)
 {
     struct buffer out = io_loop_out(session->session.service->loop);
 
@@ -111,9 +118,27 @@ static void mail_session_asked_to_end(struct session *head, const char *reason)
 
 /* --- answers ------------------------------------------------------------------------- */
 
+/* Content has a limit as a whole, too: a byte now and then does not keep a session. */
 void mail_session_wait(struct mail_session *session)
 {
-    deadline_set(&session->deadline, session->session.service->config->timeout.command_s * 1000ULL);
+    const struct session_service *service = session->session.service;
+    uint64_t limit_ms = service->config->timeout.command_s * 1000ULL;
+
+    if (session->has_content) {
+        uint64_t end_ms = session->content_since_ms + service->config->timeout.content_s * 1000ULL;
+        uint64_t now_ms = io_loop_now_ms(service->loop);
+        uint64_t left_ms = end_ms > now_ms ? end_ms - now_ms : 0;
+
+        limit_ms = left_ms < limit_ms ? left_ms : limit_ms;
+    }
+    deadline_set(&session->deadline, limit_ms);
+}
+
+void mail_session_slow(struct mail_session *session, const struct mail_reply *reply)
+{
+    state_move(&session->state, MAIL_STATE_SLOWED);
+    session->held_reply = *reply;
+    deadline_set(&session->deadline, session->session.service->config->smtp.tarpit_s * 1000ULL);
 }
 
 bool mail_session_answer(struct mail_session *session, const struct mail_reply *reply)
@@ -197,7 +222,7 @@ static void mail_session_pump(struct mail_session *session)
     if (session->state.current == MAIL_STATE_ENDING)
         return;
     intake_settle(&session->intake);
-    if (session->state.current == MAIL_STATE_ASKING)
+    if (session->state.current == MAIL_STATE_ASKING || session->state.current == MAIL_STATE_SLOWED)
         transport_watch(&session->client, 0);
 }
 
@@ -229,7 +254,7 @@ static void mail_session_readable(struct mail_session *session)
     }
 }
 
-static void mail_session_greet(struct mail_session *session)
+static void mail_session_greet_now(struct mail_session *session)
 {
     const struct session *head = &session->session;
     const struct config *config = head->service->config;
@@ -247,6 +272,34 @@ static void mail_session_greet(struct mail_session *session)
     smtp_server_init(&session->machine, &options, &out);
     if (mail_session_send(session, &out))
         transport_watch(&session->client, TRANSPORT_READABLE);
+}
+
+/* RFC 5321 section 4.3.1: a client waits for the greeting; what does not is seldom a mail server.
+ */
+static void mail_session_greet(struct mail_session *session)
+{
+    const struct session *head = &session->session;
+    unsigned delay_ms = head->service->config->smtp.greeting_delay_ms;
+
+    if (delay_ms == 0 || head->listener->protocol != PROTOCOL_SMTP) {
+        mail_session_greet_now(session);
+        return;
+    }
+    state_move(&session->state, MAIL_STATE_WAITING);
+    deadline_set(&session->deadline, delay_ms);
+    transport_watch(&session->client, TRANSPORT_READABLE);
+}
+
+static void mail_session_talked_early(struct mail_session *session)
+{
+    char byte;
+    bool has_talked = transport_read(&session->client, &byte, 1) > 0;
+
+    if (has_talked && transport_send(&session->client,
+                                     SPAN_LITERAL("554 5.5.1 You talk before you are greeted\r\n")))
+        mail_session_end(session, "talked before the greeting");
+    else
+        mail_session_end(session, "client closed");
 }
 
 static void mail_session_secured(struct mail_session *session)
@@ -267,6 +320,8 @@ static void mail_session_ready(struct transport *transport, unsigned readiness)
         mail_session_secured(session);
     else if (session->state.current == MAIL_STATE_SECURING && readiness & TRANSPORT_READABLE)
         mail_session_end(session, transport_error(transport)); /* the handshake failed */
+    else if (session->state.current == MAIL_STATE_WAITING && readiness & TRANSPORT_READABLE)
+        mail_session_talked_early(session);
     mail_session_readable(session);
     mail_session_listen(session);
 }
@@ -287,11 +342,21 @@ static void mail_session_expired(struct deadline *deadline)
         else
             mail_session_goodbye(session, "Timed out, closing", "no command in time");
         return;
+    case MAIL_STATE_WAITING:
+        state_move(&session->state, MAIL_STATE_TALKING);
+        mail_session_wait(session);
+        mail_session_greet_now(session);
+        return;
     case MAIL_STATE_SECURING:
         mail_session_end(session, "TLS handshake timed out");
         return;
+    case MAIL_STATE_SLOWED:
+        if (mail_session_answer(session, &session->held_reply))
+            mail_session_resume(session);
+        return;
     case MAIL_STATE_BLOCKED: /* the delivery has a deadline of its own */
-        mail_session_wait(session);
+        deadline_set(&session->deadline,
+                     session->session.service->config->timeout.command_s * 1000ULL);
         return;
     case MAIL_STATE_ASKING:
         mail_session_end(session,
@@ -300,6 +365,28 @@ static void mail_session_expired(struct deadline *deadline)
     case MAIL_STATE_ENDING:
         return;
     }
+}
+
+/* False when it has come to its end: its address, or the worker, has too many. */
+static bool mail_session_admit(struct mail_session *session)
+{
+    const struct session *head = &session->session;
+    char line[128];
+    struct buffer out = buffer_over(line, sizeof(line));
+    const char *why = NULL;
+
+    if (head->service->mail_peers)
+        why = mail_peers_add(head->service->mail_peers, &session->peer, head->peer_address);
+    if (!why)
+        return true;
+    buffer_append_format(&out, "421 4.7.0 %s\r\n", why);
+    /* Inside TLS nobody could read it. */
+    if (head->listener->tls == TLS_MODE_IMPLICIT ||
+        transport_send(&session->client, buffer_span(&out)))
+        mail_session_end(session, why);
+    else
+        mail_session_end(session, transport_error(&session->client));
+    return false;
 }
 
 void mail_session_start(struct session_service *service, const struct listener_config *listener,
@@ -317,6 +404,8 @@ void mail_session_start(struct session_service *service, const struct listener_c
     transport_init(&session->client, service->loop, fd, &mail_session_client_events);
     deadline_init(&session->deadline, service->loop, mail_session_expired);
     mail_session_wait(session);
+    if (!mail_session_admit(session))
+        return;
     if (!is_implicit)
         mail_session_greet(session);
     else if (!transport_start_tls_server(&session->client, service->tls_server))

@@ -7,13 +7,16 @@
 #include "common/io/deadline.h"
 #include "common/proto/smtp_server.h"
 #include "common/session/intake.h"
+#include "common/session/mail_peers.h"
 #include "common/session/mail_session.h"
 #include "common/session/mail_transaction.h"
 
 enum mail_state {
+    MAIL_STATE_WAITING,  /* with the greeting, for a client that talks too early */
     MAIL_STATE_SECURING, /* TLS handshake with the client */
     MAIL_STATE_TALKING,  /* commands and content */
     MAIL_STATE_ASKING,   /* a question is being answered */
+    MAIL_STATE_SLOWED,   /* a refusal is held back */
     MAIL_STATE_BLOCKED,  /* content waits for the backend to take it */
     MAIL_STATE_ENDING
 };
@@ -27,6 +30,10 @@ struct mail_session {
     struct smtp_server machine;
     struct resolver_request request;
     struct mail_transaction *transaction; /* from MAIL to its end */
+    struct mail_peer peer;
+    struct mail_reply held_reply; /* SLOWED */
+    unsigned refused_recipients;
+    uint64_t content_since_ms; /* has_content: when it was asked for */
     bool is_secured;
     bool is_pumping; /* an answer that comes at once must not pump again */
     bool has_content;
@@ -47,6 +54,12 @@ void mail_session_wait(struct mail_session *session);
 
 /* Answers the question; false when the session is over. */
 bool mail_session_answer(struct mail_session *session, const struct mail_reply *reply);
+
+/* Holds the refusal of a recipient back for a while. */
+void mail_session_slow(struct mail_session *session, const struct mail_reply *reply);
+
+/* Says 421 and ends it. */
+void mail_session_goodbye(struct mail_session *session, const char *text, const char *reason);
 
 /* Goes on after a question was answered. */
 void mail_session_resume(struct mail_session *session);

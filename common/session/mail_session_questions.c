@@ -47,6 +47,26 @@ static void mail_session_decided(struct mail_transaction *transaction,
         mail_session_resume(session);
 }
 
+/* Who is refused again and again guesses: each answer costs it time, and then it has to go. */
+static void mail_session_rcpt_decided(struct mail_transaction *transaction,
+                                      const struct mail_reply *reply)
+{
+    struct mail_session *session = mail_session_of(transaction);
+    const struct session_service *service = session->session.service;
+    unsigned limit = service->config->smtp.refused_recipients_max;
+
+    if (!mail_reply_is_permanent(reply) || service->peers_are_trusted ||
+        ++session->refused_recipients <= limit)
+        mail_session_decided(transaction, reply);
+    else if (session->refused_recipients >= 2 * limit)
+        mail_session_goodbye(session, "Too many recipients that are refused",
+                             "too many refused recipients");
+    else if (service->config->smtp.tarpit_s > 0)
+        mail_session_slow(session, reply);
+    else
+        mail_session_decided(transaction, reply);
+}
+
 static void mail_session_data_decided(struct mail_transaction *transaction,
                                       const struct mail_reply *reply)
 {
@@ -54,6 +74,7 @@ static void mail_session_data_decided(struct mail_transaction *transaction,
 
     if (reply->code == 354) {
         session->has_content = true;
+        session->content_since_ms = io_loop_now_ms(session->session.service->loop);
         mail_session_trace(session);
     }
     if (session->state.current != MAIL_STATE_ENDING)
@@ -127,7 +148,7 @@ static void mail_session_writable(struct mail_transaction *transaction)
 }
 
 static const struct mail_transaction_events mail_session_transaction_events = {
-    .rcpt_decided = mail_session_decided,
+    .rcpt_decided = mail_session_rcpt_decided,
     .data_decided = mail_session_data_decided,
     .concluded = mail_session_concluded,
     .is_awaited = mail_session_is_awaited,

@@ -29,6 +29,7 @@ void mail_group_close(struct mail_group *group)
 {
     if (group->transaction->cut == group->delivery)
         group->transaction->cut = NULL;
+    list_remove(&group->asking_node);
     if (group->delivery)
         delivery_close(group->delivery);
     group->delivery = NULL;
@@ -98,6 +99,7 @@ static void mail_delivery_failed(struct delivery *delivery, enum delivery_stage 
 
     (void)why;
     group->delivery = NULL;
+    list_remove(&group->asking_node);
     if (was_cut)
         transaction->cut = NULL;
     if (transaction->pending_group == group)

@@ -17,6 +17,7 @@
 struct mail_transaction;
 
 struct mail_group {
+    struct list asking_node; /* in the pool's list, from its delivery's start to DATA */
     struct target target;
     struct delivery *delivery; /* NULL: none was needed, or it failed */
     struct mail_transaction *transaction;
@@ -66,9 +67,9 @@ struct mail_transaction {
     struct mail_copy *copy;
     bool copy_is_broken;
     struct header_scan scan;
-    bool is_looping;
-    bool is_storing;   /* the fallback will call back */
-    bool is_abandoned; /* free it when the fallback has called back */
+    struct mail_reply refusal; /* of the whole message, because of what is in it; code 0: none */
+    bool is_storing;           /* the fallback will call back */
+    bool is_abandoned;         /* free it when the fallback has called back */
     uint64_t content_bytes;
 };
 

@@ -50,6 +50,7 @@ void mail_transaction_data(struct mail_transaction *transaction)
     for (unsigned i = 0; i < transaction->group_count; i++)
         if (transaction->groups[i] != only)
             mail_group_close(transaction->groups[i]);
+    list_remove(&only->asking_node);
     transaction->cut = only->delivery;
     delivery_data(transaction->cut);
 }
@@ -87,19 +88,34 @@ void mail_transaction_trace(struct mail_transaction *transaction, struct span fi
         delivery_content(transaction->cut, fields, false);
 }
 
+/* The message is refused at its end; nobody gets it. */
+static void mail_transaction_refuse(struct mail_transaction *transaction, int code,
+                                    const char *enhanced, const char *text)
+{
+    transaction->refusal = mail_reply_of(code, enhanced, text);
+    mail_transaction_close_groups(transaction);
+    mail_transaction_drop_copy(transaction);
+}
+
+static void mail_transaction_look(struct mail_transaction *transaction, struct span content)
+{
+    const struct smtp_config *limits = &transaction->session->service->config->smtp;
+
+    header_scan_feed(&transaction->scan, content);
+    if (transaction->refusal.code > 0)
+        return;
+    if (transaction->scan.received_count > limits->hops_max)
+        mail_transaction_refuse(transaction, 554, "5.4.6", "Too many hops, mail loop");
+    else if (transaction->scan.bytes > limits->header_size_max)
+        mail_transaction_refuse(transaction, 552, "5.3.4", "The header is too large");
+}
+
 void mail_transaction_content(struct mail_transaction *transaction, struct span content,
                               bool is_scanned)
 {
-    unsigned hops_max = transaction->session->service->config->smtp.hops_max;
-
     transaction->content_bytes += content.length;
-    header_scan_feed(&transaction->scan, content);
-    if (!transaction->is_looping && transaction->scan.received_count > hops_max) {
-        transaction->is_looping = true;
-        mail_transaction_close_groups(transaction);
-        mail_transaction_drop_copy(transaction);
-    }
-    if (transaction->is_looping)
+    mail_transaction_look(transaction, content);
+    if (transaction->refusal.code > 0)
         return;
     mail_transaction_keep(transaction, content);
     if (transaction->cut)

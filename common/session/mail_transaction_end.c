@@ -125,8 +125,8 @@ void mail_transaction_settle(struct mail_transaction *transaction)
 
 void mail_transaction_end(struct mail_transaction *transaction)
 {
-    if (transaction->is_looping) {
-        const struct mail_reply reply = mail_reply_of(554, "5.4.6", "Too many hops, mail loop");
+    if (transaction->refusal.code > 0) {
+        const struct mail_reply reply = transaction->refusal;
 
         for (unsigned i = 0; i < transaction->recipient_count; i++)
             transaction->recipients[i].reply = reply;

@@ -6,6 +6,7 @@
 
 #include "common/base/log.h"
 #include "common/proto/smtp_path.h"
+#include "common/session/mail_pool.h"
 
 enum { MAIL_OPEN_DELIVERIES_MAX = 4 }; /* verified at RCPT; others on the directory's word */
 
@@ -21,6 +22,7 @@ static struct mail_group *mail_group_for(struct mail_transaction *transaction,
     group = memory_new(sizeof(*group));
     group->target = *target;
     group->transaction = transaction;
+    list_init(&group->asking_node);
     transaction->groups = memory_resize(transaction->groups, (transaction->group_count + 1) *
                                                                  sizeof(*transaction->groups));
     transaction->groups[transaction->group_count++] = group;
@@ -101,10 +103,32 @@ static bool mail_rcpt_is_for_another(const struct mail_transaction *transaction,
     return transaction->recipient_count > group->recipient_count;
 }
 
+/* Whether its backend has not too many transactions open that may never become a message. */
+static bool mail_may_ask(const struct mail_group *group)
+{
+    const struct session_service *service = group->transaction->session->service;
+    unsigned asking = 0;
+
+    if (!service->mail_pool || !service->fallback)
+        return true;
+    LIST_EACH (node, &service->mail_pool->asking)
+        asking += strcmp(LIST_ELEMENT(node, struct mail_group, asking_node)->target.name,
+                         group->target.name) == 0;
+    return asking < service->config->smtp.verified_at_a_time;
+}
+
+static void mail_count_asking(struct mail_group *group)
+{
+    struct mail_pool *pool = group->transaction->session->service->mail_pool;
+
+    if (pool)
+        list_append(&pool->asking, &group->asking_node);
+}
+
 static void mail_rcpt_verify(struct mail_transaction *transaction, struct mail_group *group)
 {
     if (!group->delivery && group->recipient_count == 0 &&
-        mail_open_deliveries(transaction) < MAIL_OPEN_DELIVERIES_MAX) {
+        mail_open_deliveries(transaction) < MAIL_OPEN_DELIVERIES_MAX && mail_may_ask(group)) {
         struct delivery_options options = {
             .flavor = MAIL_LMTP,
             .session_id = transaction->session->id,
@@ -114,6 +138,7 @@ static void mail_rcpt_verify(struct mail_transaction *transaction, struct mail_g
 
         group->delivery = delivery_new(transaction->session->service, &group->target, &options,
                                        &mail_transaction_delivery_events, group);
+        mail_count_asking(group);
     }
     if (!group->delivery) {
         mail_rcpt_accept_unverified(transaction);

@@ -17,6 +17,7 @@
 
 struct session_service;
 struct mail_fallback; /* mail_session.h */
+struct mail_peers;
 struct mail_pool;
 
 /* The rule by which a route becomes a target; the frontend and the backend node each have theirs.
@@ -33,12 +34,13 @@ struct session_service {
     session_choose *choose;
     const struct mail_fallback *fallback; /* NULL: nothing can be queued here */
     void *fallback_context;
-    struct mail_pool *mail_pool; /* NULL: connections for mail are not used again */
-    SSL_CTX *tls_server;         /* NULL: no certificate configured */
-    SSL_CTX *tls_backend;        /* NULL: TLS towards backends is off */
-    bool peers_are_trusted;      /* only frontends connect: what they forward is believed */
-    bool holds_logins;           /* a login waits for a backend that is down */
-    struct list sessions;        /* of struct session */
+    struct mail_pool *mail_pool;   /* NULL: connections for mail are not used again */
+    struct mail_peers *mail_peers; /* NULL: sessions are not counted by address */
+    SSL_CTX *tls_server;           /* NULL: no certificate configured */
+    SSL_CTX *tls_backend;          /* NULL: TLS towards backends is off */
+    bool peers_are_trusted;        /* only frontends connect: what they forward is believed */
+    bool holds_logins;             /* a login waits for a backend that is down */
+    struct list sessions;          /* of struct session */
     size_t session_count;
     struct map accounts; /* the sessions that are logged in, by account */
     struct departures departures;

@@ -188,6 +188,7 @@ static void worker_init_service(struct worker *worker)
         .slot = child->slot,
         .resolver = &worker->resolver,
         .mail_pool = &worker->mail_pool,
+        .mail_peers = options->peers_are_trusted ? NULL : &worker->mail_peers,
         .choose = options->choose,
         .fallback = options->fallback,
         .fallback_context = options->fallback_context,
@@ -196,6 +197,8 @@ static void worker_init_service(struct worker *worker)
         .emptied = worker_emptied,
     };
     backends_init(&worker->service.backends, child->config, child->board);
+    mail_peers_init(&worker->mail_peers, child->config->smtp.sessions_per_address,
+                    child->config->smtp.sessions_max);
     mail_pool_init(&worker->mail_pool, child->config->smtp.reused_connections,
                    child->config->timeout.reuse_s);
 }
@@ -230,6 +233,7 @@ void worker_run_loop(struct worker *worker)
     child_run_loop(worker->child);
     free(worker->listeners);
     session_service_fini(&worker->service);
+    mail_peers_fini(&worker->mail_peers);
     backends_fini(&worker->service.backends);
     SSL_CTX_free(worker->service.tls_server);
     SSL_CTX_free(worker->service.tls_backend);
