@@ -99,8 +99,9 @@ struct listener_config {
     enum protocol protocol;
     struct endpoint endpoint;
     enum tls_mode tls;
-    char *default_domain;   /* for login names without one; NULL: none */
-    bool plaintext_allowed; /* credentials outside TLS */
+    char *default_domain;                   /* for login names without one; NULL: none */
+    bool plaintext_allowed;                 /* credentials outside TLS */
+    struct string_list proxy_protocol_from; /* networks of balancers */
 };
 
 struct tls_config {

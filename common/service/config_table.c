@@ -230,6 +230,9 @@ static const struct config_option listen_options[] = {
         "The domain of login names that have none; without it, they stay as they are."),
     BOOLEAN(listener_config, plaintext_allowed, "false",
             "Whether passwords are taken outside TLS."),
+    LIST(NETWORK_LIST, listener_config, proxy_protocol_from, NULL, 0,
+         "The addresses and CIDR networks of load balancers: each connection of theirs begins with "
+         "the PROXY protocol, version 1 or 2, and counts as its client's.  For smtp and lmtp."),
 };
 
 static const struct config_option queue_options[] = {

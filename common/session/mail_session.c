@@ -5,14 +5,20 @@
  */
 #include "common/session/mail_session.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/base/log.h"
+#include "common/io/network.h"
+#include "common/proto/proxy_header.h"
 #include "common/session/mail_session_private.h"
 
 enum { MAIL_LEAVING_MS = 1000 }; /* for the answer to a message when we must go */
 
 static const struct state_row mail_states[] = {
+    [MAIL_STATE_PROXIED] = { "proxied", STATE_BIT(MAIL_STATE_SECURING) |
+                                            STATE_BIT(MAIL_STATE_TALKING) |
+                                            STATE_BIT(MAIL_STATE_ENDING) },
     [MAIL_STATE_WAITING] = { "waiting",
                              STATE_BIT(MAIL_STATE_TALKING) | STATE_BIT(MAIL_STATE_ENDING) },
     [MAIL_STATE_SECURING] = { "securing",
@@ -77,6 +83,7 @@ void mail_session_end(struct mail_session *session, const char *reason)
     resolver_cancel(&session->request);
     mail_session_drop_transaction(session);
     intake_fini(&session->intake);
+    bytes_release(&session->proxy_header);
     transport_close(&session->client);
     deadline_close(&session->deadline, mail_session_deadline_closed);
 }
@@ -312,6 +319,47 @@ static void mail_session_secured(struct mail_session *session)
         mail_session_greet(session);
 }
 
+static void mail_session_begin(struct mail_session *session);
+
+/* The header is whole, or will never be. */
+static void mail_session_proxied(struct mail_session *session)
+{
+    struct session *head = &session->session;
+    struct proxy_header header;
+
+    if (!proxy_header_read(bytes_span(&session->proxy_header), &header)) {
+        mail_session_end(session, "the PROXY header is broken");
+        return;
+    }
+    bytes_release(&session->proxy_header);
+    if (header.address[0]) {
+        snprintf(head->peer_address, sizeof(head->peer_address), "%s", header.address);
+        head->peer_port = header.port;
+    }
+    state_move(&session->state,
+               head->listener->tls == TLS_MODE_IMPLICIT ? MAIL_STATE_SECURING : MAIL_STATE_TALKING);
+    mail_session_begin(session);
+}
+
+/* Reads no byte behind the header: that may be TLS. */
+static void mail_session_read_proxy(struct mail_session *session)
+{
+    size_t missing;
+
+    while ((missing = proxy_header_missing(bytes_span(&session->proxy_header))) > 0) {
+        char part[PROXY_HEADER_MAX];
+        ssize_t count = transport_read(&session->client, part, missing);
+
+        if (count == TRANSPORT_AGAIN)
+            return;
+        if (count <= 0 || !bytes_append(&session->proxy_header, span_of(part, (size_t)count))) {
+            mail_session_end(session, "client closed");
+            return;
+        }
+    }
+    mail_session_proxied(session);
+}
+
 static void mail_session_ready(struct transport *transport, unsigned readiness)
 {
     struct mail_session *session = CONTAINER_OF(transport, struct mail_session, client);
@@ -320,6 +368,8 @@ static void mail_session_ready(struct transport *transport, unsigned readiness)
         mail_session_secured(session);
     else if (session->state.current == MAIL_STATE_SECURING && readiness & TRANSPORT_READABLE)
         mail_session_end(session, transport_error(transport)); /* the handshake failed */
+    else if (session->state.current == MAIL_STATE_PROXIED && readiness & TRANSPORT_READABLE)
+        mail_session_read_proxy(session);
     else if (session->state.current == MAIL_STATE_WAITING && readiness & TRANSPORT_READABLE)
         mail_session_talked_early(session);
     mail_session_readable(session);
@@ -341,6 +391,9 @@ static void mail_session_expired(struct deadline *deadline)
             mail_session_end(session, "no content in time");
         else
             mail_session_goodbye(session, "Timed out, closing", "no command in time");
+        return;
+    case MAIL_STATE_PROXIED:
+        mail_session_end(session, "no PROXY header in time");
         return;
     case MAIL_STATE_WAITING:
         state_move(&session->state, MAIL_STATE_TALKING);
@@ -389,25 +442,54 @@ static bool mail_session_admit(struct mail_session *session)
     return false;
 }
 
+static void mail_session_begin(struct mail_session *session)
+{
+    mail_session_wait(session);
+    if (!mail_session_admit(session))
+        return;
+    if (session->session.listener->tls != TLS_MODE_IMPLICIT)
+        mail_session_greet(session);
+    else if (!transport_start_tls_server(&session->client, session->session.service->tls_server))
+        mail_session_end(session, "TLS cannot be started");
+}
+
+static bool mail_session_is_proxied(const struct listener_config *listener,
+                                    const struct sockaddr_storage *peer)
+{
+    const struct string_list *balancers = &listener->proxy_protocol_from;
+
+    for (size_t i = 0; i < balancers->count; i++) {
+        struct network network;
+
+        if (network_parse(balancers->items[i], &network) &&
+            network_list_has_peer(&network, 1, peer))
+            return true;
+    }
+    return false;
+}
+
 void mail_session_start(struct session_service *service, const struct listener_config *listener,
                         int fd, const struct sockaddr_storage *peer)
 {
     struct mail_session *session = memory_new(sizeof(*session));
+    bool is_proxied = mail_session_is_proxied(listener, peer);
     bool is_implicit = listener->tls == TLS_MODE_IMPLICIT;
 
     session_start(&session->session, service, listener, peer, mail_session_asked_to_end);
     session->open_handles = 2;
     state_init(&session->state, mail_states,
-               is_implicit ? MAIL_STATE_SECURING : MAIL_STATE_TALKING);
+               is_proxied    ? MAIL_STATE_PROXIED
+               : is_implicit ? MAIL_STATE_SECURING
+                             : MAIL_STATE_TALKING);
     intake_init(&session->intake, false);
     resolver_request_init(&session->request, mail_session_request_done);
     transport_init(&session->client, service->loop, fd, &mail_session_client_events);
     deadline_init(&session->deadline, service->loop, mail_session_expired);
-    mail_session_wait(session);
-    if (!mail_session_admit(session))
+    session->proxy_header = bytes_empty(PROXY_HEADER_MAX);
+    if (!is_proxied) {
+        mail_session_begin(session);
         return;
-    if (!is_implicit)
-        mail_session_greet(session);
-    else if (!transport_start_tls_server(&session->client, service->tls_server))
-        mail_session_end(session, "TLS cannot be started");
+    }
+    deadline_set(&session->deadline, service->config->timeout.connect_s * 1000ULL);
+    transport_watch(&session->client, TRANSPORT_READABLE);
 }

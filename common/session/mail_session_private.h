@@ -12,6 +12,7 @@
 #include "common/session/mail_transaction.h"
 
 enum mail_state {
+    MAIL_STATE_PROXIED,  /* a balancer tells whose connection it is */
     MAIL_STATE_WAITING,  /* with the greeting, for a client that talks too early */
     MAIL_STATE_SECURING, /* TLS handshake with the client */
     MAIL_STATE_TALKING,  /* commands and content */
@@ -30,6 +31,7 @@ struct mail_session {
     struct smtp_server machine;
     struct resolver_request request;
     struct mail_transaction *transaction; /* from MAIL to its end */
+    struct bytes proxy_header;            /* PROXIED: what has come of it */
     struct mail_peer peer;
     struct mail_reply held_reply; /* SLOWED */
     unsigned refused_recipients;

@@ -2,6 +2,7 @@
 #include "tests/unit/session_support.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <unistd.h>
 
 #include "common/base/log.h"
@@ -273,9 +274,10 @@ void rig_answer_store(struct rig *rig, bool is_stored)
 
 struct peer *rig_connect(struct rig *rig, const struct listener_config *listener)
 {
-    struct sockaddr_storage from = { .ss_family = AF_UNIX };
+    struct sockaddr_storage from = { .ss_family = AF_INET };
     int fds[2];
 
+    ((struct sockaddr_in *)&from)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     io_make_tcp_pair(fds, 32768);
     if (listener->protocol == PROTOCOL_SMTP || listener->protocol == PROTOCOL_LMTP)
         mail_session_start(&rig->service, listener, fds[1], &from);

@@ -345,6 +345,21 @@ static void test_backend_needs_a_store_for_each_listener(void **unused)
                       "pop3\n");
 }
 
+static void test_the_proxy_protocol_is_for_mail(void **unused)
+{
+    (void)unused;
+    assert_refused_as(CLUSTER DIRECTORY LISTEN
+                      "node { name = sv1 imap_store = \"127.0.0.1:1143\"\n"
+                      "lmtp_store = \"unix:/run/lmtp\" }\n"
+                      "listen \"l\" { protocol = lmtp address = \"*:24\" tls = off\n"
+                      "proxy_protocol_from = { \"10.0.0.0/8\" } }\n"
+                      "listen \"i\" { protocol = imap address = \"*:144\" tls = off\n"
+                      "proxy_protocol_from = { \"10.0.0.0/8\" } }\n",
+                      CONFIG_BACKEND,
+                      "9: listen \"i\".proxy_protocol_from: imap has no PROXY protocol here; "
+                      "expected smtp or lmtp\n");
+}
+
 static void test_files_that_cannot_be_read_are_refused(void **unused)
 {
     char text[1024];
@@ -570,6 +585,7 @@ int main(void)
         cmocka_unit_test(test_wrong_syntax_is_reported_where_it_began),
         cmocka_unit_test(test_what_does_not_go_together_is_refused),
         cmocka_unit_test(test_backend_needs_a_store_for_each_listener),
+        cmocka_unit_test(test_the_proxy_protocol_is_for_mail),
         cmocka_unit_test(test_files_that_cannot_be_read_are_refused),
         cmocka_unit_test(test_a_secret_is_one_line_without_its_end),
         cmocka_unit_test(test_a_secret_that_is_not_there_is_an_error_only_for_who_reads_it),

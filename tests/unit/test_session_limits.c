@@ -197,6 +197,33 @@ static void above_its_cap_a_backend_is_not_asked(void **state)
     rig_expect(second, "550 5.1.1 Nobody\r\n");
 }
 
+static void a_balancer_tells_whose_connection_it_is(void **state)
+{
+    struct rig *rig = *state;
+    char *networks[] = { (char[]){ "127.0.0.0/8" } };
+    struct peer *client, *backend;
+
+    rig->smtp.proxy_protocol_from = (struct string_list){ networks, 1 };
+    client = rig_connect(rig, &rig->smtp);
+    rig_say(client, "PROXY TCP4 192.0.2.77 192.0.2.2 10");
+    io_run_turns(&rig->loop, 5);
+    rig_say(client, "25 25\r\n");
+    rig_expect(client, "220 ");
+    rig_say(client, "EHLO me\r\nMAIL FROM:<me@example.com>\r\n");
+    rig_say(client, "RCPT TO:<anna@example.org>\r\nDATA\r\n");
+    backend = accept_recipient(rig, "250 2.1.5 Known\r\n");
+    rig_expect(backend, "DATA\r\n");
+    rig_say(backend, "354 go on\r\n");
+    rig_expect(client, "354 ");
+    rig_say(client, "x\r\n.\r\n");
+    rig_expect(backend, "Received: from me ([192.0.2.77])");
+    /* Who does not begin with it is no balancer. */
+    client = rig_connect(rig, &rig->smtp);
+    rig_say(client, "EHLO client.example.org\r\n");
+    rig_expect_end(client);
+    assert_int_equal(client->received.length, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,6 +235,7 @@ int main(void)
         T(a_header_has_a_limit),
         T(a_backend_is_not_kept_waiting_for_a_message),
         T(above_its_cap_a_backend_is_not_asked),
+        T(a_balancer_tells_whose_connection_it_is),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
