@@ -3,7 +3,12 @@
  * The load generator: clients that log in and out, or send messages, as fast as they are served.
  *
  *     load imap|pop3 ENDPOINT CLIENTS OPERATIONS ACCOUNTS [tls]
+ *     load noop|fetch ENDPOINT CLIENTS OPERATIONS ACCOUNTS [tls]
+ *     load idle ENDPOINT SESSIONS 1 ACCOUNTS [tls]
  *     load smtp ENDPOINT CLIENTS OPERATIONS ACCOUNTS SIZE PER_SESSION
+ *
+ * An operation of "noop" is a NOOP, one of "fetch" a literal of 1 MiB, each in the client's one
+ * session.  "idle" logs its sessions in, says so, and holds them until its input ends.
  *
  * Accounts are userN@example.org with the password secretN, N from 1 to ACCOUNTS.  One line of JSON
  * at the end: operations, failures, seconds, and latencies in milliseconds.
@@ -17,6 +22,8 @@
 #include <time.h>
 
 #include "tests/bench/stream.h"
+
+enum { FETCH_SIZE = 1024 * 1024 };
 
 struct plan {
     const char *protocol, *endpoint;
@@ -56,12 +63,29 @@ static bool expect_tagged(struct stream *stream, const char *tag, const char *st
     return false;
 }
 
-static bool log_in_imap(struct stream *stream, long account)
+static bool enter_imap(struct stream *stream, long account)
 {
     return expect(stream, "* OK") &&
            stream_print(stream, "a LOGIN user%ld@example.org secret%ld\r\n", account, account) &&
-           expect_tagged(stream, "a ", "OK") && stream_print(stream, "b LOGOUT\r\n") &&
+           expect_tagged(stream, "a ", "OK");
+}
+
+static bool log_in_imap(struct stream *stream, long account)
+{
+    return enter_imap(stream, account) && stream_print(stream, "b LOGOUT\r\n") &&
            expect_tagged(stream, "b ", "OK");
+}
+
+static bool say_noop(struct stream *stream)
+{
+    return stream_print(stream, "c NOOP\r\n") && expect_tagged(stream, "c ", "OK");
+}
+
+static bool fetch(struct stream *stream)
+{
+    return stream_print(stream, "d FETCH %d\r\n", FETCH_SIZE) && expect(stream, "* 1 FETCH") &&
+           stream_skip(stream, FETCH_SIZE) && expect(stream, ")") &&
+           expect_tagged(stream, "d ", "OK");
 }
 
 static bool log_in_pop3(struct stream *stream, long account)
@@ -125,6 +149,25 @@ static void run_logins(struct stream *stream)
     }
 }
 
+/* Operations within one session. */
+static void run_session(struct stream *stream)
+{
+    bool (*operate)(struct stream *) = strcmp(plan.protocol, "noop") == 0 ? say_noop : fetch;
+    bool is_good = stream_connect(stream, plan.endpoint, plan.tls);
+    bool is_connected = is_good;
+    long operation;
+
+    is_good = is_good && enter_imap(stream, 1);
+    while ((operation = take_operation()) >= 0) {
+        double began = now_s();
+
+        is_good = is_good && operate(stream);
+        record(operation, began, is_good);
+    }
+    if (is_connected)
+        stream_close(stream);
+}
+
 /* One session of up to plan.per_session messages, the first being `operation`; the last one's
  * number. */
 static void run_smtp_session(struct stream *stream, long operation)
@@ -156,13 +199,37 @@ static void *run_client(void *unused)
     (void)unused;
     if (!stream)
         bench_die("malloc");
-    if (strcmp(plan.protocol, "smtp") != 0)
+    if (strcmp(plan.protocol, "noop") == 0 || strcmp(plan.protocol, "fetch") == 0)
+        run_session(stream);
+    else if (strcmp(plan.protocol, "smtp") != 0)
         run_logins(stream);
     else
         while ((operation = take_operation()) >= 0)
             run_smtp_session(stream, operation);
     free(stream);
     return NULL;
+}
+
+/* Logs in plan.clients sessions, one after another, and holds them; the program's exit code. */
+static int hold_sessions(void)
+{
+    long good = 0;
+    bool is_good = true;
+
+    for (long i = 0; i < plan.clients && is_good; i++) {
+        struct stream *stream = malloc(sizeof(*stream)); /* for as long as the program runs */
+
+        if (!stream)
+            bench_die("malloc");
+        is_good = stream_connect(stream, plan.endpoint, plan.tls) &&
+                  enter_imap(stream, 1 + i % plan.accounts);
+        good += is_good;
+    }
+    printf("{\"sessions\":%ld}\n", good);
+    fflush(stdout);
+    while (getchar() != EOF)
+        ;
+    return !is_good;
 }
 
 static void make_message(void)
@@ -201,8 +268,10 @@ static void parse_plan(int argc, char **argv)
     bool is_smtp = argc > 1 && strcmp(argv[1], "smtp") == 0;
 
     if (argc < (is_smtp ? 8 : 6)) {
-        fprintf(stderr, "usage: load imap|pop3 ENDPOINT CLIENTS OPERATIONS ACCOUNTS [tls]\n"
-                        "       load smtp ENDPOINT CLIENTS OPERATIONS ACCOUNTS SIZE PER_SESSION\n");
+        fprintf(stderr,
+                "usage: load imap|pop3|noop|fetch|idle ENDPOINT CLIENTS OPERATIONS ACCOUNTS "
+                "[tls]\n"
+                "       load smtp ENDPOINT CLIENTS OPERATIONS ACCOUNTS SIZE PER_SESSION\n");
         exit(2);
     }
     plan = (struct plan){ .protocol = argv[1],
@@ -227,6 +296,8 @@ int main(int argc, char **argv)
     double began;
 
     parse_plan(argc, argv);
+    if (strcmp(plan.protocol, "idle") == 0)
+        return hold_sessions();
     latencies_ms = calloc((size_t)plan.operations, sizeof(*latencies_ms));
     threads = calloc((size_t)plan.clients, sizeof(*threads));
     if (!latencies_ms || !threads)

@@ -51,6 +51,16 @@ def cpu_seconds(processes):
     return ticks / TICKS_PER_SECOND
 
 
+def memory_kib(processes):
+    """What the trees of `processes` have to themselves, in KiB."""
+    kib = 0
+    for process in processes:
+        for pid in tree(process.pid):
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            kib += sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
+    return kib
+
+
 class Bench:
     """slapd and a sink for each backend, and what stands in front of them."""
 
@@ -101,6 +111,17 @@ class Bench:
             with socket.create_connection((backend.address, COUNT_PORT), 10) as connection:
                 count += int(connection.makefile().read())
         return count
+
+    @contextlib.contextmanager
+    def idle_sessions(self, *arguments):
+        """Sessions that are logged in and say nothing, while the block runs."""
+        process = subprocess.Popen([str(self.build / "tests/bench/load"), "idle", *map(str, arguments)],
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        try:
+            yield json.loads(process.stdout.readline())["sessions"]
+        finally:
+            process.stdin.close()
+            process.wait()
 
     def load(self, *arguments):
         """Runs the load generator; what it says."""

@@ -145,6 +145,20 @@ bool stream_skip_content(struct stream *stream)
     return true;
 }
 
+bool stream_skip(struct stream *stream, size_t count)
+{
+    while (count > 0) {
+        size_t size = stream->end - stream->start;
+        size_t taken = size < count ? size : count;
+
+        stream->start += taken;
+        count -= taken;
+        if (count > 0 && !fill(stream))
+            return false;
+    }
+    return true;
+}
+
 bool stream_write(struct stream *stream, const void *octets, size_t size)
 {
     const char *next = octets;

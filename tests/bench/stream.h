@@ -40,6 +40,9 @@ char *stream_line(struct stream *stream);
 /* Reads and drops a message's content up to CRLF.CRLF.  False when the peer left before. */
 bool stream_skip_content(struct stream *stream);
 
+/* Reads and drops `count` bytes.  False when the peer left before. */
+bool stream_skip(struct stream *stream, size_t count);
+
 /* All of it, or false. */
 bool stream_write(struct stream *stream, const void *octets, size_t size);
 bool stream_print(struct stream *stream, const char *format, ...)
