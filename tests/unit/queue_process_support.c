@@ -2,6 +2,7 @@
 #include "tests/unit/queue_process_support.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -33,7 +34,7 @@ static int listen_stream(const char *path)
     return fd;
 }
 
-static void run_process(struct queue_rig *rig)
+static void run_process(struct queue_rig *rig, int ready_fd)
 {
     struct child child = { .program = &program,
                            .config = &rig->config,
@@ -41,7 +42,7 @@ static void run_process(struct queue_rig *rig)
                            .slot = &rig->board->slots[0],
                            .service_fd = rig->listening,
                            .control_fd = -1,
-                           .ready_fd = -1 };
+                           .ready_fd = ready_fd };
     bool is_good;
 
     io_loop_init(&child.loop);
@@ -50,12 +51,22 @@ static void run_process(struct queue_rig *rig)
     exit(is_good ? 0 : 1);
 }
 
+/* Waits until it is ready, or has ended. */
 void queue_rig_start(struct queue_rig *rig)
 {
+    uint64_t one;
+    int ready[2];
+
+    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
     rig->process = fork();
     assert_true(rig->process >= 0);
-    if (rig->process == 0)
-        run_process(rig);
+    if (rig->process == 0) {
+        close(ready[0]);
+        run_process(rig, ready[1]);
+    }
+    close(ready[1]);
+    assert_true(read(ready[0], &one, sizeof(one)) >= 0);
+    close(ready[0]);
 }
 
 /* The control child, whose hub the queue process finds by itself. */
