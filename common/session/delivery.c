@@ -202,6 +202,15 @@ static bool delivery_may_ask_data(const struct delivery *delivery)
             delivery->recipients[delivery->recipient_count - 1].is_sent);
 }
 
+/*
+ * RFC 6152 section 3: what is declared as 8 bit is converted or refused towards a peer that does
+ * not take it, not sent in the hope that it does no harm.  We do not rewrite messages.
+ */
+static bool delivery_is_taken(const struct delivery *delivery)
+{
+    return !delivery->options.parameters.body_8bit || delivery->link->machine.offers_8bitmime;
+}
+
 /* Sends every command that may be sent now. */
 static void delivery_advance_held(struct delivery *delivery)
 {
@@ -212,6 +221,13 @@ static void delivery_advance_held(struct delivery *delivery)
     if (delivery->is_closed || delivery->stage != DELIVERY_ENVELOPE)
         return;
     machine = &delivery->link->machine;
+    if (!delivery_is_taken(delivery)) {
+        const struct mail_reply reply =
+            mail_reply_of(554, "5.6.3", "The mail store does not take 8 bit content");
+
+        delivery_fail(delivery, &reply, "it does not offer 8BITMIME");
+        return;
+    }
     if (!delivery->was_mail_sent)
         is_sendable = smtp_client_mail(machine, delivery->options.reverse_path,
                                        &delivery->options.parameters, &out);

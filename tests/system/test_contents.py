@@ -89,8 +89,8 @@ def test_a_backend_gets_only_what_it_offers(fe1, lmtp, unused, extensions):
     accounts = unused("sv1", 5)
     lmtp.play(extensions=extensions)
     content = b"Subject: \xfc\r\n\r\n\xff\r\n"
-    answers = submit(fe1, [account.address for account in accounts], content, "a@example.net",
-                     " BODY=8BITMIME SIZE=25")
+    body = " BODY=8BITMIME" if b"8BITMIME" in extensions else ""
+    answers = submit(fe1, [account.address for account in accounts], content, "a@example.net", f"{body} SIZE=25")
     assert answers.final == b"250 2.0.0 Taken"
     message, = lmtp.messages
     assert not message.session.was_hasty
@@ -98,6 +98,14 @@ def test_a_backend_gets_only_what_it_offers(fe1, lmtp, unused, extensions):
     parameters = message.sender.partition(b">")[2].split()
     assert (b"BODY=8BITMIME" in parameters) == (b"8BITMIME" in extensions)
     assert any(word.startswith(b"SIZE=") for word in parameters) == any(b"SIZE" in word for word in extensions)
+
+
+def test_declared_8bit_content_is_refused_for_a_backend_that_does_not_take_it(fe1, lmtp, unused):
+    account = unused("sv1")
+    lmtp.play(extensions=())
+    answers = submit(fe1, [account.address], b"Subject: x\r\n\r\n\xff\r\n", "a@example.net", " BODY=8BITMIME")
+    assert [reply[:9] for reply in answers.recipients] == [b"554 5.6.3"]
+    assert fe1.queue() == {} and lmtp.messages == []
 
 
 def test_a_backend_without_extensions_gets_queued_mail_too(fe1, lmtp, unused):
@@ -154,6 +162,7 @@ def test_a_slow_backend_slows_the_client_and_costs_no_memory(stage, lmtp, unused
     sent = []
 
     def send_all():
+        raw.send(b"\r\n")  # behind the header
         for _ in range(49):
             raw.send(block)
             sent.append(len(block))
@@ -173,7 +182,7 @@ def test_a_slow_backend_slows_the_client_and_costs_no_memory(stage, lmtp, unused
         assert memory_kb(fe2) - before < 8 * 1024
         assert raw.reply() == b"250 2.0.0 Taken"
     arrived, = lmtp.taken(account.address)
-    assert without_our_trace(arrived) == block * 49
+    assert without_our_trace(arrived) == b"\r\n" + block * 49
 
 
 # -- many at once --------------------------------------------------------------------
