@@ -18,8 +18,9 @@ enum { COMMAND_LINE_MAX = 1024, LONG_LINE_MAX = 65536 };
 static const struct state_row states[] = {
     [GREETED] = { "greeted", STATE_BIT(GREETED) | STATE_BIT(READY) | STATE_BIT(ASKED_STARTTLS) |
                                  STATE_BIT(CHUNK_SKIPPING) | STATE_BIT(DONE) },
-    [READY] = { "ready", STATE_BIT(READY) | STATE_BIT(ASKED_MAIL) | STATE_BIT(ASKED_STARTTLS) |
-                             STATE_BIT(CHUNK_SKIPPING) | STATE_BIT(DONE) },
+    [READY] = { "ready", STATE_BIT(GREETED) | STATE_BIT(READY) | STATE_BIT(ASKED_MAIL) |
+                             STATE_BIT(ASKED_STARTTLS) | STATE_BIT(CHUNK_SKIPPING) |
+                             STATE_BIT(DONE) },
     [ASKED_MAIL] = { "asked-mail", STATE_BIT(READY) | STATE_BIT(ENVELOPE) | STATE_BIT(DONE) },
     [ENVELOPE] = { "envelope", STATE_BIT(READY) | STATE_BIT(ASKED_RCPT) | STATE_BIT(ASKED_DATA) |
                                    STATE_BIT(ASKED_CHUNKS) | STATE_BIT(CHUNK_SKIPPING) |
@@ -177,13 +178,18 @@ enum smtp_server_event smtp_server_next(struct smtp_server *server, struct span 
     return event;
 }
 
+void smtp_server_greet(const struct smtp_server *server, struct buffer *out)
+{
+    buffer_append_format(out, "220 %s %s ready\r\n", server->options.hostname,
+                         server->options.flavor == MAIL_LMTP ? "LMTP" : "ESMTP");
+}
+
 void smtp_server_init(struct smtp_server *server, const struct smtp_server_options *options,
                       struct buffer *out)
 {
     *server = (struct smtp_server){ .options = *options };
     state_init(&server->state, states, GREETED);
-    buffer_append_format(out, "220 %s %s ready\r\n", options->hostname,
-                         options->flavor == MAIL_LMTP ? "LMTP" : "ESMTP");
+    smtp_server_greet(server, out);
 }
 
 void smtp_server_tls_started(struct smtp_server *server)

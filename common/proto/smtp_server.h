@@ -22,6 +22,7 @@
 #define MAILSTEAD_PROTO_SMTP_SERVER_H
 
 #include "common/base/state.h"
+#include "common/proto/login.h"
 #include "common/proto/mail.h"
 #include "common/proto/smtp_content.h"
 
@@ -35,6 +36,7 @@ enum smtp_server_event {
     SMTP_SERVER_CONTENT,     /* no question: `content` is valid until the next call */
     SMTP_SERVER_CONTENT_END, /* question: SMTP one answer, LMTP one for each accepted recipient */
     SMTP_SERVER_CONTENT_BROKEN, /* no question: the machine refuses the message; drop it now */
+    SMTP_SERVER_FORWARDED,      /* no question: `forwarded`, by XCLIENT of a trusted peer */
     SMTP_SERVER_RESET, /* no question: the transaction that MAIL began is over (RSET, EHLO) */
     SMTP_SERVER_END    /* with whatever transaction there was */
 };
@@ -47,6 +49,7 @@ struct smtp_server_options {
     unsigned errors_max; /* commands that the machine itself refuses with 5xx; the next gets 421 */
     bool tls_available;
     bool tls_active;
+    bool peer_is_trusted; /* what it says by XCLIENT is believed */
 };
 
 struct smtp_server {
@@ -57,6 +60,7 @@ struct smtp_server {
     char reverse_path[MAIL_PATH_SIZE]; /* as smtp_path_take gives it */
     struct mail_parameters parameters;
     char recipient[MAIL_PATH_SIZE]; /* the one in question, as smtp_path_take gives it */
+    struct forwarded forwarded;     /* an empty address: nothing */
     unsigned recipients_accepted;
     unsigned final_replies; /* LMTP: answers given since CONTENT_END */
     unsigned errors;

@@ -59,6 +59,8 @@ static enum smtp_server_event hello(struct smtp_server *server, struct span argu
         server->options.hostname, (unsigned long long)server->options.size_max);
     if (server->options.tls_available && !server->options.tls_active)
         buffer_append_string(out, "250-STARTTLS\r\n");
+    if (server->options.peer_is_trusted)
+        buffer_append_string(out, "250-XCLIENT ADDR PORT\r\n");
     buffer_append_string(out, "250 ENHANCEDSTATUSCODES\r\n");
     return event;
 }
@@ -213,6 +215,47 @@ static enum smtp_server_event execute_quit(struct smtp_server *server, struct sp
     return SMTP_SERVER_END;
 }
 
+/* Postfix's XCLIENT: "ADDR=192.0.2.1 PORT=1025"; an address may be "IPV6:..." or "[UNAVAILABLE]".
+ */
+static bool read_forwarded(struct span arguments, struct forwarded *forwarded)
+{
+    while (smtp_parameter_follows(arguments)) {
+        struct smtp_parameter parameter;
+        struct span value;
+
+        if (!smtp_parameter_take(&arguments, &parameter) || !parameter.has_value)
+            return false;
+        value = parameter.value;
+        if (value.data[0] == '[') /* it is not known */
+            continue;
+        if (span_starts_with_ignore_case(value, SPAN_LITERAL("IPV6:")))
+            value = span_drop(value, strlen("IPV6:"));
+        if ((span_equals_ignore_case(parameter.keyword, SPAN_LITERAL("ADDR")) &&
+             !forwarded_set(forwarded, FORWARDED_ADDRESS, value)) ||
+            (span_equals_ignore_case(parameter.keyword, SPAN_LITERAL("PORT")) &&
+             !forwarded_set(forwarded, FORWARDED_PORT, value)))
+            return false;
+    }
+    return true;
+}
+
+static enum smtp_server_event execute_xclient(struct smtp_server *server, struct span arguments,
+                                              struct buffer *out)
+{
+    struct forwarded forwarded = { .port = 0 };
+
+    if (!server->options.peer_is_trusted)
+        return smtp_server_refuse(server, 550, "5.7.0", "XCLIENT is not for you", out);
+    if (!read_forwarded(arguments, &forwarded))
+        return smtp_server_refuse(server, 501, "5.5.4", "An attribute is not well-formed", out);
+    server->forwarded = forwarded;
+    server->helo[0] = '\0';
+    server->is_extended = false;
+    state_move(&server->state, GREETED);
+    smtp_server_greet(server, out);
+    return SMTP_SERVER_FORWARDED;
+}
+
 /* A browser that was made to speak to a mail port: what follows is not SMTP. */
 static enum smtp_server_event execute_foreign(struct smtp_server *server, struct span arguments,
                                               struct buffer *out)
@@ -240,6 +283,8 @@ static const struct command commands[] = {
     { "RSET", SMTP_SERVER_COMMAND_STATES, ARGUMENTS_NONE, true, true, execute_rset },
     { "STARTTLS", STATE_BIT(GREETED) | STATE_BIT(READY), ARGUMENTS_NONE, true, true,
       execute_starttls },
+    { "XCLIENT", STATE_BIT(GREETED) | STATE_BIT(READY), ARGUMENTS_NEEDED, true, true,
+      execute_xclient },
     { "VRFY", SMTP_SERVER_COMMAND_STATES, ARGUMENTS_NEEDED, true, true, execute_vrfy },
 };
 

@@ -35,6 +35,9 @@ enum {
 /* Writes a reply of the machine's own. */
 void smtp_server_say(int code, const char *enhanced, const char *text, struct buffer *out);
 
+/* Says who we are, as the first line of a session. */
+void smtp_server_greet(const struct smtp_server *server, struct buffer *out);
+
 /* Refuses a command by a 5xx, or by 421 and the end when there were too many. */
 enum smtp_server_event smtp_server_refuse(struct smtp_server *server, int code,
                                           const char *enhanced, const char *text,

@@ -102,6 +102,7 @@ struct listener_config {
     char *default_domain;                   /* for login names without one; NULL: none */
     bool plaintext_allowed;                 /* credentials outside TLS */
     struct string_list proxy_protocol_from; /* networks of balancers */
+    struct string_list xclient_from;        /* networks of filters and relays that are believed */
 };
 
 struct tls_config {

@@ -232,7 +232,11 @@ static const struct config_option listen_options[] = {
             "Whether passwords are taken outside TLS."),
     LIST(NETWORK_LIST, listener_config, proxy_protocol_from, NULL, 0,
          "The addresses and CIDR networks of load balancers: each connection of theirs begins with "
-         "the PROXY protocol, version 1 or 2, and counts as its client's.  For smtp and lmtp."),
+         "the PROXY protocol, version 1 or 2, and counts as its client's; for smtp and lmtp."),
+    LIST(
+        NETWORK_LIST, listener_config, xclient_from, NULL, 0,
+        "The addresses and CIDR networks of mail servers and filters that may say by XCLIENT whose "
+        "mail they pass on; for smtp and lmtp."),
 };
 
 static const struct config_option queue_options[] = {

@@ -182,6 +182,26 @@ void mail_session_reply(struct mail_session *session, int code, const char *enha
         mail_session_resume(session);
 }
 
+/* Another client's mail follows; it is counted as that one's. */
+static void mail_session_forwarded(struct mail_session *session)
+{
+    struct session *head = &session->session;
+    const struct forwarded *forwarded = &session->machine.forwarded;
+    struct mail_peers *peers = head->service->mail_peers;
+    const char *why = NULL;
+
+    if (!forwarded->address[0])
+        return;
+    if (peers)
+        mail_peers_remove(peers, &session->peer);
+    snprintf(head->peer_address, sizeof(head->peer_address), "%s", forwarded->address);
+    head->peer_port = forwarded->port;
+    if (peers)
+        why = mail_peers_add(peers, &session->peer, head->peer_address);
+    if (why)
+        mail_session_goodbye(session, why, why);
+}
+
 /* --- events ---------------------------------------------------------------------------- */
 
 static void mail_session_event(struct mail_session *session, enum smtp_server_event event)
@@ -192,6 +212,9 @@ static void mail_session_event(struct mail_session *session, enum smtp_server_ev
         return;
     case SMTP_SERVER_CONTENT:
         mail_session_content(session);
+        return;
+    case SMTP_SERVER_FORWARDED:
+        mail_session_forwarded(session);
         return;
     case SMTP_SERVER_CONTENT_BROKEN:
     case SMTP_SERVER_RESET:
@@ -273,6 +296,7 @@ static void mail_session_greet_now(struct mail_session *session)
         .errors_max = config->smtp.errors_max,
         .tls_available = head->listener->tls == TLS_MODE_STARTTLS,
         .tls_active = session->is_secured,
+        .peer_is_trusted = session->is_trusted,
     };
     struct buffer out = io_loop_out(head->service->loop);
 
@@ -453,16 +477,13 @@ static void mail_session_begin(struct mail_session *session)
         mail_session_end(session, "TLS cannot be started");
 }
 
-static bool mail_session_is_proxied(const struct listener_config *listener,
-                                    const struct sockaddr_storage *peer)
+static bool mail_session_is_in(const struct string_list *networks,
+                               const struct sockaddr_storage *peer)
 {
-    const struct string_list *balancers = &listener->proxy_protocol_from;
-
-    for (size_t i = 0; i < balancers->count; i++) {
+    for (size_t i = 0; i < networks->count; i++) {
         struct network network;
 
-        if (network_parse(balancers->items[i], &network) &&
-            network_list_has_peer(&network, 1, peer))
+        if (network_parse(networks->items[i], &network) && network_list_has_peer(&network, 1, peer))
             return true;
     }
     return false;
@@ -472,11 +493,12 @@ void mail_session_start(struct session_service *service, const struct listener_c
                         int fd, const struct sockaddr_storage *peer)
 {
     struct mail_session *session = memory_new(sizeof(*session));
-    bool is_proxied = mail_session_is_proxied(listener, peer);
+    bool is_proxied = mail_session_is_in(&listener->proxy_protocol_from, peer);
     bool is_implicit = listener->tls == TLS_MODE_IMPLICIT;
 
     session_start(&session->session, service, listener, peer, mail_session_asked_to_end);
     session->open_handles = 2;
+    session->is_trusted = mail_session_is_in(&listener->xclient_from, peer);
     state_init(&session->state, mail_states,
                is_proxied    ? MAIL_STATE_PROXIED
                : is_implicit ? MAIL_STATE_SECURING

@@ -36,6 +36,7 @@ struct mail_session {
     struct mail_reply held_reply; /* SLOWED */
     unsigned refused_recipients;
     uint64_t content_since_ms; /* has_content: when it was asked for */
+    bool is_trusted;           /* XCLIENT is believed */
     bool is_secured;
     bool is_pumping; /* an answer that comes at once must not pump again */
     bool has_content;

@@ -16,7 +16,8 @@ enum {
     OPTION_SECURE = 4,
     OPTION_SMALL = 8,
     OPTION_FEW_RECIPIENTS = 16,
-    OPTION_FEW_ERRORS = 32
+    OPTION_FEW_ERRORS = 32,
+    OPTION_TRUSTED = 64
 };
 
 /* One run of the machine over the input. */
@@ -187,6 +188,10 @@ static void act(struct run *run, enum smtp_server_event event, struct buffer *ou
     case SMTP_SERVER_CONTENT_END:
         answer_content_end(run, out);
         break;
+    case SMTP_SERVER_FORWARDED:
+        check_line(run, "XCLIENT ");
+        buffer_append_string(&run->trace, run->server.forwarded.address);
+        break;
     case SMTP_SERVER_RESET:
         check_line(run, "");
         break;
@@ -234,6 +239,7 @@ static struct span run_pieces(unsigned bits, struct span input, size_t cut, size
         .errors_max = bits & OPTION_FEW_ERRORS ? 2 : 1000,
         .tls_available = bits & OPTION_TLS,
         .tls_active = bits & OPTION_SECURE,
+        .peer_is_trusted = bits & OPTION_TRUSTED,
     };
     struct buffer out = buffer_over(out_memory, sizeof(out_memory));
     struct run run = { .input = input,

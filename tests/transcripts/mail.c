@@ -2,7 +2,7 @@
 /*
  * Replays the transcripts of the mail machines.
  *
- * Options of a server: words of tls (STARTTLS is available), secure (TLS is active), and
+ * Options of a server: words of tls (STARTTLS is available), secure (TLS is active), trusted, and
  * size=N, recipients=N, errors=N.  Answers: tls, CODE ENHANCED TEXT (ENHANCED may be "-"),
  * goodbye TEXT.
  *
@@ -34,6 +34,8 @@ static bool server_option(struct smtp_server_options *options, struct span word)
         options->tls_available = true;
     else if (span_equals(word, SPAN_LITERAL("secure")))
         options->tls_active = true;
+    else if (span_equals(word, SPAN_LITERAL("trusted")))
+        options->peer_is_trusted = true;
     else if (number_option(word, "size", &number))
         options->size_max = number;
     else if (number_option(word, "recipients", &number))
@@ -111,6 +113,10 @@ static enum transcript_step server_next(void *subject, struct span *in, struct b
         return TRANSCRIPT_QUESTION;
     case SMTP_SERVER_CONTENT_BROKEN:
         buffer_append_string(note, "CONTENT_BROKEN");
+        return TRANSCRIPT_EVENT;
+    case SMTP_SERVER_FORWARDED:
+        buffer_append_format(note, "FORWARDED %s:%u", server->forwarded.address,
+                             server->forwarded.port);
         return TRANSCRIPT_EVENT;
     case SMTP_SERVER_RESET:
         buffer_append_string(note, "RESET");

@@ -224,6 +224,52 @@ static void a_balancer_tells_whose_connection_it_is(void **state)
     assert_int_equal(client->received.length, 0);
 }
 
+static void a_trusted_relay_says_whose_mail_it_is(void **state)
+{
+    struct rig *rig = *state;
+    char *networks[] = { (char[]){ "127.0.0.1" } };
+    struct peer *client, *backend;
+
+    rig->smtp.xclient_from = (struct string_list){ networks, 1 };
+    peers.per_address_max = 1;
+    client = rig_connect(rig, &rig->smtp);
+    rig_expect(client, "220 ");
+    rig_say(client, "XCLIENT ADDR=192.0.2.77 PORT=25\r\nEHLO me\r\nMAIL FROM:<me@example.com>\r\n");
+    rig_expect(client, "220 ");
+    rig_say(client, "RCPT TO:<anna@example.org>\r\nDATA\r\n");
+    backend = accept_recipient(rig, "250 2.1.5 Known\r\n");
+    rig_expect(backend, "DATA\r\n");
+    rig_say(backend, "354 go on\r\n");
+    rig_expect(client, "354 ");
+    rig_say(client, "x\r\n.\r\n");
+    rig_expect(backend, "Received: from me ([192.0.2.77])");
+    /* Its own address is free again, the other one is counted. */
+    client = rig_connect(rig, &rig->smtp);
+    rig_expect(client, "220 ");
+    rig_say(client, "XCLIENT ADDR=192.0.2.77\r\n");
+    rig_expect(client, "421 ");
+    rig_expect_end(client);
+}
+
+static void what_is_declared_8_bit_goes_where_it_is_taken(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *client = rig_connect(rig, &rig->smtp), *backend;
+
+    rig_expect(client, "220 ");
+    rig_say(client, "EHLO me\r\nMAIL FROM:<me@example.com> BODY=8BITMIME\r\n"
+                    "RCPT TO:<anna@example.org>\r\n");
+    backend = rig_accept(rig, 0);
+    rig_say(backend, "220 store LMTP\r\n");
+    rig_expect(backend, "LHLO mx.example.org\r\n");
+    rig_say(backend, "250-store\r\n250 PIPELINING\r\n");
+    rig_expect(client, "554 5.6.3 ");
+    rig_say(client, "RSET\r\nMAIL FROM:<me@example.com>\r\nRCPT TO:<anna@example.org>\r\n");
+    rig_expect(backend, "MAIL FROM:<me@example.com>\r\nRCPT TO:<anna@example.org>\r\n");
+    rig_say(backend, "250 2.1.0 Ok\r\n250 2.1.5 Known\r\n");
+    rig_expect(client, "250 2.1.5 Known\r\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -236,6 +282,8 @@ int main(void)
         T(a_backend_is_not_kept_waiting_for_a_message),
         T(above_its_cap_a_backend_is_not_asked),
         T(a_balancer_tells_whose_connection_it_is),
+        T(a_trusted_relay_says_whose_mail_it_is),
+        T(what_is_declared_8_bit_goes_where_it_is_taken),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -187,8 +187,9 @@ static void deliver(struct pair *pair, enum mail_flavor flavor)
 {
     char memory[MACHINE_OUT_ROOM];
     struct buffer out = buffer_over(memory, sizeof(memory));
-    struct smtp_server_options server_options = { flavor, "mx.example.org", 1 << 20, 10, 0, true,
-                                                  false };
+    struct smtp_server_options server_options = {
+        flavor, "mx.example.org", 1 << 20, 10, 0, true, false, false
+    };
     struct smtp_client_options client_options = { flavor, "fe1.example.org", true, NULL, NULL };
 
     *pair = (struct pair){ .to_server = bytes_empty(WIRE_MAX),
