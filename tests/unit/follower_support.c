@@ -245,6 +245,7 @@ struct compare_report rig_compare(struct rig *rig)
     static const struct compare_events events = { note_progress, note_compared };
 
     rig->is_compared = false;
+    assert_true(rig_run_until(rig, rig_is_following));
     assert_true(follower_compare(rig->follower, &events, rig));
     assert_true(rig_run_until(rig, is_compared));
     return rig->report;

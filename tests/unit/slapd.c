@@ -225,6 +225,17 @@ void slapd_stop(struct slapd *slapd, int signal)
     unlink(path);
 }
 
+void slapd_revive(struct slapd *slapd)
+{
+    char path[128];
+
+    if (waitpid(slapd->pid, NULL, WNOHANG) != slapd->pid)
+        return;
+    snprintf(path, sizeof(path), "%s/socket", slapd->folder);
+    unlink(path);
+    slapd_start(slapd);
+}
+
 void slapd_freeze(struct slapd *slapd)
 {
     int status;

@@ -44,6 +44,8 @@ void slapd_fini(struct slapd *slapd);
 /* Starts it and waits until it answers; stops it and waits until it is gone. */
 void slapd_start(struct slapd *slapd);
 void slapd_stop(struct slapd *slapd, int signal);
+/* Starts it again when it has died by itself, as 2.5 may when a transaction is not committed. */
+void slapd_revive(struct slapd *slapd);
 /* Returns when it does nothing any more; SIGCONT wakes it. */
 void slapd_freeze(struct slapd *slapd);
 

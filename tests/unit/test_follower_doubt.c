@@ -61,6 +61,7 @@ static void the_phantoms_of_an_aborted_transaction_go_within_a_second(void **sta
              "dn: uid=user21," SLAPD_PEOPLE "\nchangetype: modify\ndelete: description\n");
     rig_follow(rig, 30);
     assert_int_not_equal(pclose(slapd_begin_transaction(&rig->slapd, ldif)), 0);
+    slapd_revive(&rig->slapd);
     assert_int_equal(slapd_count(&rig->slapd, "(hostServer=sv9)"), 0);
     assert_true(rig_run_until(rig, has_heard_of_sv9));
     heard_ms = uv_now(&rig->loop.uv);
@@ -93,6 +94,7 @@ static void a_deletion_that_was_undone_is_undone_here_too(void **state)
                                            "dn: uid=user2," SLAPD_PEOPLE "\nchangetype: modify\n"
                                            "delete: description\n")),
             0);
+        slapd_revive(&rig->slapd);
         assert_true(rig_run_until(rig, is_user1_gone_or_late));
         if (rig_find(rig, ROUTE_KEY_ADDRESS, "user1@example.org", &entry) == ROUTE_FIND_NONE)
             break;
