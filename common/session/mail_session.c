@@ -190,6 +190,7 @@ static void mail_session_forwarded(struct mail_session *session)
     struct mail_peers *peers = head->service->mail_peers;
     const char *why = NULL;
 
+    session->refused_recipients = 0;
     if (!forwarded->address[0])
         return;
     if (peers)

@@ -59,6 +59,19 @@ static struct peer *accept_recipient(struct rig *rig, const char *answer)
     return backend;
 }
 
+/* The client's content may come; the backend that gets it. */
+static struct peer *begin_content(struct rig *rig, struct peer *client)
+{
+    struct peer *backend;
+
+    rig_say(client, "RCPT TO:<anna@example.org>\r\nDATA\r\n");
+    backend = accept_recipient(rig, "250 2.1.5 Known\r\n");
+    rig_expect(backend, "DATA\r\n");
+    rig_say(backend, "354 go on\r\n");
+    rig_expect(client, "354 ");
+    return backend;
+}
+
 static void who_talks_before_the_greeting_is_refused(void **state)
 {
     struct rig *rig = *state;
@@ -122,11 +135,7 @@ static void content_that_trickles_ends(void **state)
 
     rig->config.timeout.content_s = 1;
     client = greet(rig);
-    rig_say(client, "RCPT TO:<anna@example.org>\r\nDATA\r\n");
-    backend = accept_recipient(rig, "250 2.1.5 Known\r\n");
-    rig_expect(backend, "DATA\r\n");
-    rig_say(backend, "354 go on\r\n");
-    rig_expect(client, "354 ");
+    backend = begin_content(rig, client);
     for (int i = 0; i < 3; i++) {
         rig_say(client, "x\r\n");
         rig_wait(rig, 200);
@@ -142,11 +151,7 @@ static void a_header_has_a_limit(void **state)
 
     rig->config.smtp.header_size_max = 1024;
     client = greet(rig);
-    rig_say(client, "RCPT TO:<anna@example.org>\r\nDATA\r\n");
-    backend = accept_recipient(rig, "250 2.1.5 Known\r\n");
-    rig_expect(backend, "DATA\r\n");
-    rig_say(backend, "354 go on\r\n");
-    rig_expect(client, "354 ");
+    backend = begin_content(rig, client);
     for (int i = 0; i < 40; i++)
         rig_say(client, "X-Filler: 0123456789012345678901234567\r\n");
     rig_expect_end(backend);
@@ -210,11 +215,7 @@ static void a_balancer_tells_whose_connection_it_is(void **state)
     rig_say(client, "25 25\r\n");
     rig_expect(client, "220 ");
     rig_say(client, "EHLO me\r\nMAIL FROM:<me@example.com>\r\n");
-    rig_say(client, "RCPT TO:<anna@example.org>\r\nDATA\r\n");
-    backend = accept_recipient(rig, "250 2.1.5 Known\r\n");
-    rig_expect(backend, "DATA\r\n");
-    rig_say(backend, "354 go on\r\n");
-    rig_expect(client, "354 ");
+    backend = begin_content(rig, client);
     rig_say(client, "x\r\n.\r\n");
     rig_expect(backend, "Received: from me ([192.0.2.77])");
     /* Who does not begin with it is no balancer. */
@@ -236,11 +237,7 @@ static void a_trusted_relay_says_whose_mail_it_is(void **state)
     rig_expect(client, "220 ");
     rig_say(client, "XCLIENT ADDR=192.0.2.77 PORT=25\r\nEHLO me\r\nMAIL FROM:<me@example.com>\r\n");
     rig_expect(client, "220 ");
-    rig_say(client, "RCPT TO:<anna@example.org>\r\nDATA\r\n");
-    backend = accept_recipient(rig, "250 2.1.5 Known\r\n");
-    rig_expect(backend, "DATA\r\n");
-    rig_say(backend, "354 go on\r\n");
-    rig_expect(client, "354 ");
+    backend = begin_content(rig, client);
     rig_say(client, "x\r\n.\r\n");
     rig_expect(backend, "Received: from me ([192.0.2.77])");
     /* Its own address is free again, the other one is counted. */
