@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One link at a time.  While refreshing, what differs is committed about once a second,
- * without a cookie; the end of the refresh commits the removals and the cookie together.  While
- * following, each turn's changes and their cookie are one commit.
+ * One link at a time.  While refreshing, what differs is committed about once a second (less
+ * often while the mirror does not serve), without a cookie; the end of the refresh commits the
+ * removals and the cookie together.  While following, each turn's changes and their cookie are one
+ * commit.
  *
  * Changes that come after a resumption may be told again as additions: everything is an
  * upsert by entryUUID.  OpenLDAP tells changes before it commits them, so that a
@@ -32,6 +33,7 @@ enum {
     FOLLOWER_RETRY_MIN_MS = 250,
     FOLLOWER_RETRY_MAX_MS = 8000,
     FOLLOWER_COMMIT_MS = 1000, /* while refreshing */
+    FOLLOWER_FILL_MS = 5000,   /* the same, of a mirror that does not serve yet */
     FOLLOWER_ALIVE_MS = 15000, /* of silence, before the server is asked whether it is there */
     FOLLOWER_ANSWER_MS = 10000,
     FOLLOWER_ACCEPT_ROWS = 1000,   /* removed in a turn */
@@ -204,6 +206,15 @@ static void follower_commit_changes(struct follower *follower)
     follower_tell(follower);
 }
 
+/* Whether a refresh has gathered enough for a commit. */
+static bool follower_is_commit_due(const struct follower *follower)
+{
+    uint64_t interval_ms =
+        mirror_writer_is_filled(follower->writer) ? FOLLOWER_COMMIT_MS : FOLLOWER_FILL_MS;
+
+    return clock_monotonic_ms() - follower->committed_ms >= interval_ms;
+}
+
 static void follower_on_turn(void *context)
 {
     struct follower *follower = context;
@@ -211,8 +222,7 @@ static void follower_on_turn(void *context)
     follower->was_heard = true;
     if (follower->state.current == FOLLOWER_FOLLOWING)
         follower_commit_changes(follower);
-    else if (follower->state.current >= FOLLOWER_REFRESHING &&
-             clock_monotonic_ms() - follower->committed_ms >= FOLLOWER_COMMIT_MS &&
+    else if (follower->state.current >= FOLLOWER_REFRESHING && follower_is_commit_due(follower) &&
              follower_commit(follower, NULL))
         follower_tell(follower);
 }

@@ -49,6 +49,7 @@ void mirror_writer_close(struct mirror_writer *writer)
     free(writer->source);
     row_set_fini(&writer->seen);
     row_set_fini(&writer->held);
+    lookup_batch_fini(&writer->lookups);
     free(writer);
 }
 
@@ -61,7 +62,7 @@ struct span writer_column(sqlite3_stmt *statement, int column)
     return span_of(bytes, (size_t)sqlite3_column_bytes(statement, column));
 }
 
-static void writer_take_row(sqlite3_stmt *statement, struct writer_row *row)
+void writer_take_row(sqlite3_stmt *statement, struct writer_row *row)
 {
     *row = (struct writer_row){
         .statement = statement,
@@ -72,23 +73,6 @@ static void writer_take_row(sqlite3_stmt *statement, struct writer_row *row)
         .old_host = sqlite3_column_int64(statement, 4),
         .flags = sqlite3_column_int(statement, 5),
     };
-}
-
-bool writer_find(struct mirror_writer *writer, const unsigned char *uuid, struct writer_row *row)
-{
-    sqlite3_stmt *statement = writer->statements[WRITER_FIND];
-    struct span key = span_of((const char *)uuid, MIRROR_UUID_SIZE);
-    int result;
-
-    sqlite3_bind_int64(statement, 1, mirror_hash(key));
-    while ((result = sqlite3_step(statement)) == SQLITE_ROW) {
-        writer_take_row(statement, row);
-        if (span_equals(row->uuid, key))
-            return true;
-    }
-    writer_check(writer, result);
-    sqlite3_reset(statement);
-    return false;
 }
 
 bool writer_find_by_id(struct mirror_writer *writer, int64_t id, struct writer_row *row)
@@ -105,44 +89,6 @@ bool writer_find_by_id(struct mirror_writer *writer, int64_t id, struct writer_r
     writer_check(writer, result);
     sqlite3_reset(statement);
     return false;
-}
-
-/* Inserts or deletes the lookups of all names that are keys. */
-static void writer_change_lookups(struct mirror_writer *writer, enum writer_statement which,
-                                  struct span names, int64_t id)
-{
-    struct mirror_unpacker name = mirror_unpacker_over(names);
-
-    while (mirror_unpacker_next(&name))
-        if (name.kinds)
-            writer_run_pair(writer, which, mirror_hash(span_of(name.name, name.length)), id);
-}
-
-int64_t writer_find_host(struct mirror_writer *writer, struct span name)
-{
-    sqlite3_stmt *statement = writer->statements[WRITER_HOST_FIND];
-    int64_t id = 0;
-
-    if (name.length == 0)
-        return 0;
-    sqlite3_bind_text(statement, 1, name.data, (int)name.length, SQLITE_STATIC);
-    if (writer_check(writer, sqlite3_step(statement)))
-        id = sqlite3_column_int64(statement, 0);
-    sqlite3_reset(statement);
-    return id ? id : -1;
-}
-
-/* As writer_find_host, and makes the row when there is none. */
-static int64_t writer_intern_host(struct mirror_writer *writer, struct span name)
-{
-    sqlite3_stmt *statement = writer->statements[WRITER_HOST_INSERT];
-    int64_t id = writer_find_host(writer, name);
-
-    if (id >= 0)
-        return id;
-    sqlite3_bind_text(statement, 1, name.data, (int)name.length, SQLITE_STATIC);
-    writer_run(writer, WRITER_HOST_INSERT);
-    return sqlite3_last_insert_rowid(writer->database);
 }
 
 static void writer_bind_host(sqlite3_stmt *statement, int column, int64_t host)
@@ -221,8 +167,7 @@ static void writer_insert(struct mirror_writer *writer, struct writer_row *row)
     if (writer->error != SQLITE_OK)
         return;
     row->id = sqlite3_last_insert_rowid(writer->database);
-    writer_run_pair(writer, WRITER_LOOKUP_INSERT, mirror_hash(row->uuid), row->id);
-    writer_change_lookups(writer, WRITER_LOOKUP_INSERT, row->names, row->id);
+    writer_add_lookups(writer, row);
     row_set_add(&writer->seen, row->id);
     writer->entries++;
 }
@@ -253,12 +198,10 @@ static bool writer_update(struct mirror_writer *writer, const struct writer_row 
         return false;
     writer_note_update(writer, old, row, account);
     if (!has_names)
-        writer_change_lookups(writer, WRITER_LOOKUP_DELETE, old->names, row->id);
+        writer_remove_lookups(writer, old);
     writer_write_row(writer, WRITER_UPDATE, row);
     if (!has_names)
-        writer_change_lookups(writer, WRITER_LOOKUP_INSERT, row->names, row->id);
-    /* A key may have the UUID's hash. */
-    writer_run_pair(writer, WRITER_LOOKUP_INSERT, mirror_hash(row->uuid), row->id);
+        writer_add_lookups(writer, row);
     return true;
 }
 
@@ -310,8 +253,7 @@ void writer_remove_row(struct mirror_writer *writer, const struct writer_row *ro
 
     if (mirror_unpacker_next(&name))
         writer_note_change(writer, span_of(name.name, name.length), SPAN_EMPTY);
-    writer_change_lookups(writer, WRITER_LOOKUP_DELETE, row->names, row->id);
-    writer_run_pair(writer, WRITER_LOOKUP_DELETE, mirror_hash(row->uuid), row->id);
+    writer_remove_lookups(writer, row);
     sqlite3_bind_int64(writer->statements[WRITER_DELETE], 1, row->id);
     writer_run(writer, WRITER_DELETE);
     sqlite3_reset(row->statement);
@@ -409,6 +351,7 @@ bool mirror_writer_commit(struct mirror_writer *writer, const struct span *cooki
     if (!writer->is_in_transaction && !cookie && writer->error == SQLITE_OK && writer->database)
         return true;
     if (writer_begin(writer)) {
+        writer_flush_lookups(writer);
         writer_write_meta(writer, cookie);
         writer_execute(writer, "COMMIT");
     }

@@ -3,6 +3,8 @@
  * The writer's connection: opening and closing, its statements, the table meta.  The first error
  * since the last commit is remembered, and nothing is run after it.
  */
+#include <string.h>
+
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "directory/mirror_file.h"
@@ -18,6 +20,10 @@ static const char *const writer_sql[WRITER_STATEMENTS] = {
                       " flags = ?6 WHERE id = ?1",
     [WRITER_DELETE] = "DELETE FROM entry WHERE id = ?1",
     [WRITER_LOOKUP_INSERT] = "INSERT OR IGNORE INTO lookup(hash, entry) VALUES(?1, ?2)",
+    [WRITER_LOOKUP_INSERT_ROW] =
+        "INSERT OR IGNORE INTO lookup(hash, entry) VALUES(?1, ?2), (?3, ?4), (?5, ?6), (?7, ?8),"
+        " (?9, ?10), (?11, ?12), (?13, ?14), (?15, ?16), (?17, ?18), (?19, ?20), (?21, ?22),"
+        " (?23, ?24), (?25, ?26), (?27, ?28), (?29, ?30), (?31, ?32)",
     [WRITER_LOOKUP_DELETE] = "DELETE FROM lookup WHERE hash = ?1 AND entry = ?2",
     [WRITER_HOST_FIND] = "SELECT id FROM host WHERE name = ?1",
     [WRITER_HOST_INSERT] = "INSERT INTO host(name) VALUES(?1)",
@@ -131,6 +137,8 @@ void writer_shut(struct mirror_writer *writer)
     sqlite3_close(writer->database);
     writer->database = NULL;
     writer->is_in_transaction = false;
+    lookup_batch_clear(&writer->lookups);
+    memset(writer->hosts, 0, sizeof(writer->hosts));
 }
 
 /* Forgets the cookie of a file whose content is a copy of something else. */

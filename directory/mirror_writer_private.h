@@ -5,11 +5,12 @@
 
 #include <sqlite3.h>
 
+#include "directory/lookup_batch.h"
 #include "directory/mirror.h"
 #include "directory/mirror_writer.h"
 #include "directory/row_set.h"
 
-enum { MIRROR_COOKIE_MAX = 16384 };
+enum { MIRROR_COOKIE_MAX = 16384, WRITER_HOSTS_KEPT = 64, WRITER_LOOKUPS_AT_ONCE = 16 };
 
 enum writer_statement {
     WRITER_FIND,
@@ -18,6 +19,7 @@ enum writer_statement {
     WRITER_UPDATE,
     WRITER_DELETE,
     WRITER_LOOKUP_INSERT,
+    WRITER_LOOKUP_INSERT_ROW, /* WRITER_LOOKUPS_AT_ONCE of them */
     WRITER_LOOKUP_DELETE,
     WRITER_HOST_FIND,
     WRITER_HOST_INSERT,
@@ -25,6 +27,12 @@ enum writer_statement {
     WRITER_META_WRITE,
     WRITER_WALK,
     WRITER_STATEMENTS
+};
+
+/* A row of the table `host`; all zero: none. */
+struct writer_host {
+    int64_t id;
+    char name[ROUTE_HOST_SIZE];
 };
 
 struct mirror_writer {
@@ -42,7 +50,9 @@ struct mirror_writer {
     struct bytes cookie;
     struct bytes changes; /* account and host of each change to be told, wire-encoded */
     size_t change_count;
-    struct row_set seen; /* since the refresh began */
+    struct lookup_batch lookups; /* that are to be inserted with the commit, or before */
+    struct writer_host hosts[WRITER_HOSTS_KEPT]; /* by the hash of the name */
+    struct row_set seen;                         /* since the refresh began */
     struct row_set held; /* rows that a refresh did not show, and that stay until that is settled */
     bool is_held_changed; /* since the last commit */
     bool is_held_kept;    /* somebody said that they stay */
@@ -76,12 +86,25 @@ bool writer_begin(struct mirror_writer *writer);
 /* A column that is bytes; valid until the statement is reset. */
 struct span writer_column(sqlite3_stmt *statement, int column);
 
+/* The row that the statement stands on. */
+void writer_take_row(sqlite3_stmt *statement, struct writer_row *row);
+
 /* The row with this UUID, or id; when true, the caller resets row->statement. */
 bool writer_find(struct mirror_writer *writer, const unsigned char *uuid, struct writer_row *row);
 bool writer_find_by_id(struct mirror_writer *writer, int64_t id, struct writer_row *row);
 
+/*
+ * mirror_writer_lookups.c: what leads to a row, by its UUID and by all its keys.  What is added
+ * gathers, is found by writer_find, and is written by writer_flush_lookups at the latest.
+ */
+void writer_add_lookups(struct mirror_writer *writer, const struct writer_row *row);
+void writer_remove_lookups(struct mirror_writer *writer, const struct writer_row *row);
+void writer_flush_lookups(struct mirror_writer *writer);
+
 /* The row id of a host's name: 0 for the empty name, -1 for one that is not there yet. */
 int64_t writer_find_host(struct mirror_writer *writer, struct span name);
+/* As writer_find_host, and makes the row when there is none. */
+int64_t writer_intern_host(struct mirror_writer *writer, struct span name);
 
 /* Fills `row` but for its id and hosts; `packer`, which the caller then frees, holds its names. */
 void writer_pack_row(const struct mirror_account *account, struct mirror_packer *packer,

@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 #include "common/base/log.h"
+#include "directory/lookup_batch.h"
 #include "directory/mirror.h"
 #include "directory/mirror_writer.h"
-#include "directory/row_set.h"
 
 enum { FIXTURE_TOLD_SIZE = 4096 };
 
@@ -577,78 +577,64 @@ static void a_reader_waits_for_a_file_that_is_not_there_yet(void **state)
     mirror_close(reader);
 }
 
-static void the_domain_of_the_first_name_is_packed_once(void **state)
+/* What is new has no lookups in the file before the commit. */
+static void what_is_new_is_changed_and_removed_before_its_commit(void **state)
 {
-    static const char *const names[] = { "user1@example.org",  "user1",        "alias1@example.org",
-                                         "user1@example.com",  "@example.org", "example.org",
-                                         "user1@example.org.x" };
-    struct mirror_packer packer;
-    struct mirror_unpacker unpacker;
-    size_t plain = 0;
+    struct fixture *fixture = *state;
+    struct mirror_key key = { SPAN_LITERAL("other@example.org"), MIRROR_KIND_ADDRESS };
+    unsigned char uuid[MIRROR_UUID_SIZE];
+    struct mirror_account renamed = { .uuid = uuid, .keys = &key, .key_count = 1 };
+    struct route_entry entry;
 
-    (void)state;
-    mirror_packer_init(&packer);
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        mirror_packer_add(&packer, span_from_string(names[i]), 3);
-        plain += strlen(names[i]);
+    for (unsigned i = 1; i <= 5; i++)
+        put_account(fixture, i, "sv1", "");
+    put_account(fixture, 1, "sv2", "");
+    make_uuid(uuid, 2);
+    mirror_writer_put(fixture->writer, &renamed);
+    delete_account(fixture, 3);
+    assert_false(see_account(fixture, 3));
+    assert_true(see_account(fixture, 4));
+    assert_int_equal(mirror_writer_entries(fixture->writer), 4);
+    mirror_writer_end_refresh(fixture->writer);
+    commit(fixture, NULL);
+    assert_host(fixture, 1, "sv2");
+    assert_int_equal(find(fixture, ROUTE_KEY_ADDRESS, "other@example.org", &entry), ROUTE_FIND_ONE);
+    for (unsigned i = 2; i <= 3; i++) {
+        char login[32];
+
+        snprintf(login, sizeof(login), "user%07u", i);
+        assert_int_equal(find(fixture, ROUTE_KEY_LOGIN, login, &entry), ROUTE_FIND_NONE);
     }
-    assert_in_range(packer.packed.length, 1, plain + 7 * 3 - 2 * strlen("@example.org"));
-    unpacker = mirror_unpacker_over(bytes_span(&packer.packed));
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        assert_true(mirror_unpacker_next(&unpacker));
-        assert_string_equal(unpacker.name, names[i]);
-        assert_int_equal(unpacker.kinds, 3);
-    }
-    assert_false(mirror_unpacker_next(&unpacker));
-    mirror_packer_fini(&packer);
+    assert_host(fixture, 5, "sv1");
 }
 
-static void packed_names_are_read_back_and_junk_is_not(void **state)
+static void a_commit_of_more_than_memory_keeps_is_whole(void **state)
 {
-    struct mirror_packer packer;
-    struct mirror_unpacker names;
+    enum { ACCOUNTS = LOOKUP_BATCH_MAX / 3 + 1000, STEP = 997 };
+    struct fixture *fixture = *state;
 
-    (void)state;
-    mirror_packer_init(&packer);
-    mirror_packer_add(&packer, SPAN_LITERAL("user1@example.org"), 1);
-    mirror_packer_add(&packer, SPAN_LITERAL("user1"), 2);
-    mirror_packer_add(&packer, SPAN_LITERAL("user10"), 3);
-    assert_int_equal(packer.packed.length, 17 + 0 + 1 + 3 * 3);
-    names = mirror_unpacker_over(bytes_span(&packer.packed));
-    assert_true(mirror_unpacker_next(&names));
-    assert_string_equal(names.name, "user1@example.org");
-    assert_true(mirror_unpacker_next(&names));
-    assert_string_equal(names.name, "user1");
-    assert_int_equal(names.kinds, 2);
-    assert_true(mirror_unpacker_next(&names));
-    assert_string_equal(names.name, "user10");
-    assert_false(mirror_unpacker_next(&names));
-    for (size_t cut = 1; cut < 20; cut++) {
-        names = mirror_unpacker_over(span_take(bytes_span(&packer.packed), cut));
-        assert_false(mirror_unpacker_next(&names));
+    fill(fixture, ACCOUNTS);
+    assert_int_equal(mirror_writer_entries(fixture->writer), ACCOUNTS);
+    for (unsigned i = 1; i <= ACCOUNTS; i += STEP) {
+        assert_host(fixture, i, "sv1");
+        assert_true(see_account(fixture, i));
     }
-    names = mirror_unpacker_over(span_of("\1\5\1x", 4)); /* shares with nothing */
-    assert_false(mirror_unpacker_next(&names));
-    mirror_packer_fini(&packer);
 }
 
-static void a_row_set_holds_what_was_added(void **state)
+static void what_was_not_committed_leaves_no_lookup(void **state)
 {
-    struct row_set set = { 0 };
+    struct fixture *fixture = *state;
+    struct route_entry entry;
 
-    (void)state;
-    assert_false(row_set_has(&set, 1));
-    row_set_add(&set, 1);
-    row_set_add(&set, 1);
-    row_set_add(&set, 6400);
-    assert_int_equal(set.count, 2);
-    assert_true(row_set_has(&set, 6400) && !row_set_has(&set, 6401));
-    row_set_remove(&set, 6400);
-    row_set_remove(&set, 99999);
-    assert_int_equal(set.count, 1);
-    row_set_clear(&set);
-    assert_false(row_set_has(&set, 1));
-    row_set_fini(&set);
+    fill(fixture, 1);
+    put_account(fixture, 2, "sv9", "");
+    close_writer(fixture);
+    open_writer(fixture, "source");
+    assert_false(see_account(fixture, 2));
+    put_account(fixture, 3, "sv9", "");
+    commit(fixture, NULL);
+    assert_int_equal(find(fixture, ROUTE_KEY_LOGIN, "user0000002", &entry), ROUTE_FIND_NONE);
+    assert_host(fixture, 3, "sv9");
 }
 
 #define mirror_test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -691,12 +677,12 @@ int main(void)
         mirror_test(an_open_reader_turns_to_the_file_that_replaced_its_own),
         mirror_test(a_file_of_another_schema_is_set_aside),
         mirror_test(a_file_without_its_tables_is_set_aside),
+        mirror_test(what_is_new_is_changed_and_removed_before_its_commit),
+        mirror_test(a_commit_of_more_than_memory_keeps_is_whole),
+        mirror_test(what_was_not_committed_leaves_no_lookup),
         mirror_test(mirrors_of_older_schemas_are_removed),
         mirror_test(a_reader_waits_for_a_file_that_is_not_there_yet),
         cmocka_unit_test(a_folder_that_is_not_there_is_an_error_and_no_abort),
-        cmocka_unit_test(the_domain_of_the_first_name_is_packed_once),
-        cmocka_unit_test(packed_names_are_read_back_and_junk_is_not),
-        cmocka_unit_test(a_row_set_holds_what_was_added),
     };
 
     return cmocka_run_group_tests_name("mirror", tests, NULL, NULL);
