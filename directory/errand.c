@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "directory/link_settings.h"
+
 enum { ERRAND_CONNECT_MS = 5000, ERRAND_ANSWER_MS = 10000 };
 
 static void errand_wait(struct errand *errand)
@@ -40,16 +42,10 @@ static bool errand_connect(struct errand *errand, const struct ldap_settings *se
 
 static bool errand_connect_reader(struct errand *errand, const struct directory_config *config)
 {
-    struct ldap_settings settings = {
-        .starttls = config->starttls,
-        .ca = config->ca,
-        .bind_dn = config->bind_dn,
-        .password = config->bind_password.file ? config->bind_password.value : NULL,
-        .timeout_ms = ERRAND_CONNECT_MS,
-    };
-
     for (size_t i = 0; i < config->uri.count; i++) {
-        settings.uri = config->uri.items[i];
+        struct ldap_settings settings =
+            link_settings(config, config->uri.items[i], ERRAND_CONNECT_MS);
+
         if (errand_connect(errand, &settings))
             return true;
     }
@@ -58,20 +54,14 @@ static bool errand_connect_reader(struct errand *errand, const struct directory_
 
 static bool errand_connect_writer(struct errand *errand, const struct config *config)
 {
-    const struct admin_config *admin = &config->admin;
-    struct ldap_settings settings = {
-        .uri = admin->write_uri,
-        .starttls = admin->starttls,
-        .ca = admin->ca ? admin->ca : config->directory.ca,
-        .bind_dn = admin->bind_dn,
-        .password = admin->bind_password.file ? admin->bind_password.value : NULL,
-        .timeout_ms = ERRAND_CONNECT_MS,
-    };
+    struct ldap_settings settings;
 
-    if (settings.uri)
-        return errand_connect(errand, &settings);
-    snprintf(errand->error, sizeof(errand->error), "there is no admin.write_uri");
-    return false;
+    if (!config->admin.write_uri) {
+        snprintf(errand->error, sizeof(errand->error), "there is no admin.write_uri");
+        return false;
+    }
+    settings = link_settings_for_writing(config, ERRAND_CONNECT_MS);
+    return errand_connect(errand, &settings);
 }
 
 bool errand_begin(struct errand *errand, const struct config *config, enum errand_identity identity)

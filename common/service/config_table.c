@@ -195,8 +195,9 @@ static const struct config_option relay_host_options[] = {
 static const struct config_option admin_options[] = {
     ROW(URI, admin_config, write_uri, "write_uri", NULL, 1, TEXT_MAX, NULL, 0,
         "The LDAP server that mailstead reassign writes to."),
-    TEXT(admin_config, bind_dn, NULL, 0,
-         "The identity for writing; without it, SASL EXTERNAL on ldapi://."),
+    TEXT(
+        admin_config, bind_dn, NULL, 0,
+        "The identity for writing; without it, SASL EXTERNAL on ldapi://, else directory.bind_dn."),
     SECRET(admin_config, bind_password, "bind_password_file",
            "The file with the password of bind_dn; read by the mailstead command alone."),
     BOOLEAN(admin_config, starttls, "false", "STARTTLS on an ldap:// connection."),

@@ -20,6 +20,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/memory.h"
+#include "directory/link_settings.h"
 #include "directory/reassign/guard.h"
 #include "directory/reassign/journal.h"
 #include "directory/reassign/lane.h"
@@ -114,7 +115,8 @@ static void reassign_complain(struct reassign *run, const char *dn, const char *
 /* NULL when it cannot be begun, and `error`. */
 static struct journal *reassign_open_journal(struct reassign *run, char error[REASSIGN_ERROR_SIZE])
 {
-    struct journal *journal = journal_open(run->config, run->plan, writer_uri(run->config), error);
+    struct journal *journal =
+        journal_open(run->config, run->plan, link_write_uri(run->config), error);
 
     if (!journal)
         return NULL;
@@ -285,7 +287,7 @@ static void reassign_on_broken(void *context, const char *why)
     struct reassign *run = context;
 
     run->is_broken = true;
-    reassign_stop(run, REASSIGN_INTERRUPTED, "%s: %s", writer_uri(run->config), why);
+    reassign_stop(run, REASSIGN_INTERRUPTED, "%s: %s", link_write_uri(run->config), why);
 }
 
 static void reassign_on_lane_ended(void *context, struct lane *lane)
@@ -410,7 +412,7 @@ static void reassign_on_ended(void *context, struct writer *writer, const char *
     if (connection->is_working)
         lane_lose(&connection->lane, reason);
     else if (connection == &run->connections[0] && !run->is_listed)
-        reassign_fail(run, "%s: %s", writer_uri(run->config), reason);
+        reassign_fail(run, "%s: %s", link_write_uri(run->config), reason);
 }
 
 static void reassign_open(struct reassign *run, struct reassign_connection *connection)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "directory/link_settings.h"
 #include "directory/reassign/writer.h"
 
 static const char *refusal_identity(const struct config *config)
@@ -27,7 +28,7 @@ static struct span refusal_server(const char *uri)
 static void refusal_of_limits(const struct config *config, const struct ldap_answer *answer,
                               size_t count, char text[REASSIGN_ERROR_SIZE])
 {
-    const char *uri = writer_uri(config);
+    const char *uri = link_write_uri(config);
 
     if (count > 0)
         snprintf(text, REASSIGN_ERROR_SIZE,
@@ -46,7 +47,7 @@ static void refusal_of_limits(const struct config *config, const struct ldap_ans
 void refusal_of_search(const struct config *config, const struct ldap_answer *answer, size_t count,
                        char text[REASSIGN_ERROR_SIZE])
 {
-    const char *uri = writer_uri(config), *base = config->directory.base;
+    const char *uri = link_write_uri(config), *base = config->directory.base;
 
     switch (answer->code) {
     case LDAP_CODE_SIZE_LIMIT:
@@ -88,7 +89,7 @@ bool refusal_is_of_all(int code)
 void refusal_of_change(const struct config *config, const struct ldap_answer *answer,
                        char text[REASSIGN_ERROR_SIZE])
 {
-    const char *uri = writer_uri(config);
+    const char *uri = link_write_uri(config);
 
     switch (answer->code) {
     case LDAP_CODE_REFERRAL:

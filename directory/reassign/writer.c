@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "directory/reassign/writer.h"
 
+#include "directory/link_settings.h"
+
 enum { WRITER_CONNECT_MS = 5000, WRITER_ASK_MS = 120000 };
 
 static const char writer_oid_transactions[] = "1.3.6.1.1.21.1"; /* RFC 5805 section 2.1 */
 static const char writer_oid_assertion[] = "1.3.6.1.1.12";      /* RFC 4528 section 4 */
-
-const char *writer_uri(const struct config *config)
-{
-    return config->admin.write_uri ? config->admin.write_uri : config->directory.uri.items[0];
-}
 
 static void writer_end(struct writer *writer, const char *reason)
 {
@@ -78,18 +75,7 @@ void writer_open(struct writer *writer, struct io_loop *loop, const struct confi
 {
     static const struct ldap_link_events link_events = { .ready = writer_on_ready,
                                                          .ended = writer_on_ended };
-    const struct admin_config *admin = &config->admin;
-    const struct directory_config *directory = &config->directory;
-    const struct secret *password =
-        admin->bind_dn ? &admin->bind_password : &directory->bind_password;
-    struct ldap_settings settings = {
-        .uri = writer_uri(config),
-        .starttls = admin->write_uri ? admin->starttls : directory->starttls,
-        .ca = admin->ca ? admin->ca : directory->ca,
-        .bind_dn = admin->bind_dn ? admin->bind_dn : directory->bind_dn,
-        .password = password->file ? password->value : NULL,
-        .timeout_ms = WRITER_CONNECT_MS,
-    };
+    struct ldap_settings settings = link_settings_for_writing(config, WRITER_CONNECT_MS);
 
     *writer = (struct writer){ .events = events, .context = context };
     writer->link = ldap_link_open(loop, &settings, &link_events, writer);

@@ -26,9 +26,6 @@ struct writer {
     bool has_assertions;    /* RFC 4528 */
 };
 
-/* The URI, for messages too. */
-const char *writer_uri(const struct config *config);
-
 /* Every event comes later, from the loop. */
 void writer_open(struct writer *writer, struct io_loop *loop, const struct config *config,
                  const struct writer_events *events, void *context);

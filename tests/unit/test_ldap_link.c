@@ -13,6 +13,7 @@
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "directory/ldap_link.h"
+#include "directory/link_settings.h"
 #include "tests/unit/slapd.h"
 
 enum { PATIENCE_MS = 15000 };
@@ -441,9 +442,52 @@ static void a_connection_that_takes_no_more_says_so_and_goes_on_later(void **sta
 
 #define link_test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static void assert_identity(const struct ldap_settings *settings, const char *bind_dn,
+                            const char *password)
+{
+    assert_string_equal(settings->bind_dn ? settings->bind_dn : "none", bind_dn);
+    assert_string_equal(settings->password ? settings->password : "none", password);
+}
+
+/* Without an identity of its own a socket of this machine says who writes. */
+static void who_writes_is_whom_the_configuration_names(void **state)
+{
+    char followed[] = "ldap://followed", provider[] = "ldap://provider", local[] = "ldapi:///";
+    char *uris[] = { followed }, file[] = "/file", reader[] = "cn=reader", writer[] = "cn=writer";
+    char ca[] = "/ca.pem";
+    struct config config = {
+        .directory = { .uri = { uris, 1 },
+                       .starttls = true,
+                       .ca = ca,
+                       .bind_dn = reader,
+                       .bind_password = { .file = file, .value = "reads" } },
+    };
+    struct ldap_settings settings = link_settings_for_writing(&config, 7);
+
+    (void)state;
+    assert_string_equal(settings.uri, followed);
+    assert_identity(&settings, reader, "reads");
+    assert_true(settings.starttls);
+    config.admin.write_uri = provider;
+    settings = link_settings_for_writing(&config, 7);
+    assert_string_equal(settings.uri, provider);
+    assert_identity(&settings, reader, "reads");
+    assert_false(settings.starttls);
+    assert_string_equal(settings.ca, ca);
+    assert_int_equal(settings.timeout_ms, 7);
+    config.admin.write_uri = local;
+    settings = link_settings_for_writing(&config, 7);
+    assert_identity(&settings, "none", "none");
+    config.admin.bind_dn = writer;
+    config.admin.bind_password = (struct secret){ .file = file, .value = "writes" };
+    settings = link_settings_for_writing(&config, 7);
+    assert_identity(&settings, writer, "writes");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_writes_is_whom_the_configuration_names),
         cmocka_unit_test_setup_teardown(starttls_and_ldaps_work_with_the_right_authority,
                                         set_up_tls, tear_down),
         cmocka_unit_test_setup_teardown(a_wrong_authority_or_name_never_gets_the_password,
