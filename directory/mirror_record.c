@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "common/base/buffer.h"
+#include "common/base/hash.h"
 #include "directory/mirror.h"
 
 enum {
@@ -34,11 +35,9 @@ void mirror_path(const char *state_directory, char *path, size_t size)
 
 int64_t mirror_hash(struct span key)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a, then mixed to 32 bits */
+    uint64_t hash = hash_add(HASH_START, key);
 
-    for (size_t i = 0; i < key.length; i++)
-        hash = (hash ^ (unsigned char)key.data[i]) * UINT64_C(0x100000001b3);
-    hash ^= hash >> 32;
+    hash ^= hash >> 32; /* mixed to 32 bits */
     hash *= UINT64_C(0x9fb21c651e98df25);
     hash ^= hash >> 29;
     return (int32_t)(uint32_t)hash; /* signed: sqlite then needs four bytes for it */

@@ -4,18 +4,17 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "common/base/hash.h"
 #include "common/base/memory.h"
 #include "common/base/random.h"
 
 enum { MAP_BUCKETS_MIN = 16 };
 
-/* FNV-1a with a secret seed and a final mix; keys are short. */
+/* With a secret seed and a final mix. */
 static uint64_t map_hash(const struct map *map, struct span key)
 {
-    uint64_t hash = 14695981039346656037ULL ^ map->seed;
+    uint64_t hash = hash_add(HASH_START ^ map->seed, key);
 
-    for (size_t i = 0; i < key.length; i++)
-        hash = (hash ^ (unsigned char)key.data[i]) * 1099511628211ULL;
     hash ^= hash >> 32;
     hash *= 0x9e3779b97f4a7c15ULL;
     return hash ^ (hash >> 29);

@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "common/base/hash.h"
+
 const char *const backend_state_names[] = { "up", "leaving", "down", NULL };
 
 void backend_from_config(const struct backend_config *config, struct backend *backend)
@@ -62,18 +64,15 @@ size_t backend_endpoints(const struct backend *backend, enum protocol protocol,
     return backend->address_count;
 }
 
-/* FNV-1a, over the bytes of `text` and its NUL. */
+/* With the NUL, which keeps two texts apart. */
 static uint64_t backend_hash(uint64_t hash, const char *text)
 {
-    do
-        hash = (hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
-    while (*text++);
-    return hash;
+    return hash_add(hash, span_of(text, strlen(text) + 1));
 }
 
 uint64_t backend_key(const struct backend *backend)
 {
-    uint64_t hash = backend_hash(UINT64_C(0xcbf29ce484222325), backend->name);
+    uint64_t hash = backend_hash(HASH_START, backend->name);
     char ports[32];
 
     snprintf(ports, sizeof(ports), "%u %u %u", backend->lmtp_port, backend->imap_port,

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/session/alarms.h"
 
+#include "common/base/hash.h"
 #include "common/base/log.h"
 
 static uint64_t alarms_hash(const char *name)
 {
-    uint64_t hash = 14695981039346656037ULL; /* FNV-1a */
+    uint64_t hash = hash_string(name);
 
-    for (; *name; name++)
-        hash = (hash ^ (unsigned char)*name) * 1099511628211ULL;
     return hash ^ (hash >> 32);
 }
 

@@ -2,6 +2,7 @@
 #include "common/session/backends.h"
 
 #include "common/base/clock.h"
+#include "common/base/hash.h"
 #include "common/base/log.h"
 
 void backends_init(struct backends *backends, const struct config *config, struct board *board)
@@ -77,16 +78,10 @@ static void backends_move(const struct backend *backend, enum protocol protocol,
               LOG_TEXT("backend", backend->name), LOG_TEXT("protocol", protocol_name(protocol)));
 }
 
-/* A number for a session, other than 0 (FNV-1a); NULL, a probe, has 0. */
+/* A number for a session, other than 0; NULL, a probe, has 0. */
 static uint64_t backends_accuser(const char *session_id)
 {
-    uint64_t hash = 14695981039346656037ULL;
-
-    if (!session_id)
-        return 0;
-    for (; *session_id; session_id++)
-        hash = (hash ^ (unsigned char)*session_id) * 1099511628211ULL;
-    return hash | 1;
+    return session_id ? hash_string(session_id) | 1 : 0;
 }
 
 static void backends_report_failure(const struct backends *backends, const struct backend *backend,
