@@ -60,6 +60,39 @@ static void load_text(struct config_loader *loader, char *text, size_t length, b
     config_loader_fini(loader);
 }
 
+/* --- domains: looked up for each address, and there may be thousands ---------------- */
+
+static int compare_domains(const void *first, const void *second)
+{
+    return strcmp(*(char *const *)first, *(char *const *)second);
+}
+
+static int compare_aliases(const void *first, const void *second)
+{
+    const struct domain_alias_config *a = first, *b = second;
+
+    return strcmp(a->name, b->name);
+}
+
+static void sort_domains(struct cluster_config *cluster)
+{
+    if (cluster->domains.count > 1)
+        qsort(cluster->domains.items + 1, cluster->domains.count - 1,
+              sizeof(*cluster->domains.items), compare_domains);
+    if (cluster->domain_alias_count > 1)
+        qsort(cluster->domain_aliases, cluster->domain_alias_count,
+              sizeof(*cluster->domain_aliases), compare_aliases);
+}
+
+static bool has_own_domain(const struct string_list *domains, const char *domain)
+{
+    if (domains->count == 0)
+        return false;
+    return strcmp(domains->items[0], domain) == 0 ||
+           bsearch(&domain, domains->items + 1, domains->count - 1, sizeof(*domains->items),
+                   compare_domains);
+}
+
 struct config *config_load(const char *file, enum config_program program, bool read_secrets,
                            config_complaint *complain, void *context)
 {
@@ -78,10 +111,12 @@ struct config *config_load(const char *file, enum config_program program, bool r
     loader.config->file = memory_copy_string(file);
     load_text(&loader, text, length, read_secrets);
     free(text);
-    if (loader.complaints == 0)
-        return loader.config;
-    config_free(loader.config);
-    return NULL;
+    if (loader.complaints > 0) {
+        config_free(loader.config);
+        return NULL;
+    }
+    sort_domains(&loader.config->cluster);
+    return loader.config;
 }
 
 static void clear_section(struct config *config, const struct config_section *section)
@@ -112,18 +147,19 @@ void config_free(struct config *config)
 
 bool config_has_domain(const struct config *config, const char *domain)
 {
-    for (size_t i = 0; i < config->cluster.domains.count; i++)
-        if (strcmp(config->cluster.domains.items[i], domain) == 0)
-            return true;
-    return config_alias_of(config, domain) != NULL;
+    return has_own_domain(&config->cluster.domains, domain) || config_alias_of(config, domain);
 }
 
 const char *config_alias_of(const struct config *config, const char *domain)
 {
-    for (size_t i = 0; i < config->cluster.domain_alias_count; i++)
-        if (strcmp(config->cluster.domain_aliases[i].name, domain) == 0)
-            return config->cluster.domain_aliases[i].of;
-    return NULL;
+    const struct cluster_config *cluster = &config->cluster;
+    const struct domain_alias_config key = { .name = (char *)(uintptr_t)domain };
+    const struct domain_alias_config *alias = NULL;
+
+    if (cluster->domain_alias_count > 0)
+        alias = bsearch(&key, cluster->domain_aliases, cluster->domain_alias_count, sizeof(key),
+                        compare_aliases);
+    return alias ? alias->of : NULL;
 }
 
 const char *protocol_name(enum protocol protocol)

@@ -58,8 +58,8 @@ struct domain_alias_config {
 
 struct cluster_config {
     char *hostname;
-    struct string_list domains; /* lower case */
-    struct domain_alias_config *domain_aliases;
+    struct string_list domains;                 /* lower case; sorted behind the first */
+    struct domain_alias_config *domain_aliases; /* sorted by name */
     size_t domain_alias_count;
     struct backend_config *backends;
     size_t backend_count;

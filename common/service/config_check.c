@@ -162,6 +162,15 @@ static bool is_own_domain(const struct config *config, const char *domain)
     return false;
 }
 
+/* The aliases are not yet sorted. */
+static bool is_alias(const struct config *config, const char *domain)
+{
+    for (size_t i = 0; i < config->cluster.domain_alias_count; i++)
+        if (strcmp(config->cluster.domain_aliases[i].name, domain) == 0)
+            return true;
+    return false;
+}
+
 /* No alias leads to another: so there are no loops. */
 static void check_alias(struct config_loader *loader, size_t index)
 {
@@ -174,7 +183,7 @@ static void check_alias(struct config_loader *loader, size_t index)
             loader, config_loader_line(loader, "cluster.domain_alias", index, NULL),
             "cluster.domain_alias \"%.127s\": this is no domain; expected a domain name (A-labels)",
             alias->name);
-    if (config_alias_of(config, alias->of))
+    if (is_alias(config, alias->of))
         complain_alias(loader, index, "an alias itself");
     else if (config->cluster.domains.count > 0 && !is_own_domain(config, alias->of))
         complain_alias(loader, index, "no domain of the cluster");

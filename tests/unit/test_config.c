@@ -123,6 +123,33 @@ static void test_a_domain_alias_is_ours_and_leads_to_its_domain(void **unused)
     config_free(config);
 }
 
+static void test_each_of_many_domains_is_ours_and_the_first_stays_the_first(void **unused)
+{
+    struct config *config = load(
+        "cluster { hostname = \"mx\" domains = { m.example, z.example, a.example, k.example }\n"
+        "  backend \"sv1\" { address = \"10.0.1.11\" }\n"
+        "  domain_alias \"y.example\" { of = \"z.example\" }\n"
+        "  domain_alias \"b.example\" { of = \"a.example\" }\n"
+        "  domain_alias \"n.example\" { of = \"k.example\" } }\n"
+        "directory { uri = { \"ldapi:///\" } base = \"dc=x\" }\n"
+        "listen \"mx\" { protocol = smtp address = \"127.0.0.1:25\" tls = off }\n");
+
+    (void)unused;
+    assert_string_equal(complaints, "");
+    assert_string_equal(config->cluster.domains.items[0], "m.example");
+    for (const char *letter = "mzakybn"; *letter; letter++) {
+        char domain[] = "?.example";
+
+        domain[0] = *letter;
+        assert_true(config_has_domain(config, domain));
+    }
+    assert_false(config_has_domain(config, "x.example"));
+    assert_string_equal(config_alias_of(config, "n.example"), "k.example");
+    assert_string_equal(config_alias_of(config, "y.example"), "z.example");
+    assert_null(config_alias_of(config, "k.example"));
+    config_free(config);
+}
+
 static void test_a_domain_alias_that_leads_nowhere_or_around_is_refused(void **unused)
 {
     (void)unused;
@@ -577,6 +604,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_minimal_configuration_has_the_defaults),
         cmocka_unit_test(test_a_domain_alias_is_ours_and_leads_to_its_domain),
+        cmocka_unit_test(test_each_of_many_domains_is_ours_and_the_first_stays_the_first),
         cmocka_unit_test(test_a_domain_alias_that_leads_nowhere_or_around_is_refused),
         cmocka_unit_test(test_everything_can_be_set),
         cmocka_unit_test(test_every_wrong_value_is_reported_with_its_line),
