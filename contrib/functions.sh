@@ -7,7 +7,7 @@ BUILD_PACKAGES="autoconf automake make gcc libc6-dev pkg-config libuv1-dev libld
 CLUSTER_PACKAGES="slapd ldap-utils dovecot-core dovecot-imapd dovecot-pop3d dovecot-lmtpd
   dovecot-ldap openssl python3"
 CLIENT_PACKAGES="curl swaks libnet-ssleay-perl isync fetchmail"
-TEST_PACKAGES="python3-pytest clang-tidy cppcheck mandoc xz-utils"
+TEST_PACKAGES="python3-pytest python3-pytest-xdist clang-tidy cppcheck mandoc xz-utils"
 BENCH_PACKAGES="nginx-core libnginx-mod-mail postfix postfix-ldap"
 
 say() { printf '%s\n' "$*"; }
