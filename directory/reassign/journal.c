@@ -133,16 +133,16 @@ static bool journal_fail(struct journal *journal, int code, char error[REASSIGN_
     return false;
 }
 
-/* Writes the lines that wait; on a failure none of them. */
+/* Writes the lines that wait behind those that are whole; on a failure none of them. */
 static bool journal_write(struct journal *journal, char error[REASSIGN_ERROR_SIZE])
 {
     struct span rest = buffer_span(&journal->lines);
-    off_t length = journal->length + (off_t)rest.length;
+    off_t length = journal->length;
     int code;
 
     buffer_clear(&journal->lines);
     while (rest.length > 0) {
-        ssize_t count = write(journal->fd, rest.data, rest.length);
+        ssize_t count = pwrite(journal->fd, rest.data, rest.length, length);
 
         if (count < 0 && errno == EINTR)
             continue;
@@ -153,6 +153,7 @@ static bool journal_write(struct journal *journal, char error[REASSIGN_ERROR_SIZ
             return journal_fail(journal, code, error);
         }
         rest = span_drop(rest, (size_t)count);
+        length += count;
     }
     journal->length = length;
     return true;

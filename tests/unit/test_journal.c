@@ -303,6 +303,33 @@ static void what_does_not_fit_is_refused_and_leaves_whole_lines(void **state)
     json_decref(lines);
 }
 
+/* A line of a batch that did not fit may have had room before the others. */
+static void what_is_written_once_there_is_room_again_stands_behind_whole_lines(void **state)
+{
+    struct plan_item a = make_item("uid=a", "sv1", NULL), b = make_item("uid=b", "sv1", NULL);
+    struct plan_item *items[] = { &a, &b };
+    struct reassign_result result = { .end = REASSIGN_INTERRUPTED };
+    struct journal *journal = open_journal();
+    char path[REASSIGN_PATH_SIZE];
+    struct stat status;
+    json_t *lines;
+
+    (void)state;
+    strcpy(path, journal_path(journal));
+    assert_true(journal_intend(journal, items, 1, error));
+    assert_int_equal(stat(path, &status), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    limit_files((rlim_t)status.st_size + 50);
+    assert_false(journal_intend(journal, items + 1, 1, error));
+    limit_files(RLIM_INFINITY);
+    assert_true(journal_settle(journal, JOURNAL_DONE, items, 1, NULL, error));
+    assert_true(journal_close(journal, &result, error));
+    lines = read_lines(path);
+    assert_int_equal(json_array_size(lines), 4);
+    assert_string_equal(line_text(lines, 2), "{\"entries\":[1,1],\"event\":\"done\"}");
+    json_decref(lines);
+}
+
 #define journal_test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -318,6 +345,7 @@ int main(void)
         journal_test(only_the_last_folder_is_made),
         journal_test(a_file_in_its_place_is_refused),
         journal_test(what_does_not_fit_is_refused_and_leaves_whole_lines),
+        journal_test(what_is_written_once_there_is_room_again_stands_behind_whole_lines),
     };
 
     return cmocka_run_group_tests_name("journal", tests, NULL, NULL);
