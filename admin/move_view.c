@@ -43,7 +43,7 @@ static uint64_t left_of(const struct reassign_progress *progress)
 static uint64_t due_of(const struct move_view *view, const struct reassign_progress *progress)
 {
     uint64_t left = left_of(progress), limit = view->plan->limit;
-    uint64_t taken = progress->moved + progress->failed, room = limit > taken ? limit - taken : 0;
+    uint64_t room = limit > progress->moved ? limit - progress->moved : 0;
 
     return limit && room < left ? room : left;
 }

@@ -206,8 +206,7 @@ static void lane_on_single(void *context, const struct ldap_answer *answer)
     } else if (answer->code == LDAP_CODE_NO_SUCH_OBJECT) {
         lane->events->skipped(lane->context, single->item, "the entry is gone");
     } else if (refusal_is_of_all(answer->code)) {
-        lane->is_refused = true;
-        lane->events->refused(lane->context, single->item, answer);
+        lane->is_refused |= lane->events->refused(lane->context, single->item, answer);
     } else {
         lane->events->failed(lane->context, single->item, answer->text);
     }

@@ -40,9 +40,10 @@ struct lane_events {
     void (*failed)(void *context, struct plan_item *item, const char *why);
     /* The entry is not as it was read: somebody else changes entries.  The batch is completed. */
     void (*contended)(void *context, struct plan_item *item);
-    /* The server does not let us write, as this entry has shown, or the lane cannot go on: nothing
-     * more is to be taken. */
-    void (*refused)(void *context, struct plan_item *item, const struct ldap_answer *answer);
+    /* The server does not let us write this entry.  True when that goes for all: the lane sends
+     * nothing more of its batch. */
+    bool (*refused)(void *context, struct plan_item *item, const struct ldap_answer *answer);
+    /* The lane cannot go on. */
     void (*broken)(void *context, const char *why);
     /* Last call. */
     void (*ended)(void *context, struct lane *lane);

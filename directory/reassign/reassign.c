@@ -29,7 +29,11 @@
 #include "directory/reassign/work_list.h"
 #include "directory/reassign/writer.h"
 
-enum { REASSIGN_LANES = 3, REASSIGN_PROGRESS_MS = 200 };
+enum {
+    REASSIGN_LANES = 3,
+    REASSIGN_PROGRESS_MS = 200,
+    REASSIGN_REFUSALS_MAX = 16 /* of single entries before the first change */
+};
 
 /* One of the connections, and its lane once it works. */
 struct reassign_connection {
@@ -48,7 +52,9 @@ struct reassign {
     struct guard *guard; /* NULL: none */
     bool has_more_lanes; /* than the first */
     struct work_list list;
-    size_t next; /* of the list, to be taken */
+    size_t next;     /* of the list, to be taken */
+    size_t left;     /* were taken, and are as they were */
+    size_t refusals; /* for lack of rights, while nothing was changed */
     struct pace pace;
     struct journal *journal; /* NULL: not begun, or none */
     bool is_listed;          /* there will be no more than there are in the list */
@@ -181,13 +187,19 @@ static void reassign_end_journal(struct reassign *run)
 
 /* --- what lanes tell -------------------------------------------------------------------- */
 
+/* Where in the list the run ends: what was left as it was is not of the limit. */
+static uint64_t reassign_last(const struct reassign *run)
+{
+    uint64_t end = run->list.count, limit = run->plan->limit;
+
+    return limit && limit + run->left < end ? limit + run->left : end;
+}
+
 /* How many of the list may be taken now. */
 static size_t reassign_allow(struct reassign *run, unsigned *wait_ms)
 {
-    uint64_t end = run->list.count;
+    uint64_t end = reassign_last(run);
 
-    if (run->plan->limit && run->plan->limit < end)
-        end = run->plan->limit;
     if (run->next >= end)
         return 0;
     if (run->result->progress.moved == 0)
@@ -197,14 +209,18 @@ static size_t reassign_allow(struct reassign *run, unsigned *wait_ms)
     return pace_take(&run->pace, clock_monotonic_ms(), (size_t)end - run->next, wait_ms);
 }
 
+static bool reassign_is_asked_to_stop(const struct reassign *run)
+{
+    return run->plan->should_stop && run->plan->should_stop(run->plan->context);
+}
+
 static size_t reassign_take(void *context, struct plan_item ***items, unsigned *wait_ms)
 {
     struct reassign *run = context;
     size_t count;
 
     *wait_ms = 0;
-    if (run->next < run->list.count && !run->is_stopping && run->plan->should_stop &&
-        run->plan->should_stop(run->plan->context))
+    if (run->next < reassign_last(run) && !run->is_stopping && reassign_is_asked_to_stop(run))
         reassign_stop(run, REASSIGN_INTERRUPTED, "stopped, as asked");
     if (run->is_stopping)
         return 0;
@@ -240,6 +256,7 @@ static void reassign_on_moved(void *context, struct plan_item *const *items, siz
 /* One entry is left as it is. */
 static void reassign_leave(struct reassign *run, struct plan_item *item, const char *why)
 {
+    run->left++;
     reassign_settle(run, JOURNAL_NOT_DONE, &item, 1, why);
     reassign_complain(run, item->dn, why);
 }
@@ -268,18 +285,43 @@ static void reassign_on_contended(void *context, struct plan_item *item)
     reassign_stop(run, REASSIGN_CONTENDED, "somebody else changes these entries too: %s", item->dn);
 }
 
+/*
+ * Rights may differ from entry to entry, and what was refused comes first when the run is repeated:
+ * before the first change, entries from all over the list are tried.  False: enough of them.
+ */
+static bool reassign_try_another(struct reassign *run)
+{
+    struct plan_item **items = run->list.items, *item;
+    size_t another;
+
+    if (run->result->progress.moved > 0)
+        return true;
+    if (++run->refusals == REASSIGN_REFUSALS_MAX || run->next >= run->list.count)
+        return false;
+    another = run->next + (run->list.count - run->next) * run->refusals / REASSIGN_REFUSALS_MAX;
+    item = items[another];
+    items[another] = items[run->next];
+    items[run->next] = item;
+    return true;
+}
+
 /* When others were changed before, it matters which entry it was. */
-static void reassign_on_refused(void *context, struct plan_item *item,
+static bool reassign_on_refused(void *context, struct plan_item *item,
                                 const struct ldap_answer *answer)
 {
     struct reassign *run = context;
     char text[REASSIGN_ERROR_SIZE];
 
+    if (answer->code == LDAP_CODE_INSUFFICIENT_ACCESS && reassign_try_another(run)) {
+        reassign_on_failed(run, item, answer->text);
+        return false;
+    }
     refusal_of_change(run->config, answer, text);
     reassign_settle(run, JOURNAL_NOT_DONE, &item, 1, text);
     if (run->result->progress.moved > 0)
         reassign_complain(run, item->dn, answer->text);
     reassign_stop(run, REASSIGN_REFUSED, "%s", text);
+    return true;
 }
 
 static void reassign_on_broken(void *context, const char *why)
@@ -430,7 +472,7 @@ static void reassign_on_timer(uv_timer_t *timer)
     struct reassign *run = timer->data;
 
     reassign_show_progress(run);
-    if (!run->is_listed && run->plan->should_stop && run->plan->should_stop(run->plan->context)) {
+    if (!run->is_listed && reassign_is_asked_to_stop(run)) {
         reassign_stop(run, REASSIGN_INTERRUPTED, "stopped, as asked");
         io_loop_stop(&run->loop);
     }

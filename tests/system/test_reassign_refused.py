@@ -117,11 +117,25 @@ def test_an_entry_that_may_not_be_written_is_named_when_others_were(desk):
     done = table.run(*MOVE)
     assert done.returncode == PARTLY, done.stdout + done.stderr
     assert f"uid=user700,{PEOPLE}: Insufficient access" in done.stderr
-    assert f"does not let {WRITER} write" in done.stderr
+    assert "1 entries could not be changed" in done.stderr
     journal = Journal(table.journal_files()[0])
     journal.assert_true_of(before, table.hosts())
+    assert [uid for uid, (_, _, fate) in journal.entries.items() if fate != "done"] == ["user700"]
     assert journal.entries["user700"][2] == "not done"
-    assert {fate for _, _, fate in journal.entries.values()} <= {"done", "not done"}
+    assert table.count("(hostServer=sv2)") == 1199
+
+
+def test_entries_that_may_not_be_written_do_not_keep_the_others_where_they_are(desk):
+    """They come first in the list, as they do whenever a run is repeated."""
+    table = desk(accounts(1, 60), access=f'access to dn.regex="^uid=user[1-9],{PEOPLE}$" '
+                 "attrs=hostServer,oldHostServer\n  by * read")
+    done = table.run(*MOVE, "--limit", "20")
+    assert done.returncode == PARTLY, done.stdout + done.stderr
+    assert "changed 20 accounts" in done.stdout
+    done = table.run(*MOVE)
+    assert done.returncode == PARTLY, done.stdout + done.stderr
+    assert table.count("(hostServer=sv2)") == 51
+    refuse(table, MOVE, REFUSED, f"does not let {WRITER} write hostServer and oldHostServer")
 
 
 def test_a_wrong_password_is_a_failure(desk):
