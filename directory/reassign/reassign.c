@@ -472,10 +472,12 @@ static void reassign_on_timer(uv_timer_t *timer)
     struct reassign *run = timer->data;
 
     reassign_show_progress(run);
-    if (!run->is_listed && reassign_is_asked_to_stop(run)) {
+    if (run->is_stopping || !reassign_is_asked_to_stop(run))
+        return;
+    if (!run->is_listed || run->next < reassign_last(run))
         reassign_stop(run, REASSIGN_INTERRUPTED, "stopped, as asked");
+    if (!run->is_listed)
         io_loop_stop(&run->loop);
-    }
 }
 
 static void reassign_clean_up(struct reassign *run)

@@ -65,7 +65,8 @@ struct reassign_plan {
     void (*progress)(void *context, const struct reassign_progress *progress);
     /* For each entry that is skipped or fails; may be NULL. */
     void (*complain)(void *context, const char *dn, const char *why);
-    /* Asked before each batch: true ends the run after the batches in flight.  May be NULL. */
+    /* Asked before each batch, and about every 200 ms, as a slow server may keep a batch for long:
+     * true ends the run after the batches in flight.  May be NULL. */
     bool (*should_stop)(void *context);
     void *context;
 };

@@ -210,8 +210,11 @@ def test_a_second_control_c_kills(desk):
     wait_for_journal(table, 20)
     os.kill(table.slapd.pid, signal.SIGSTOP)  # what is in flight has no end
     try:
+        wait_until(lambda: '"intended"' in table.journal_files()[-1].read_text().splitlines()[-1],
+                   "changes are in flight", 10)
         process.send_signal(signal.SIGINT)
         wait_until(lambda: caught(process.pid) == 0, "the first one is taken", 10)
+        assert any("Control-C again kills" in line for line in process.stderr)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=20)
     finally:
