@@ -24,7 +24,7 @@ static void note_error(void *context, const char *file, int line, const char *te
 
     if (line > 0)
         json_object_set_new(error, "line", json_integer(line));
-    json_object_set_new(error, "text", json_string(text));
+    json_object_set_new(error, "text", json_any_text(text));
     json_array_append_new(findings->errors, error);
 }
 
@@ -32,7 +32,7 @@ static void note_warning(void *context, const char *text)
 {
     struct findings *findings = context;
 
-    json_array_append_new(findings->warnings, json_string(text));
+    json_array_append_new(findings->warnings, json_any_text(text));
 }
 
 /* Whether a line of the file begins a section "node": only backend nodes have one. */

@@ -2,6 +2,7 @@
 /* The table of subcommands, and the way from a command line to one of its rows. */
 #include "admin/command.h"
 
+#include <jansson.h>
 #include <string.h>
 
 #include "admin/check.h"
@@ -234,8 +235,13 @@ static bool take_words(const struct command *command, char **words, int count,
                  words[command->words_max], command->words_max ? "" : "no words", command->words);
     if (count < command->words_min || count > command->words_max)
         return false;
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
         arguments->words[i] = words[i];
+        if (*words[i])
+            continue;
+        snprintf(error, OPTIONS_ERROR_SIZE, "%s is empty", command->words);
+        return false;
+    }
     arguments->word_count = count;
     return true;
 }
@@ -275,6 +281,15 @@ static int refuse_words(char **words, int count, int used, const struct argument
     return print_usage_error(trouble, used ? words[0] : NULL);
 }
 
+/* What goes into JSON, to a daemon or to the output, is UTF-8. */
+static bool is_utf8(const char *word)
+{
+    json_t *text = json_string(word);
+
+    json_decref(text);
+    return text != NULL;
+}
+
 int command_main(int argc, char **argv)
 {
     struct arguments arguments = { .config_file = MAILSTEAD_CONFIG_FILE };
@@ -284,6 +299,11 @@ int command_main(int argc, char **argv)
 
     log_set_process("mailstead");
     log_set_level(LOG_LEVEL_ERROR);
+    for (int i = 1; i < argc; i++)
+        if (!is_utf8(argv[i])) {
+            fprintf(stderr, "mailstead: word %d of the command line is no UTF-8\n", i);
+            return COMMAND_USAGE;
+        }
     first = options_read(argc, argv, OPTIONS_EVERYWHERE | OPTION_VERSION, true, &arguments, error);
     if (first < 0)
         return print_usage_error(error, NULL);

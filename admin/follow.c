@@ -83,7 +83,7 @@ static void report_json(const struct follow *follow, const struct follower_view 
     if (view->state == FOLLOW_WAITING && lag_ms >= 0)
         json_object_set_new(line, "behind_ms", json_integer(lag_ms));
     if (view->state == FOLLOW_UNREACHABLE)
-        json_object_set_new(line, "error", json_string(view->error));
+        json_object_set_new(line, "error", json_any_text(view->error));
     print_json_line(line);
     json_decref(line);
 }
@@ -127,7 +127,8 @@ static void report_unknown(bool is_json, const char *error)
         printf("whether the frontends have followed cannot be known from here: %s\n", error);
         return;
     }
-    line = json_pack("{s:s, s:b, s:s}", "event", "frontends", "known", 0, "error", error);
+    line = json_pack("{s:s, s:b, s:o}", "event", "frontends", "known", 0, "error",
+                     json_any_text(error));
     print_json_line(line);
     json_decref(line);
 }

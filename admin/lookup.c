@@ -211,13 +211,8 @@ enum command_status lookup_run(const struct arguments *arguments)
     const char *address = arguments->words[0];
     json_t *request = json_pack("{s:s,s:s,s:b}", "command", "lookup", "address", address, "login",
                                 arguments->is_login);
-    json_t *lines, *answer;
+    json_t *lines = daemon_answer(arguments, request), *answer;
 
-    if (!request) {
-        fprintf(stderr, "mailstead: the address is no UTF-8\n");
-        return COMMAND_USAGE;
-    }
-    lines = daemon_answer(arguments, request);
     if (!lines)
         return COMMAND_FAILED;
     answer = join_lines(lines);

@@ -162,7 +162,8 @@ static void end_progress_line(const struct move_view *view)
 void move_view_complaint(struct move_view *view, const char *dn, const char *why)
 {
     if (view->is_json) {
-        json_t *line = json_pack("{s:s,s:s,s:s}", "event", "complaint", "dn", dn, "why", why);
+        json_t *line = json_pack("{s:s,s:o,s:o}", "event", "complaint", "dn", json_any_text(dn),
+                                 "why", json_any_text(why));
 
         print_json_line(line);
         json_decref(line);
@@ -296,7 +297,7 @@ static void print_result_json(const struct reassign_plan *plan,
     if (*result->journal)
         json_object_set_new(line, "journal", json_string(result->journal));
     if (*result->error)
-        json_object_set_new(line, "error", json_string(result->error));
+        json_object_set_new(line, "error", json_any_text(result->error));
     print_json_line(line);
     json_decref(line);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/base/buffer.h"
 #include "common/base/memory.h"
 
 enum { CELL_MAX = 1024 };
@@ -168,6 +169,25 @@ void print_json_line(const json_t *object)
 void print_json(const json_t *object)
 {
     print_json_with(object, JSON_INDENT(2));
+}
+
+json_t *json_any_text(const char *text)
+{
+    json_t *value = json_string(text);
+    size_t size = 3 * strlen(text) + 1;
+    struct buffer escaped = { .capacity = size };
+
+    if (value)
+        return value;
+    escaped.data = memory_new(size);
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x80)
+            buffer_append_byte(&escaped, *text);
+        else
+            buffer_append_format(&escaped, "\\%02X", (unsigned char)*text);
+    value = json_stringn(escaped.data, escaped.length);
+    free(escaped.data);
+    return value;
 }
 
 const char *json_text(const json_t *object, const char *key)

@@ -51,6 +51,12 @@ void print_harmless(FILE *stream, const char *text);
 void print_json_line(const json_t *object);
 void print_json(const json_t *object);
 
+/*
+ * A text that may be anybody's as JSON, which holds UTF-8 only: where it is something else, each of
+ * its bytes beyond ASCII becomes a backslash and two hexadecimal digits.
+ */
+json_t *json_any_text(const char *text);
+
 /* Members of an object: those of another type count as absent. */
 const char *json_text(const json_t *object, const char *key);                 /* or NULL */
 int64_t json_number(const json_t *object, const char *key, int64_t fallback); /* integer or real */

@@ -161,6 +161,30 @@ static void options_may_stand_before_and_after_words(void **state)
                         "{\"outcome\":\"unknown\",\"steps\":[]}\n");
 }
 
+static void an_empty_word_makes_no_sense(void **state)
+{
+    char name[] = "mailstead", command[] = "lookup", word[] = "";
+    char *argv[] = { name, command, word, NULL };
+
+    (void)state;
+    assert_int_equal(command_main(3, argv), COMMAND_USAGE);
+}
+
+static void words_that_no_json_could_hold_make_no_sense(void **state)
+{
+    static const char *const words[] = { "lookup \xff@example.org", "queue delete \xff",
+                                         "queue list --sender \xff", "restore sv1 --journal \xff" };
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        struct admin_result result = admin_run(words[i]);
+
+        assert_int_equal(result.status, COMMAND_USAGE);
+        assert_contains(result.err, "of the command line is no UTF-8");
+    }
+    assert_null(admin_daemon_was_asked("queue-delete"));
+}
+
 /* --- status ------------------------------------------------------------------------- */
 
 static const char good_status[] =
@@ -393,6 +417,8 @@ int main(void)
         TEST(the_version_is_printed),
         TEST(wrong_options_are_named),
         TEST(too_few_and_too_many_words_are_usage_errors),
+        TEST(an_empty_word_makes_no_sense),
+        TEST(words_that_no_json_could_hold_make_no_sense),
         TEST(a_usage_line_is_no_wider_than_a_terminal),
         TEST(options_may_stand_before_and_after_words),
         TEST(status_says_what_the_daemon_does),

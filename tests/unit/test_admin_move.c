@@ -290,6 +290,35 @@ static void progress_and_complaints_are_lines(void **state)
     assert_string_equal(rest, "");
 }
 
+static void complain_in_latin_1(const struct reassign_plan *plan)
+{
+    plan->complain(plan->context, "uid=M\xfcller,dc=example", "z\xc3\xbcgig, no: \xff");
+}
+
+static void what_a_server_says_is_json_whatever_it_is(void **state)
+{
+    json_t *line;
+
+    (void)state;
+    admin_reassign_during = complain_in_latin_1;
+    admin_reassign_result = (struct reassign_result){ .end = REASSIGN_FAILED, .error = "cut \xc3" };
+    line = json_loads(admin_run("reassign --from sv1 --to sv2 --yes --json").out,
+                      JSON_DISABLE_EOF_CHECK, NULL);
+    assert_string_equal(json_string_value(json_object_get(line, "dn")), "uid=M\\FCller,dc=example");
+    assert_string_equal(json_string_value(json_object_get(line, "why")), "z\\C3\\BCgig, no: \\FF");
+    json_decref(line);
+    assert_contains(admin_run("reassign --from sv1 --to sv2 --yes --json").out,
+                    "\"error\":\"cut \\\\C3\"");
+}
+
+static void a_dry_run_that_finds_nothing_says_so(void **state)
+{
+    (void)state;
+    admin_reassign_result = (struct reassign_result){ .end = REASSIGN_DONE };
+    assert_string_equal(admin_run("reassign --from sv1 --to sv2 --yes --dry-run").out,
+                        "nothing to do: no account is on sv1\n");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, admin_setup, admin_teardown)
 
 int main(void)
@@ -310,6 +339,8 @@ int main(void)
         TEST(an_interrupted_run_says_what_is_done_and_left),
         TEST(an_interrupt_asks_the_run_to_stop),
         TEST(progress_and_complaints_are_lines),
+        TEST(what_a_server_says_is_json_whatever_it_is),
+        TEST(a_dry_run_that_finds_nothing_says_so),
     };
 
     return cmocka_run_group_tests_name("admin_move", tests, NULL, NULL);
