@@ -263,10 +263,10 @@ static void print_advice(const struct reassign_result *result)
 
 static void print_result(const struct reassign_plan *plan, const struct reassign_result *result)
 {
-    if (plan->is_dry_run && result->end == REASSIGN_DONE)
-        print_dry_run(plan, &result->progress);
-    else if (result->end == REASSIGN_DONE && result->progress.found == 0)
+    if (result->end == REASSIGN_DONE && result->progress.found == 0)
         print_nothing(plan);
+    else if (plan->is_dry_run && result->end == REASSIGN_DONE)
+        print_dry_run(plan, &result->progress);
     else if (result->end == REASSIGN_DONE || result->progress.moved > 0 || *result->journal)
         print_counts(plan, result);
     if (*result->journal)
