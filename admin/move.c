@@ -79,28 +79,49 @@ static void show_complaint(void *context, const char *dn, const char *why)
 
 /* --- before ------------------------------------------------------------------------- */
 
-bool move_is_safe(const struct backend *from, const struct backend *to)
+/* In doubt it is not. */
+static bool is_off(const struct backend *from)
 {
     char text[PROBE_TEXT_SIZE];
-    bool is_safe = true;
+    enum probe_result result = probe_backend(from, PROBE_TIMEOUT_MS, text);
 
-    if (from && probe_backend(from, PROBE_TIMEOUT_MS, text)) {
-        fprintf(
-            stderr,
-            "mailstead: %s still answers: %s\n"
+    if (result == PROBE_SILENT)
+        return true;
+    fprintf(stderr,
+            result == PROBE_ANSWERS ? "mailstead: %s still answers: %s\n"
+                                    : "mailstead: whether %s still answers is not known here: %s\n",
+            from->name, text);
+    fprintf(stderr,
             "  Two servers must never serve the same mail: see that %s is off, and stays off.\n",
-            from->name, text, from->name);
-        is_safe = false;
-    }
-    if (!probe_backend(to, PROBE_TIMEOUT_MS, text)) {
+            from->name);
+    return false;
+}
+
+/* Whether it serves what it is given. */
+static bool is_serving(const struct backend *to)
+{
+    char text[PROBE_TEXT_SIZE];
+    bool is_up = to->state == BACKEND_UP;
+    bool is_answering = probe_backend(to, PROBE_TIMEOUT_MS, text) == PROBE_ANSWERS;
+
+    if (!is_up)
+        fprintf(stderr, "mailstead: %s is to be %s, as the %s says; nobody should be moved to it\n",
+                to->name, backend_state_names[to->state],
+                to->is_from_directory ? "directory" : "configuration");
+    if (!is_answering)
         fprintf(stderr,
                 "mailstead: %s does not answer here: %s\n"
                 "  Its new accounts would wait until it does; or this machine cannot reach the\n"
                 "  backends, and then it does not know whether others are off either.\n",
                 to->name, text);
-        is_safe = false;
-    }
-    return is_safe;
+    return is_up && is_answering;
+}
+
+bool move_is_safe(const struct backend *from, const struct backend *to)
+{
+    bool is_from_off = !from || is_off(from);
+
+    return is_serving(to) && is_from_off;
 }
 
 /* COMMAND_OK: go on.  A dry run is told of danger, and goes on. */

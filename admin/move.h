@@ -15,8 +15,8 @@ enum command_status move_status(const struct reassign_result *result);
 
 /*
  * What makes a move look unsafe, one line each to standard error: a backend that is left still
- * answers, or the one that is gone to does not.  `from` NULL: only `to` is looked at.  True
- * when there is nothing.
+ * answers, or may, since its name cannot be resolved; or the one that is gone to does not answer,
+ * or is not to be up.  `from` NULL: only `to` is looked at.  True when there is nothing.
  */
 bool move_is_safe(const struct backend *from, const struct backend *to);
 

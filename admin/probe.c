@@ -2,7 +2,8 @@
 /*
  * All sockets at once, one poll(2), one deadline.  Names are resolved first, by the C library,
  * with its own time limits.  Sends nothing; of a greeting at most the first line is shown.
- * Whatever cannot be tried counts as no answer, with its reason.
+ * Whatever cannot be reached counts as no answer, with its reason; what cannot be resolved as not
+ * known.
  */
 #include "admin/probe.h"
 
@@ -33,7 +34,8 @@ struct attempt {
 struct probe {
     struct attempt attempts[ATTEMPTS_MAX];
     size_t count;
-    const char *resolve_error; /* NULL: the address was resolved */
+    const char *unresolved;    /* one of the addresses; NULL: there is none */
+    const char *resolve_error; /* of that */
 };
 
 static void attempt_end(struct attempt *attempt, int error)
@@ -67,6 +69,7 @@ static void probe_start(struct probe *probe, const char *protocol, const char *h
     snprintf(service, sizeof(service), "%u", port);
     fault = getaddrinfo(host, service, &hints, &found);
     if (fault) {
+        probe->unresolved = host;
         probe->resolve_error = gai_strerror(fault);
         return;
     }
@@ -165,8 +168,24 @@ static void describe(const struct attempt *attempt, char text[PROBE_TEXT_SIZE])
                  strerror(attempt->error ? attempt->error : ETIMEDOUT));
 }
 
-bool probe_backend(const struct backend *backend, unsigned timeout_ms, char text[PROBE_TEXT_SIZE])
+/* What could be tried was. */
+static enum probe_result probe_judge(const struct probe *probe, char text[PROBE_TEXT_SIZE])
 {
+    const struct attempt *best = probe->count > 0 ? probe_best(probe) : NULL;
+
+    if ((!best || !best->is_connected) && probe->unresolved) {
+        snprintf(text, PROBE_TEXT_SIZE, "%.200s cannot be resolved: %s", probe->unresolved,
+                 probe->resolve_error);
+        return PROBE_UNKNOWN;
+    }
+    describe(best, text);
+    return best->is_connected ? PROBE_ANSWERS : PROBE_SILENT;
+}
+
+enum probe_result probe_backend(const struct backend *backend, unsigned timeout_ms,
+                                char text[PROBE_TEXT_SIZE])
+{
+    enum probe_result result;
     struct probe probe = { .count = 0 };
     uint64_t end_ms = clock_monotonic_ms() + timeout_ms, now_ms;
 
@@ -175,16 +194,11 @@ bool probe_backend(const struct backend *backend, unsigned timeout_ms, char text
         probe_start(&probe, "imap", backend->addresses[i], backend->imap_port);
         probe_start(&probe, "pop3", backend->addresses[i], backend->pop3_port);
     }
-    if (probe.count == 0) {
-        snprintf(text, PROBE_TEXT_SIZE, "%.200s cannot be resolved: %s", backend->addresses[0],
-                 probe.resolve_error);
-        return false;
-    }
     while ((now_ms = clock_monotonic_ms()) < end_ms && rank_of(probe_best(&probe)) < 2 &&
            probe_wait(&probe, (int)(end_ms - now_ms)))
         ;
-    describe(probe_best(&probe), text);
+    result = probe_judge(&probe, text);
     for (size_t i = 0; i < probe.count; i++)
         attempt_end(&probe.attempts[i], 0);
-    return probe_best(&probe)->is_connected;
+    return result;
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "admin/command.h"
+#include "admin/move.h"
 #include "tests/unit/admin_support.h"
 #include "tests/unit/listening.h"
 
@@ -67,6 +68,46 @@ static void reassign_is_refused_when_the_new_backend_does_not_answer(void **stat
     assert_contains(result.err, "sv2 does not answer here");
     assert_lacks(result.err, "still answers");
     assert_int_equal(admin_reassign_runs, 0);
+}
+
+static struct backend backend_at(const char *name, const char *host, uint16_t port)
+{
+    struct backend backend = {
+        .address_count = 1, .lmtp_port = port, .imap_port = port, .pop3_port = port
+    };
+
+    snprintf(backend.name, sizeof(backend.name), "%s", name);
+    snprintf(backend.addresses[0], sizeof(backend.addresses[0]), "%s", host);
+    return backend;
+}
+
+static void whether_a_backend_is_off_must_be_known(void **state)
+{
+    uint16_t port;
+    int fd = listen_somewhere(&port);
+    struct backend to = backend_at("sv2", "127.0.0.1", port);
+    struct backend silent = backend_at("sv1", "127.0.0.1", 1);
+    struct backend unknown = backend_at("sv1", "no-host.invalid", port);
+
+    (void)state;
+    assert_true(move_is_safe(&silent, &to));
+    assert_true(move_is_safe(NULL, &to));
+    assert_false(move_is_safe(&unknown, &to));
+    close(fd);
+}
+
+static void a_backend_that_is_to_be_down_or_leaving_gets_no_accounts(void **state)
+{
+    uint16_t port;
+    int fd = listen_somewhere(&port);
+    struct backend to = backend_at("sv2", "127.0.0.1", port);
+
+    (void)state;
+    to.state = BACKEND_LEAVING;
+    assert_false(move_is_safe(NULL, &to));
+    to.state = BACKEND_DOWN;
+    assert_false(move_is_safe(NULL, &to));
+    close(fd);
 }
 
 static void a_dry_run_is_told_of_the_danger_and_counts(void **state)
@@ -328,6 +369,8 @@ int main(void)
         TEST(reassign_without_a_server_to_write_to_is_refused),
         TEST(reassign_is_refused_while_the_old_backend_answers),
         TEST(reassign_is_refused_when_the_new_backend_does_not_answer),
+        TEST(whether_a_backend_is_off_must_be_known),
+        TEST(a_backend_that_is_to_be_down_or_leaving_gets_no_accounts),
         TEST(a_dry_run_is_told_of_the_danger_and_counts),
         TEST(restore_needs_the_backend_to_answer),
         TEST(nothing_to_do_is_a_success),
