@@ -278,6 +278,16 @@ static void limit_files(rlim_t bytes)
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
+/* No line fits behind those that are in the file. */
+static void fill_disk_behind(const char *path)
+{
+    struct stat status;
+
+    assert_int_equal(stat(path, &status), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    limit_files((rlim_t)status.st_size + 50);
+}
+
 static void what_does_not_fit_is_refused_and_leaves_whole_lines(void **state)
 {
     struct plan_item item = make_item("uid=somebody,ou=people,dc=example,dc=org", "sv1", NULL);
@@ -285,14 +295,11 @@ static void what_does_not_fit_is_refused_and_leaves_whole_lines(void **state)
     struct reassign_result result = { .end = REASSIGN_INTERRUPTED };
     struct journal *journal = open_journal();
     char path[REASSIGN_PATH_SIZE];
-    struct stat status;
     json_t *lines;
 
     (void)state;
     strcpy(path, journal_path(journal));
-    assert_int_equal(stat(path, &status), 0);
-    signal(SIGXFSZ, SIG_IGN);
-    limit_files((rlim_t)status.st_size + 50);
+    fill_disk_behind(path);
     assert_false(journal_intend(journal, items, 1, error));
     assert_non_null(strstr(error, path));
     assert_non_null(strstr(error, "cannot be written"));
@@ -311,15 +318,12 @@ static void what_is_written_once_there_is_room_again_stands_behind_whole_lines(v
     struct reassign_result result = { .end = REASSIGN_INTERRUPTED };
     struct journal *journal = open_journal();
     char path[REASSIGN_PATH_SIZE];
-    struct stat status;
     json_t *lines;
 
     (void)state;
     strcpy(path, journal_path(journal));
     assert_true(journal_intend(journal, items, 1, error));
-    assert_int_equal(stat(path, &status), 0);
-    signal(SIGXFSZ, SIG_IGN);
-    limit_files((rlim_t)status.st_size + 50);
+    fill_disk_behind(path);
     assert_false(journal_intend(journal, items + 1, 1, error));
     limit_files(RLIM_INFINITY);
     assert_true(journal_settle(journal, JOURNAL_DONE, items, 1, NULL, error));
