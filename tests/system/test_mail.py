@@ -192,7 +192,7 @@ def test_a_frontend_that_restarts_keeps_its_queue(fe2, fresh, arrives, down):
     send_at(fe2, account, "kept")
     assert fe2.stop()
     fe2.start()
-    assert account.address in fe2.admin().text("queue", "list")
+    wait_until(lambda: account.address in fe2.admin().run("queue", "list").stdout, "it is queued still", 10)
     backend.start()
     arrives(account, "kept")
 
