@@ -51,6 +51,14 @@ static void catch_interrupts(void)
     signal(SIGPIPE, SIG_IGN); /* nobody may read what is shown, and the run goes on */
 }
 
+/* Once nothing is under way any more. */
+static void release_interrupts(void)
+{
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGHUP, SIG_DFL);
+}
+
 static bool should_stop(void *context)
 {
     struct move *move = context;
@@ -231,6 +239,7 @@ static enum command_status run(struct move *move)
         return status;
     catch_interrupts();
     reassign_run(move->config, &move->plan, &move->result);
+    release_interrupts();
     move_view_result(&move->view, &move->result);
     if (move->result.progress.moved > 0 && !move->plan.is_dry_run)
         follow_report(move->config, move->arguments->is_json);

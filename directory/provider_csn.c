@@ -54,6 +54,10 @@ static void question_on_done(void *context, const struct ldap_answer *answer)
 
     if (answer->code == LDAP_CODE_LOST)
         return; /* the writer's end follows */
+    if (answer->code == LDAP_CODE_TIMEOUT) {
+        question_end(question, answer->text);
+        return;
+    }
     question->base = parent_of(question->base);
     if (question->csns->count > 0)
         question_end(question, "");

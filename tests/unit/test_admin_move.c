@@ -306,6 +306,16 @@ static void report(const struct reassign_plan *plan)
     plan->complain(plan->context, "uid=a,dc=example", "it has two hosts");
 }
 
+static void an_interrupt_ends_the_wait_for_frontends(void **state)
+{
+    struct sigaction action;
+
+    (void)state;
+    (void)admin_run("reassign --from sv1 --to sv2 --yes");
+    assert_int_equal(sigaction(SIGINT, NULL, &action), 0);
+    assert_ptr_equal(action.sa_handler, SIG_DFL);
+}
+
 static void progress_and_complaints_are_lines(void **state)
 {
     const char *rest;
@@ -381,6 +391,7 @@ int main(void)
         TEST(each_end_of_a_run_has_its_exit_status),
         TEST(an_interrupted_run_says_what_is_done_and_left),
         TEST(an_interrupt_asks_the_run_to_stop),
+        TEST(an_interrupt_ends_the_wait_for_frontends),
         TEST(progress_and_complaints_are_lines),
         TEST(what_a_server_says_is_json_whatever_it_is),
         TEST(a_dry_run_that_finds_nothing_says_so),
