@@ -142,6 +142,7 @@ static void take_line(json_t *line, void *context)
 {
     struct watching *watching = context;
     const char *kind = json_text(line, "event");
+    char accounts[OUTPUT_TEXT_SIZE];
 
     if (watching->is_json)
         print_json_line(line);
@@ -156,9 +157,9 @@ static void take_line(json_t *line, void *context)
         return;
     }
     end_progress(watching);
-    if (json_object_get(line, "kept"))
-        printf("kept %" PRId64 " accounts; looking whether the directory shows them\n",
-               json_number(line, "kept", 0));
+    if (json_number(line, "kept", 0) > 0)
+        printf("kept %s; looking whether the directory shows them\n",
+               format_count(json_number(line, "kept", 0), "account", accounts));
     if (kind && strcmp(kind, "result") == 0)
         print_result(line);
     fflush(stdout);

@@ -120,6 +120,13 @@ static void accept_says_how_many_went(void **state)
     assert_string_equal(admin_run("mirror accept").out, "removed 120 accounts from the mirror\n");
 }
 
+static void discard_says_when_there_is_nothing_to(void **state)
+{
+    (void)state;
+    admin_daemon_answers("mirror-discard", "{\"kept\":0}", NULL);
+    assert_string_equal(admin_run("mirror discard").out, "nothing is held\n");
+}
+
 static void discard_says_what_stays_and_what_the_directory_shows(void **state)
 {
     struct admin_result result;
@@ -178,6 +185,7 @@ int main(void)
         admin_test(the_daemon_of_this_machine_is_asked_too),
         admin_test(status_shows_what_is_held_domain_by_domain),
         admin_test(accept_says_how_many_went),
+        admin_test(discard_says_when_there_is_nothing_to),
         admin_test(discard_says_what_stays_and_what_the_directory_shows),
         admin_test(verify_tells_what_differed),
         admin_test(verify_without_a_directory_fails_and_says_so),
