@@ -173,8 +173,10 @@ struct guard *guard_start(void)
         return NULL;
     }
     pid = fork();
-    if (pid == 0)
+    if (pid == 0) {
+        close(sockets[0]); /* whatever close_range may do: of its end it learns by this */
         guard_run(sockets[1], board);
+    }
     close(sockets[1]);
     if (pid < 0) {
         close(sockets[0]);
