@@ -16,6 +16,7 @@
 #include "common/base/memory.h"
 #include "common/base/random.h"
 #include "directory/backend_entry.h"
+#include "directory/host_census.h"
 
 enum {
     BACKEND_RETRY_MS = 10000,    /* after a search that failed */
@@ -50,6 +51,8 @@ struct backend_follower {
     uv_timer_t grace_timer;  /* the decision about what is gone */
     unsigned open_handles;
     struct io_resumption apply;
+    struct host_census census; /* of the accounts, when something is gone */
+    uint64_t census_ms;        /* when it began */
     char trouble[BACKEND_TROUBLE_SIZE];
 };
 
@@ -215,13 +218,13 @@ static void backend_count(const struct backend_follower *follower, size_t *there
             ++*there;
 }
 
-static bool backend_has_accounts(struct backend_follower *follower,
+static bool backend_has_accounts(const struct backend_follower *follower,
                                  const struct backend_record *record)
 {
-    return mirror_writer_has_accounts_on(follower->writer, record->backend.name);
+    return host_census_has(&follower->census, record->backend.name);
 }
 
-static bool backend_is_missed(struct backend_follower *follower)
+static bool backend_is_missed(const struct backend_follower *follower)
 {
     LIST_EACH (node, &follower->records)
         if (record_of(node)->is_gone && backend_has_accounts(follower, record_of(node)))
@@ -265,24 +268,36 @@ static void backend_release_hold(struct backend_follower *follower)
     follower->is_held = false;
 }
 
-/* Decides about what is gone. */
-static void backend_on_grace(uv_timer_t *timer)
+static void backend_on_grace(uv_timer_t *timer);
+
+/* Decides about what is gone, once it is known who has accounts. */
+static void backend_on_census(void *context)
 {
-    struct backend_follower *follower = timer->data;
-    uint64_t start_ms = clock_monotonic_ms();
+    struct backend_follower *follower = context;
+    uint64_t taken_ms = clock_monotonic_ms() - follower->census_ms;
     size_t there, gone;
 
+    if (uv_is_active((uv_handle_t *)&follower->grace_timer))
+        return;              /* something else went meanwhile: once more, when it is quiet */
     backend_apply(follower); /* frees what came again */
     backend_count(follower, &there, &gone);
     if (gone > 0 && (there == 0 || gone > there) && backend_is_missed(follower)) {
         backend_hold(follower, gone, there);
         uv_timer_start(&follower->grace_timer, backend_on_grace,
-                       BACKEND_HELD_MS + BACKEND_HELD_SHARE * (clock_monotonic_ms() - start_ms), 0);
+                       BACKEND_HELD_MS + BACKEND_HELD_SHARE * taken_ms, 0);
         return;
     }
     backend_release_hold(follower);
     backend_drop_gone(follower);
     backend_apply(follower);
+}
+
+static void backend_on_grace(uv_timer_t *timer)
+{
+    struct backend_follower *follower = timer->data;
+
+    follower->census_ms = clock_monotonic_ms();
+    host_census_start(&follower->census);
 }
 
 static void backend_decide_later(struct backend_follower *follower)
@@ -511,6 +526,7 @@ struct backend_follower *backend_follower_start(struct io_loop *loop, const stru
     list_init(&follower->records);
     backend_set_init(&follower->set, config);
     io_resumption_init(&follower->apply, backend_on_apply);
+    host_census_init(&follower->census, loop, writer, backend_on_census, follower);
     uv_timer_init(&loop->uv, &follower->search_timer);
     uv_timer_init(&loop->uv, &follower->grace_timer);
     follower->search_timer.data = follower->grace_timer.data = follower;
@@ -536,6 +552,7 @@ void backend_follower_stop(struct backend_follower *follower)
     if (follower->link)
         ldap_link_abandon(follower->link, follower->search);
     io_resumption_cancel(&follower->apply);
+    host_census_fini(&follower->census);
     uv_close((uv_handle_t *)&follower->search_timer, backend_on_closed);
     uv_close((uv_handle_t *)&follower->grace_timer, backend_on_closed);
 }

@@ -148,8 +148,15 @@ bool mirror_writer_read_backends(struct mirror_writer *writer, struct bytes *lis
 /* They are these, from the next commit on. */
 void mirror_writer_put_backends(struct mirror_writer *writer, struct span list);
 
-/* False only when no account is on `host`; reads the whole mirror then. */
-bool mirror_writer_has_accounts_on(struct mirror_writer *writer, const char *host);
+/* The number of the host with this name; 0: none, or it cannot be read. */
+int64_t mirror_writer_find_host(struct mirror_writer *writer, const char *host);
+
+/*
+ * Adds the numbers of the hosts of the next `limit` accounts behind `*after` to `hosts`; `*after`
+ * is then the last of them, or 0 at the end.  False when they cannot be read.
+ */
+bool mirror_writer_collect_hosts(struct mirror_writer *writer, int64_t *after, unsigned limit,
+                                 struct row_set *hosts);
 
 /* True when something waits for a commit. */
 bool mirror_writer_has_changes(const struct mirror_writer *writer);

@@ -29,18 +29,34 @@ void mirror_writer_put_backends(struct mirror_writer *writer, struct span list)
     writer->has_changed = true; /* what waits for a backend looks again at each revision */
 }
 
-bool mirror_writer_has_accounts_on(struct mirror_writer *writer, const char *host)
+int64_t mirror_writer_find_host(struct mirror_writer *writer, const char *host)
 {
-    sqlite3_stmt *statement = NULL;
-    int result;
+    int64_t id;
 
-    if (!writer->database || sqlite3_prepare_v2(writer->database,
-                                                "SELECT 1 FROM entry WHERE host ="
-                                                " (SELECT id FROM host WHERE name = ?1) LIMIT 1",
-                                                -1, &statement, NULL) != SQLITE_OK)
-        return true;
-    sqlite3_bind_text(statement, 1, host, -1, SQLITE_STATIC);
-    result = sqlite3_step(statement);
-    sqlite3_finalize(statement);
-    return result != SQLITE_DONE;
+    if (!writer->database || writer->error != SQLITE_OK)
+        return 0;
+    id = writer_find_host(writer, span_from_string(host));
+    return id > 0 ? id : 0;
+}
+
+bool mirror_writer_collect_hosts(struct mirror_writer *writer, int64_t *after, unsigned limit,
+                                 struct row_set *hosts)
+{
+    sqlite3_stmt *statement = writer->statements[WRITER_WALK_HOSTS];
+    int64_t last = 0;
+    int result = SQLITE_DONE;
+
+    if (!writer->database || writer->error != SQLITE_OK)
+        return false;
+    sqlite3_bind_int64(statement, 1, *after);
+    sqlite3_bind_int64(statement, 2, limit);
+    while ((result = sqlite3_step(statement)) == SQLITE_ROW) {
+        last = sqlite3_column_int64(statement, 0);
+        if (sqlite3_column_int64(statement, 1) > 0)
+            row_set_add(hosts, sqlite3_column_int64(statement, 1));
+    }
+    writer_check(writer, result);
+    sqlite3_reset(statement);
+    *after = last;
+    return writer->error == SQLITE_OK;
 }

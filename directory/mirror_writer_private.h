@@ -26,6 +26,7 @@ enum writer_statement {
     WRITER_META_READ,
     WRITER_META_WRITE,
     WRITER_WALK,
+    WRITER_WALK_HOSTS,
     WRITER_STATEMENTS
 };
 

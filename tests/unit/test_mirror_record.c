@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the mirror is made of: packed names, sets of rows, lookups that are not yet written. */
+/* What the mirror is made of: a folder, packed names, sets of rows, lookups to be written. */
 #include "tests/unit/unit.h"
 
 #include "common/base/memory.h"
 #include "directory/lookup_batch.h"
 #include "directory/mirror_record.h"
+#include "directory/mirror_writer.h"
 #include "directory/row_set.h"
 
 static void the_domain_of_the_first_name_is_packed_once(void **state)
@@ -125,6 +126,12 @@ static void a_batch_is_sorted_by_hash_and_entry(void **state)
     lookup_batch_fini(&batch);
 }
 
+static void a_folder_that_is_not_there_is_an_error_and_no_abort(void **state)
+{
+    (void)state;
+    assert_null(mirror_writer_open("/nonexistent/folder", "source", NULL, NULL));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -133,6 +140,7 @@ int main(void)
         cmocka_unit_test(a_row_set_holds_what_was_added),
         cmocka_unit_test(lookups_of_a_batch_are_found_by_their_hash),
         cmocka_unit_test(a_batch_is_sorted_by_hash_and_entry),
+        cmocka_unit_test(a_folder_that_is_not_there_is_an_error_and_no_abort),
     };
 
     return cmocka_run_group_tests_name("mirror_record", tests, NULL, NULL);
