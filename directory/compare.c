@@ -54,7 +54,6 @@ struct compare {
     unsigned rate;
     int search; /* 0: none under way */
     struct bytes page;
-    struct row_set shown; /* rows that the directory has */
     struct domain_counts *doubts;
     int64_t walked;
     struct compare_report report;
@@ -113,7 +112,6 @@ static void compare_end(struct compare *compare, const char *error)
     state_move(&compare->state, COMPARE_IDLE);
     uv_timer_stop(&compare->timer);
     bytes_release(&compare->page);
-    row_set_fini(&compare->shown);
     domain_counts_free(compare->doubts);
     compare->doubts = NULL;
     compare_update(compare);
@@ -155,7 +153,7 @@ static void compare_wonder_at_row(void *context, const struct mirror_row *row)
 {
     struct compare *compare = context;
 
-    if (row->is_held || row_set_has(&compare->shown, row->id))
+    if (row->is_held || row_set_has(mirror_writer_seen(compare->writer), row->id))
         return;
     compare->report.missing++;
     if (!compare->doubts || !domain_counts_is_doubtful(compare->doubts, row->account)) {
@@ -195,12 +193,10 @@ static void compare_on_count(uv_timer_t *timer)
 /* The directory was read to its end. */
 static void compare_walk(struct compare *compare)
 {
-    uint64_t accounts = mirror_writer_entries(compare->writer);
-
     state_move(&compare->state, COMPARE_WALKING);
     compare->walked = 0;
-    if (accounts > compare->shown.count + compare->config->hold_accounts) {
-        compare->doubts = domain_counts_new(compare->writer, &compare->shown);
+    if (mirror_writer_unseen(compare->writer) > compare->config->hold_accounts) {
+        compare->doubts = domain_counts_new(compare->writer, mirror_writer_seen(compare->writer));
         uv_timer_start(&compare->timer, compare_on_count, 0, 1);
     } else {
         uv_timer_start(&compare->timer, compare_on_walk, 0, 1);
@@ -215,15 +211,12 @@ static void compare_on_entry(void *context, const struct ldap_entry *entry)
     unsigned char uuid[MIRROR_UUID_SIZE];
     struct mirror_account account;
     bool is_account, is_same, is_held;
-    int64_t row;
 
     compare->report.entries++;
     compare->page_entries++;
     if (!account_read_plain(compare->reader, entry, uuid, &account, &is_account) || !is_account)
         return; /* a row that it has, if any, is wondered at as missing */
-    row = mirror_writer_compare(compare->writer, &account, &is_same);
-    if (row > 0)
-        row_set_add(&compare->shown, row);
+    (void)mirror_writer_compare(compare->writer, &account, &is_same);
     if (is_same && mirror_writer_find(compare->writer, uuid, &is_held) > 0 && is_held)
         (void)mirror_writer_see(compare->writer, uuid);
     if (is_same)
@@ -300,6 +293,7 @@ static void compare_begin(struct compare *compare, unsigned rate)
     compare->started_ms = clock_monotonic_ms();
     compare->told_ms = compare->started_ms;
     recheck_begin_tally(compare->recheck);
+    mirror_writer_begin_refresh(compare->writer);
     state_move(&compare->state, COMPARE_LISTING);
     uv_timer_stop(&compare->timer);
     compare_read_page(compare);
@@ -379,18 +373,6 @@ void compare_soon(struct compare *compare)
     if (compare->next_ms == 0 || compare->next_ms > soon_ms)
         compare->next_ms = soon_ms;
     compare_arm(compare);
-}
-
-void compare_note(struct compare *compare, const unsigned char uuid[MIRROR_UUID_SIZE])
-{
-    bool is_held;
-    int64_t row;
-
-    if (compare->state.current != COMPARE_LISTING)
-        return;
-    row = mirror_writer_find(compare->writer, uuid, &is_held);
-    if (row > 0)
-        row_set_add(&compare->shown, row);
 }
 
 /* --- life ------------------------------------------------------------------------------- */

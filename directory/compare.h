@@ -50,9 +50,6 @@ bool compare_now(struct compare *compare, const struct compare_events *events, v
 /* Something may be wrong: the next slow comparison starts within a minute. */
 void compare_soon(struct compare *compare);
 
-/* The directory told of this account: it is there. */
-void compare_note(struct compare *compare, const unsigned char uuid[MIRROR_UUID_SIZE]);
-
 enum { COMPARE_URGENT = 10 };
 
 #endif

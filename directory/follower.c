@@ -304,10 +304,7 @@ static void follower_finish_refresh(struct follower *follower)
 /* A change was told, which may yet be undone; `is_new` says whether the mirror differed. */
 static void follower_note(struct follower *follower, const unsigned char *uuid, bool is_new)
 {
-    if (follower->state.current < FOLLOWER_SWEEPING)
-        return; /* a refresh reads what is committed */
-    compare_note(follower->compare, uuid);
-    if (is_new)
+    if (is_new && follower->state.current >= FOLLOWER_SWEEPING) /* a refresh reads what is there */
         recheck_note(follower->recheck, uuid);
 }
 

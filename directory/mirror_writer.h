@@ -61,14 +61,14 @@ bool mirror_writer_put(struct mirror_writer *writer, const struct mirror_account
 /* Removes the account with this UUID; false when there is none. */
 bool mirror_writer_delete(struct mirror_writer *writer, const unsigned char uuid[MIRROR_UUID_SIZE]);
 
-/* A refresh begins: nothing has been seen.  What is put from now on has been. */
+/* A refresh or a comparison begins: nothing has been seen.  What is put from now on has been. */
 void mirror_writer_begin_refresh(struct mirror_writer *writer);
 
 /* The account with this UUID is in the directory as it is in the mirror.  False when it is unknown
  * here. */
 bool mirror_writer_see(struct mirror_writer *writer, const unsigned char uuid[MIRROR_UUID_SIZE]);
 
-/* How many accounts the refresh has not seen; and which rows it has seen. */
+/* How many accounts have not been seen; and which rows have. */
 uint64_t mirror_writer_unseen(const struct mirror_writer *writer);
 const struct row_set *mirror_writer_seen(const struct mirror_writer *writer);
 
@@ -88,7 +88,10 @@ int64_t mirror_writer_walk(struct mirror_writer *writer, int64_t after, unsigned
                            void (*visit)(void *context, const struct mirror_row *row),
                            void *context);
 
-/* The row of the account with this UUID and whether it is equal to `account`; 0: there is none. */
+/*
+ * The row of the account with this UUID, which then has been seen, and whether it is equal to
+ * `account`; 0: there is none.
+ */
 int64_t mirror_writer_compare(struct mirror_writer *writer, const struct mirror_account *account,
                               bool *is_same);
 

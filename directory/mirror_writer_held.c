@@ -88,6 +88,7 @@ int64_t mirror_writer_compare(struct mirror_writer *writer, const struct mirror_
     if (writer_find(writer, account->uuid, &old)) {
         *is_same = writer_row_equals(&old, &row);
         id = old.id;
+        row_set_add(&writer->seen, id);
         sqlite3_reset(old.statement);
     }
     mirror_packer_fini(&packer);

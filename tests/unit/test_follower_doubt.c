@@ -289,6 +289,29 @@ static void a_comparison_corrects_what_differs(void **state)
     assert_mirror_is_right(rig);
 }
 
+/* Rows that are made while the directory is being read are no rows that it did not show. */
+static void what_a_comparison_adds_is_not_held(void **state)
+{
+    struct rig *rig = *state;
+    struct compare_report report;
+    int64_t after = 0;
+
+    rig->config.compare_rate = 10; /* so that the second page comes after the first corrections */
+    rig_follow(rig, 300);
+    mirror_writer_begin_refresh(rig->writer);
+    after =
+        mirror_writer_sweep(rig->writer, after, 100, mirror_writer_seen(rig->writer), NULL, NULL);
+    assert_int_equal(after, 100);
+    assert_true(mirror_writer_commit(rig->writer, NULL));
+    assert_int_equal(mirror_writer_entries(rig->writer), 200);
+    report = rig_compare(rig);
+    assert_int_equal(report.differing, 100);
+    assert_int_equal(report.tally.corrected, 100);
+    assert_int_equal(report.missing, 0);
+    assert_int_equal(report.held, 0);
+    assert_mirror_is_right(rig);
+}
+
 /* A mirror of one account more or less than the directory has. */
 static void a_comparison_adds_and_removes_single_accounts(void **state)
 {
@@ -353,6 +376,7 @@ int main(void)
         rig_test_without_log(accounts_that_are_made_again_are_routed_by_what_they_are_now),
         rig_test_without_log(accounts_that_are_shown_again_are_held_no_longer),
         rig_test(a_comparison_corrects_what_differs),
+        rig_test(what_a_comparison_adds_is_not_held),
         rig_test(a_comparison_adds_and_removes_single_accounts),
         rig_test(a_comparison_that_would_remove_most_accounts_holds_them),
     };
