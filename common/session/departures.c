@@ -13,16 +13,18 @@
 #include "common/session/service.h"
 
 enum {
-    DEPARTURES_SLICE = 64,   /* sessions in one turn */
-    DEPARTURES_TICK_MS = 10, /* and up to twice as much, so that no worker is always the first */
+    DEPARTURES_SLICE = 64,     /* sessions in one turn */
+    DEPARTURES_TICK_MS = 10,   /* and up to twice as much, so that no worker is always the first */
+    DEPARTURES_BLIND_MS = 250, /* while the mirror cannot be read */
     DEPARTURES_LAG_US = 50000
 };
 
 enum home {
     HOME_HERE,
     HOME_ELSEWHERE,
-    HOME_NOWHERE,  /* the account is gone */
-    HOME_IN_DOUBT, /* the mirror cannot be read, or the account's entry cannot be used */
+    HOME_NOWHERE,   /* the account is gone */
+    HOME_IN_DOUBT,  /* the account's entry cannot be used */
+    HOME_UNREADABLE /* the mirror cannot be read: later */
 };
 
 static void departures_schedule(struct departures *departures, uint64_t delay_ms);
@@ -42,8 +44,9 @@ static enum home departures_look_up(const struct session *session, enum route_ke
             return HOME_NOWHERE;
         return strcmp(route.host, session->backend) == 0 ? HOME_HERE : HOME_ELSEWHERE;
     case ROUTE_MISCONFIGURED:
-    case ROUTE_UNAVAILABLE:
         return HOME_IN_DOUBT;
+    case ROUTE_UNAVAILABLE:
+        return HOME_UNREADABLE;
     case ROUTE_RELAY:
     case ROUTE_UNKNOWN:
     case ROUTE_NOT_OURS:
@@ -145,20 +148,29 @@ static bool departures_take_turn(const struct departures *departures)
 }
 
 /* Why it must go, or NULL: it stays. */
-static const char *departures_reason(const struct session *session)
+static const char *departures_reason(const struct session *session, enum home home)
 {
     if (session->abandoned)
         return session->abandoned;
-    switch (departures_find_home(session)) {
+    switch (home) {
     case HOME_ELSEWHERE:
         return "the account moved";
     case HOME_NOWHERE:
         return "the account is gone";
     case HOME_HERE:
     case HOME_IN_DOUBT:
+    case HOME_UNREADABLE:
         break;
     }
     return NULL;
+}
+
+/* It cannot be said whether it must go: it waits behind the others. */
+static void departures_put_back(struct departures *departures, struct session *session)
+{
+    list_remove(&session->departure_node);
+    list_append(&departures->waiting, &session->departure_node);
+    departures->is_blind = true;
 }
 
 static void departures_end_some(struct departures *departures)
@@ -166,8 +178,13 @@ static void departures_end_some(struct departures *departures)
     for (unsigned i = 0; i < DEPARTURES_SLICE && !list_is_empty(&departures->waiting); i++) {
         struct session *session =
             LIST_ELEMENT(departures->waiting.next, struct session, departure_node);
-        const char *reason = departures_reason(session);
+        enum home home = session->abandoned ? HOME_NOWHERE : departures_find_home(session);
+        const char *reason = departures_reason(session, home);
 
+        if (home == HOME_UNREADABLE) {
+            departures_put_back(departures, session);
+            continue;
+        }
         if (reason && !departures_take_turn(departures))
             return;
         departures_remove(session);
@@ -185,11 +202,16 @@ static void departures_check_some(struct departures *departures)
         departures->unchecked = departures->service->session_count;
     for (unsigned i = 0; i < DEPARTURES_SLICE && departures->unchecked > 0; i++) {
         struct session *session = LIST_ELEMENT(sessions->next, struct session, node);
+        enum home home = session->account_node.key.data ? departures_find_home(session) : HOME_HERE;
 
+        if (home == HOME_UNREADABLE) {
+            departures->is_blind = true;
+            return;
+        }
         departures->unchecked--;
         list_remove(&session->node);
         list_append(sessions, &session->node);
-        if (session->account_node.key.data && departures_has_moved(session))
+        if (home == HOME_ELSEWHERE || home == HOME_NOWHERE)
             departures_append(departures, session);
     }
 }
@@ -208,11 +230,14 @@ static void departures_on_tick(uv_timer_t *timer)
     struct departures *departures = timer->data;
     bool had_some = !list_is_empty(&departures->waiting);
 
+    departures->is_blind = false;
     departures_check_some(departures);
     departures_end_some(departures);
     if (had_some && list_is_empty(&departures->waiting))
         departures_log(departures);
-    if (departures->unchecked > 0 || departures_rate(departures) == 0)
+    if (departures->is_blind)
+        departures_schedule(departures, DEPARTURES_BLIND_MS);
+    else if (departures->unchecked > 0 || departures_rate(departures) == 0)
         departures_schedule(departures, 1);
     else
         departures_schedule(departures, DEPARTURES_TICK_MS + random_below(DEPARTURES_TICK_MS));

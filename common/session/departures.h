@@ -24,6 +24,7 @@ struct departures {
     size_t unchecked;               /* sessions that are still to be compared with the mirror */
     uint64_t ended, kept, began_ms; /* since somebody began to wait */
     uv_timer_t timer;
+    bool is_blind; /* the mirror could not be read just now */
     bool is_stopped;
     void (*stopped)(struct session_service *service);
 };

@@ -171,6 +171,28 @@ static void sessions_stay_while_their_account_is_in_doubt(void **state)
     rig_expect_end(pair.client);
 }
 
+static void sessions_are_looked_at_again_when_the_mirror_can_be_read(void **state)
+{
+    struct rig *rig = *state;
+    struct pair told = log_in(rig, "anna", 0), found = log_in(rig, "bert", 1);
+    struct resolver *resolver = rig->service.resolver;
+    struct mirror *readable = resolver->mirror;
+
+    resolver->mirror = mirror_open("/nonexistent");
+    rig_move(rig, "anna", "sv1");
+    tell(rig, "sv1");
+    rig_move(rig, "bert", "sv0");
+    session_service_many_changed(&rig->service);
+    for (int i = 0; i < 10; i++)
+        io_loop_turn(&rig->loop, true);
+    assert_false(nobody_waits(rig) || has_gone(&told) || has_gone(&found));
+    mirror_close(resolver->mirror);
+    resolver->mirror = readable;
+    rig_expect_end(told.client);
+    rig_expect_end(found.client);
+    expect_nobody_waits(rig);
+}
+
 static void a_check_of_all_finds_those_that_moved_and_no_others(void **state)
 {
     struct rig *rig = *state;
@@ -326,6 +348,7 @@ int main(void)
         T(the_sessions_of_a_deleted_account_go),
         T(a_login_that_ends_after_its_account_was_deleted_is_none),
         T(sessions_stay_while_their_account_is_in_doubt),
+        T(sessions_are_looked_at_again_when_the_mirror_can_be_read),
         T(a_check_of_all_finds_those_that_moved_and_no_others),
         T(who_says_something_while_it_waits_goes_next),
         T(a_session_that_its_backend_ended_with_the_move_waits_too),
