@@ -14,7 +14,7 @@ struct domain_count {
     struct map_node node;
     uint64_t accounts, missing;
     bool is_doubtful;
-    char name[ROUTE_ADDRESS_SIZE];
+    char name[]; /* with its NUL: there may be a million */
 };
 
 struct domain_counts {
@@ -50,11 +50,15 @@ static struct domain_count *domain_find(const struct domain_counts *counts, stru
 static struct domain_count *domain_make(struct domain_counts *counts, struct span account)
 {
     struct domain_count *domain = domain_find(counts, account);
+    char memory[ROUTE_ADDRESS_SIZE];
+    struct span name;
 
     if (domain)
         return domain;
-    domain = memory_new(sizeof(*domain));
-    map_insert(&counts->domains, &domain->node, domain_of(account, domain->name));
+    name = domain_of(account, memory);
+    domain = memory_new(sizeof(*domain) + name.length + 1);
+    memcpy(domain->name, name.data, name.length);
+    map_insert(&counts->domains, &domain->node, span_of(domain->name, name.length));
     return domain;
 }
 
