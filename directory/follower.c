@@ -80,6 +80,7 @@ struct follower {
     size_t uri;        /* index of the one that is used or next */
     unsigned failures; /* in a row, without a complete refresh */
     bool is_synchronised;
+    bool is_credible; /* the refresh that ends did not seem to have lost most accounts */
     char trouble[256];
     uv_timer_t timer; /* WAITING: the next attempt; else the check that the server is there */
     /* Of the search under way: */
@@ -251,8 +252,7 @@ static void follower_on_swept(void *context, struct domain_counts *doubts)
 
     if (doubts && !mirror_writer_is_held_kept(follower->writer))
         domain_counts_log(doubts, "held");
-    if (!doubts || !domain_counts_is_all_doubtful(doubts))
-        follower->is_synchronised = true;
+    follower->is_credible = !doubts || !domain_counts_is_all_doubtful(doubts);
     follower_complete_refresh(follower);
 }
 
@@ -260,6 +260,7 @@ static const struct sweep_events follower_sweep_events = { follower_on_doubted, 
 
 static void follower_begin_following(struct follower *follower)
 {
+    follower->is_synchronised |= follower->is_credible;
     follower->has_cookie = false;
     follower->must_refresh_in_full = false;
     follower->full_at_ms = 0;
@@ -295,7 +296,7 @@ static void follower_finish_refresh(struct follower *follower)
         sweep_start(&follower->sweep);
         return;
     }
-    follower->is_synchronised = true;
+    follower->is_credible = true;
     follower_complete_refresh(follower);
 }
 
@@ -358,10 +359,17 @@ static void follower_on_notice(void *context, const struct sync_notice_value *no
         follower_finish_refresh(follower);
 }
 
+/* What a server says that is busy or stops, whatever it was asked. */
+static bool follower_is_passing(int code)
+{
+    return code == LDAP_CODE_BUSY || code == LDAP_CODE_UNAVAILABLE;
+}
+
 /* Whether a search that failed so will fail again with this cookie. */
 static bool follower_is_cookie_bad(const struct follower *follower, int code)
 {
-    if (!follower->is_resumed || follower->state.current != FOLLOWER_REFRESHING)
+    if (!follower->is_resumed || follower->state.current != FOLLOWER_REFRESHING ||
+        follower_is_passing(code))
         return false;
     return code != LDAP_CODE_UNWILLING || follower->failures + 1 >= follower->config->uri.count;
 }
