@@ -59,11 +59,11 @@ int64_t mirror_writer_walk_held(struct mirror_writer *writer, int64_t after, uns
                                 void (*visit)(void *context, const struct mirror_row *row),
                                 void *context)
 {
-    int64_t end = (int64_t)writer->held.word_count * 64;
+    const struct row_set *held = &writer->held;
     struct writer_row row;
 
-    for (int64_t id = after + 1; id < end && limit > 0; id++)
-        if (row_set_has(&writer->held, id) && writer_find_by_id(writer, id, &row)) {
+    for (int64_t id = row_set_next(held, after); id > 0 && limit > 0; id = row_set_next(held, id))
+        if (writer_find_by_id(writer, id, &row)) {
             writer_show_row(writer, row.statement, visit, context);
             sqlite3_reset(row.statement);
             after = id;

@@ -45,6 +45,19 @@ bool row_set_has(const struct row_set *set, int64_t id)
     return word < set->word_count && (set->words[word] & row_set_bit(id)) != 0;
 }
 
+int64_t row_set_next(const struct row_set *set, int64_t after)
+{
+    size_t word = (size_t)(after + 1) / 64;
+    uint64_t members;
+
+    if (word >= set->word_count)
+        return 0;
+    members = set->words[word] & (UINT64_MAX << ((after + 1) % 64));
+    while (members == 0 && ++word < set->word_count)
+        members = set->words[word];
+    return members ? (int64_t)word * 64 + __builtin_ctzll(members) : 0;
+}
+
 void row_set_clear(struct row_set *set)
 {
     if (set->word_count > 0)

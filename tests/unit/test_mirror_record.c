@@ -73,6 +73,11 @@ static void a_row_set_holds_what_was_added(void **state)
     row_set_add(&set, 1);
     row_set_add(&set, 6400);
     assert_int_equal(set.count, 2);
+    assert_int_equal(row_set_next(&set, 0), 1);
+    assert_int_equal(row_set_next(&set, 1), 6400);
+    assert_int_equal(row_set_next(&set, 6399), 6400);
+    assert_int_equal(row_set_next(&set, 6400), 0);
+    assert_int_equal(row_set_next(&set, 999999), 0);
     assert_true(row_set_has(&set, 6400) && !row_set_has(&set, 6401));
     row_set_remove(&set, 6400);
     row_set_remove(&set, 99999);
