@@ -20,7 +20,8 @@
 
 enum {
     BACKEND_RETRY_MS = 10000,    /* after a search that failed */
-    BACKEND_REFRESH_MS = 600000, /* what was told and then undone is corrected so */
+    BACKEND_CONFIRM_MS = 800,    /* after a change was told: it may have been undone */
+    BACKEND_REFRESH_MS = 600000, /* whatever else was told wrong is corrected so */
     BACKEND_HELD_MS = 5000,      /* between looks whether what is held may go ... */
     BACKEND_HELD_SHARE = 50,     /* ... and so many times as long as a look takes */
     BACKEND_TROUBLE_SIZE = 256
@@ -57,6 +58,7 @@ struct backend_follower {
 };
 
 static void backend_search(struct backend_follower *follower);
+static void backend_search_after(struct backend_follower *follower, uint64_t delay_ms);
 
 /* --- records ------------------------------------------------------------------------ */
 
@@ -374,6 +376,13 @@ static void backend_take(struct backend_follower *follower, const struct ldap_en
     backend_apply_later(follower);
 }
 
+/* OpenLDAP tells changes before it commits them; what a refresh shows is committed. */
+static void backend_confirm_later(struct backend_follower *follower)
+{
+    if (!follower->is_refreshing)
+        backend_search_after(follower, BACKEND_CONFIRM_MS);
+}
+
 static void backend_on_entry(void *context, const struct ldap_entry *entry)
 {
     struct backend_follower *follower = context;
@@ -394,6 +403,7 @@ static void backend_on_entry(void *context, const struct ldap_entry *entry)
         if (record)
             record_see(follower, record);
     }
+    backend_confirm_later(follower);
 }
 
 static void backend_take_ids(struct backend_follower *follower,
@@ -428,8 +438,10 @@ static void backend_on_notice(void *context, const struct sync_notice_value *not
 {
     struct backend_follower *follower = context;
 
-    if (notice->notice == SYNC_NOTICE_IDS)
+    if (notice->notice == SYNC_NOTICE_IDS) {
         backend_take_ids(follower, notice);
+        backend_confirm_later(follower);
+    }
     if ((notice->notice == SYNC_NOTICE_REFRESH_PRESENT ||
          notice->notice == SYNC_NOTICE_REFRESH_DELETE) &&
         notice->is_refresh_done && follower->is_refreshing)

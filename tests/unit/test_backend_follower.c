@@ -301,6 +301,33 @@ static void what_is_wrong_leaves_the_last_good_values(void **state)
     await(fixture, "sv1:up sv3:up sv2:up ");
 }
 
+/* Told before the commit, which then fails: slapd says nothing when it takes the change back. */
+static void a_change_that_was_undone_is_undone_here_too(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t corrected_ms;
+
+    slapd_add_accounts(&fixture->slapd, 1, 1, "sv1");
+    add_backend(fixture, "sv1", "");
+    start(fixture);
+    await(fixture, "sv1:up ");
+    run_for(fixture, 1000); /* what was told at the start is confirmed */
+    for (unsigned round = 0; round < 3; round++) {
+        assert_int_not_equal(
+            pclose(slapd_begin_transaction(&fixture->slapd,
+                                           "dn: cn=sv1," BACKENDS "\nchangetype: modify\n"
+                                           "replace: backendState\nbackendState: down\n\n"
+                                           "dn: uid=user1," SLAPD_PEOPLE "\nchangetype: modify\n"
+                                           "delete: description\n")),
+            0);
+        slapd_revive(&fixture->slapd);
+        run_for(fixture, 100); /* it is told, most times */
+        corrected_ms = clock_monotonic_ms();
+        await(fixture, "sv1:up ");
+        assert_in_range(clock_monotonic_ms() - corrected_ms, 0, 5000);
+    }
+}
+
 static void they_outlive_a_restart_and_the_directory(void **state)
 {
     struct fixture *fixture = *state;
@@ -410,6 +437,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(entries_join_and_change_and_leave),
         TEST(what_is_wrong_leaves_the_last_good_values),
+        TEST(a_change_that_was_undone_is_undone_here_too),
         TEST(they_outlive_a_restart_and_the_directory),
         TEST(one_whose_entry_goes_and_comes_is_not_missed_for_a_moment),
         TEST(of_two_entries_with_one_name_the_older_counts),
