@@ -38,12 +38,15 @@ static void relay_source_ended(struct relay *relay, struct transport *source)
 
 /*
  * Hands on what was read.  When that fails, the other pump reads what the target still said, and
- * then its error.
+ * then its error; a client that is done has nothing left to say.
  */
 static void relay_pass(struct relay *relay, struct transport *source, struct span bytes)
 {
-    if (!transport_send(relay_peer(relay, source), bytes))
+    if (!transport_send(relay_peer(relay, source), bytes)) {
+        if (source == relay->backend && relay->is_client_done)
+            relay_end(relay, RELAY_END_CLIENT);
         return;
+    }
     *(source == relay->client ? &relay->bytes_in : &relay->bytes_out) += bytes.length;
     relay->last_activity_ms = io_loop_now_ms(source->loop);
 }
@@ -107,6 +110,8 @@ void relay_ready(struct relay *relay, struct transport *transport, unsigned read
 {
     if (relay->has_ended)
         return;
+    if ((readiness & TRANSPORT_READABLE) && transport == relay->client && relay->is_client_done)
+        relay_end(relay, RELAY_END_CLIENT); /* what was held for it cannot be sent */
     if (readiness & TRANSPORT_READABLE)
         relay_pump(relay, transport);
     if (readiness & TRANSPORT_WRITABLE)

@@ -2,6 +2,7 @@
 /* The relay between plain and TLS transports: volume, back-pressure, ends. */
 #include "tests/unit/relay_support.h"
 
+/* Less, and the kernel's own windows close: see test_io_wakeups.c. */
 enum { SMALL_SOCKETS = 16384 };
 
 static int small_fixture_setup(void **state)
@@ -153,6 +154,22 @@ static void an_error_of_either_side_names_it(void **state)
     assert_int_equal(fixture->end, RELAY_END_BACKEND_ERROR);
 }
 
+/* A backend that goes on after the client's end is not read for nobody. */
+static void a_client_that_is_reset_behind_its_end_ends_the_relay(void **state)
+{
+    struct relay_fixture *fixture = *state;
+
+    relay_secure_client(fixture);
+    relay_fixture_start(fixture, NULL, NULL);
+    far_reset(&fixture->client); /* close_notify, then the reset */
+    io_run_until_set(&fixture->loop, &fixture->backend.peer.has_ended);
+    assert_false(fixture->has_ended);
+    fixture->backend.to_send = VOLUME;
+    far_send(&fixture->backend);
+    io_run_until_set(&fixture->loop, &fixture->has_ended);
+    assert_int_equal(fixture->end, RELAY_END_CLIENT);
+}
+
 /* The client is not read (the backend does not take more) and holds bytes back itself. */
 static void a_client_that_leaves_while_both_sides_are_blocked_ends_the_relay(void **state)
 {
@@ -205,6 +222,7 @@ int main(void)
         TEST(a_client_that_closes_its_direction_still_gets_the_answer),
         TEST(a_backend_that_closes_has_all_it_said_sent_first),
         TEST(an_error_of_either_side_names_it),
+        TEST(a_client_that_is_reset_behind_its_end_ends_the_relay),
         TEST(a_client_that_leaves_while_both_sides_are_blocked_ends_the_relay),
         TEST(a_backend_that_left_before_the_start_is_heard_and_then_ends_the_relay),
     };
