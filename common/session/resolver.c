@@ -9,7 +9,9 @@
 #include "directory/messages.h"
 #include "directory/route_rules.h"
 
-enum { RESOLVER_TICK_MS = 250, RESOLVER_TIMEOUT_MS = 3000 };
+enum { RESOLVER_TICK_MS = 250, RESOLVER_RECONNECT_MS = 10, RESOLVER_TIMEOUT_MS = 3000 };
+
+static void resolver_tick(uv_timer_t *timer);
 
 static void resolver_finish(struct resolver_request *request, enum route_outcome outcome)
 {
@@ -113,8 +115,11 @@ static void resolver_channel_closed(struct channel *channel)
     struct resolver *resolver = CONTAINER_OF(channel, struct resolver, channel);
 
     resolver->is_connected = false;
-    if (!resolver->is_stopping)
+    if (!resolver->is_stopping) {
         resolver_fail_waiting(resolver, UINT64_MAX - 1);
+        /* The supervisor holds the socket: the next process takes who waits there already. */
+        uv_timer_start(&resolver->timer, resolver_tick, RESOLVER_RECONNECT_MS, RESOLVER_TICK_MS);
+    }
     resolver_handle_closed(resolver);
 }
 
