@@ -166,6 +166,7 @@ struct smtp_config {
 struct timeout_config {    /* seconds */
     unsigned login_s;      /* until credentials */
     unsigned idle_s;       /* relay without a byte */
+    unsigned keepalive_s;  /* silence on a connection before the kernel asks; 0: never */
     unsigned command_s;    /* SMTP: between commands */
     unsigned connect_s;    /* to a backend, with its greeting */
     unsigned backend_s;    /* a backend's answer to a command */

@@ -285,6 +285,10 @@ static const struct config_option timeout_options[] = {
     NUMBER(timeout_config, login_s, "60", 1, 600, "Seconds that a client may take to log in."),
     NUMBER(timeout_config, idle_s, "2100", 1, DAY_S,
            "Seconds that a logged-in session may be silent (RFC 3501 wants 1800 at least)."),
+    NUMBER(timeout_config, keepalive_s, "300", 0, 32767,
+           "Seconds of silence after which the kernel asks a mail client, or the backend of a "
+           "login, whether it is there; nine questions without an answer, a tenth of that apart, "
+           "end the connection.  0 is never."),
     NUMBER(timeout_config, command_s, "300", 1, 3600,
            "Seconds that an SMTP client may take between commands."),
     NUMBER(timeout_config, connect_s, "10", 1, 300,

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "common/base/log.h"
+#include "common/io/keepalive.h"
 #include "common/session/login_state.h"
 
 enum {
@@ -393,6 +394,8 @@ void login_session_accepted(struct login_session *session, struct span text)
         return;
     state_move(&session->state, LOGIN_STATE_RELAYING);
     deadline_set(&session->deadline, service->config->timeout.idle_s * 1000ULL);
+    if (service->config->timeout.keepalive_s > 0)
+        keepalive_set(session->backend.fd, service->config->timeout.keepalive_s);
     relay_start(&session->relay, &session->client, &session->backend, login->client_intake.input,
                 login->backend_intake.input, login_relay_ended);
     login_session_forget_login(session);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/base/log.h"
+#include "common/io/keepalive.h"
 #include "common/io/tls.h"
 #include "common/session/login_session.h"
 #include "common/session/mail_session.h"
@@ -221,9 +222,11 @@ bool worker_start(struct worker *worker, struct child *child, const struct worke
     if (options->probes_backends && child->number == 0)
         worker->prober = prober_start(&worker->service);
     worker->listeners = memory_new(config->listener_count * sizeof(*worker->listeners));
-    for (size_t i = 0; i < config->listener_count; i++)
+    for (size_t i = 0; i < config->listener_count; i++) {
+        keepalive_set(child->listen_fds[i], config->timeout.keepalive_s);
         listener_start(&worker->listeners[i], &child->loop, child->listen_fds[i], worker_accepted,
                        worker);
+    }
     worker->listeners_open = config->listener_count;
     return true;
 }

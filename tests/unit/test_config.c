@@ -101,6 +101,7 @@ static void test_minimal_configuration_has_the_defaults(void **unused)
     assert_string_equal(config->queue.directory, "/var/spool/mailstead");
     assert_int_equal(config->smtp.message_size_max, 52428800);
     assert_int_equal(config->timeout.drain_s, 900);
+    assert_int_equal(config->timeout.keepalive_s, 300);
     assert_int_equal(config->workers, 0);
     config_free(config);
 }

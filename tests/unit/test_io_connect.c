@@ -4,12 +4,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <sys/resource.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "common/base/log.h"
 #include "common/io/connector.h"
+#include "common/io/keepalive.h"
 #include "common/io/listener.h"
 
 enum { TIMEOUT_MS = 10000 };
@@ -393,6 +395,38 @@ static void a_listener_takes_many_connections_a_few_in_each_turn(void **state)
     close(listening);
 }
 
+static int socket_option(int fd, int level, int option)
+{
+    int number = -1;
+    socklen_t length = sizeof(number);
+
+    assert_int_equal(getsockopt(fd, level, option, &number, &length), 0);
+    return number;
+}
+
+static void what_is_accepted_has_the_keepalive_of_its_listening_socket(void **state)
+{
+    uint16_t port;
+    int listening = io_listen_tcp(&port);
+    int fd, accepted;
+
+    (void)state;
+    keepalive_set(listening, 300);
+    connect_many(&fd, 1, port);
+    accepted = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+    assert_int_equal(socket_option(accepted, SOL_SOCKET, SO_KEEPALIVE), 1);
+    assert_int_equal(socket_option(accepted, IPPROTO_TCP, TCP_KEEPIDLE), 300);
+    assert_int_equal(socket_option(accepted, IPPROTO_TCP, TCP_KEEPINTVL), 30);
+    assert_int_equal(socket_option(accepted, IPPROTO_TCP, TCP_KEEPCNT), 9);
+    keepalive_set(accepted, 1);
+    assert_int_equal(socket_option(accepted, IPPROTO_TCP, TCP_KEEPINTVL), 1);
+    keepalive_set(accepted, 0);
+    assert_int_equal(socket_option(accepted, SOL_SOCKET, SO_KEEPALIVE), 0);
+    close(accepted);
+    close(fd);
+    close(listening);
+}
+
 static void a_listener_may_be_stopped_while_it_accepts(void **state)
 {
     struct io_loop *loop = *state;
@@ -455,6 +489,7 @@ int main(void)
         TEST(the_deadline_covers_the_resolution_and_takes_it_back),
         TEST(a_connector_can_be_cancelled_at_each_stage),
         TEST(a_listener_takes_many_connections_a_few_in_each_turn),
+        TEST(what_is_accepted_has_the_keepalive_of_its_listening_socket),
         TEST(a_listener_may_be_stopped_while_it_accepts),
         TEST(without_descriptors_a_listener_pauses_with_one_line_and_goes_on),
     };
