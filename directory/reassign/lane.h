@@ -11,7 +11,7 @@
 #include "directory/reassign/guard.h"
 #include "directory/reassign/plan.h"
 
-enum { LANE_BATCH_MAX = 500, LANE_TRANSACTION_SIZE = 256 };
+enum { LANE_BATCH_MAX = 1000, LANE_TRANSACTION_SIZE = 256 };
 
 struct lane;
 

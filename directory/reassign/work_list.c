@@ -5,7 +5,7 @@
 
 #include "common/base/memory.h"
 
-enum { WORK_LIST_SEARCH_MS = 120000, WORK_LIST_PAGE_SIZE = 1000 };
+enum { WORK_LIST_SEARCH_MS = 120000, WORK_LIST_PAGE_SIZE = 5000 };
 
 static void work_list_ask(struct work_list *list);
 

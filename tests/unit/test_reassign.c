@@ -258,15 +258,15 @@ static void a_run_that_is_stopped_is_completed_by_the_next(void **state)
     struct interruption interruption = { .slapd = slapd, .batches = 3, .stops = true };
     struct reassign_result result;
 
-    slapd_add_accounts(slapd, 1, 4000, "sv1");
+    slapd_add_accounts(slapd, 1, 8000, "sv1");
     slapd_start(slapd);
     result = run_interrupted(&interruption);
     assert_int_equal(result.end, REASSIGN_INTERRUPTED);
-    assert_true(result.progress.moved > 0 && result.progress.moved < 4000);
+    assert_true(result.progress.moved > 0 && result.progress.moved < 8000);
     assert_int_equal(slapd_count(slapd, "(hostServer=sv2)"), result.progress.moved);
     result = run(slapd, &to_sv2);
     assert_int_equal(result.end, REASSIGN_DONE);
-    assert_int_equal(slapd_count(slapd, "(&(hostServer=sv2)(oldHostServer=sv1))"), 4000);
+    assert_int_equal(slapd_count(slapd, "(&(hostServer=sv2)(oldHostServer=sv1))"), 8000);
 }
 
 static void strike_down(struct slapd *slapd)
