@@ -120,6 +120,10 @@ class Daemon:
         return LISTENER.format(name=name, protocol=protocol, address=self.address, port=port,
                                tls=tls, more=more)
 
+    def knows_commands(self):
+        """True when its processes have told which commands they answer."""
+        return "no running process has it" not in self.admin().run("mirror", "status").stderr
+
     def launch(self):
         self.process.launch()
 
@@ -156,7 +160,7 @@ class FrontendDaemon(Daemon):
 
     def is_ready(self):
         return (greets(self.address, Network.SMTP, b"220") and greets(self.address, Network.IMAP, b"* OK")
-                and greets(self.address, Network.POP3, b"+OK"))
+                and greets(self.address, Network.POP3, b"+OK") and self.knows_commands())
 
     def directory_text(self):
         """Backends come from the directory, too, where it is verified who they are."""
@@ -191,7 +195,7 @@ class BackendDaemon(Daemon):
 
     def is_ready(self):
         return (greets(self.address, Network.LMTP, b"220") and greets(self.address, Network.IMAP, b"* OK")
-                and greets(self.address, Network.POP3, b"+OK"))
+                and greets(self.address, Network.POP3, b"+OK") and self.knows_commands())
 
     def own_text(self):
         login = "    plaintext_allowed = true\n" if self.cluster.backend_tls == "off" else ""

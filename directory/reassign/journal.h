@@ -12,7 +12,8 @@
  *
  * An entry is written down before it is sent, so that after a crash those may have changed which
  * are intended and have no outcome; no other entry has.  Everything is with the kernel when a
- * call returns: a killed tool loses nothing.  When the machine itself crashes, the last second may
+ * call returns: a killed tool loses nothing, and at most leaves half a line behind, of an
+ * entry that was not sent yet.  When the machine itself crashes, the last second may
  * be missing.  When the disk is full, what stood in the file stays whole lines.  Nothing here
  * deletes a journal.
  */

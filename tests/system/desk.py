@@ -218,7 +218,8 @@ class Journal:
     `old_host` are the values before and after."""
 
     def __init__(self, file):
-        lines = [json.loads(line) for line in Path(file).read_text().splitlines()]
+        whole, _, _ = Path(file).read_text().rpartition("\n")  # a killed run may leave half a line behind
+        lines = [json.loads(line) for line in whole.splitlines()]
         self.head = lines[0]
         self.end = lines[-1] if lines[-1]["event"] == "end" else None
         intended = [line for line in lines if line["event"] == "intended"]
