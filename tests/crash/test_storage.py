@@ -43,7 +43,8 @@ def say(run, host, name, lines=3):
 def test_a_full_disk_refuses_for_now_and_loses_nothing(run):
     assert say(run, "sv1", "before") == (250, 250)
     run.storage.set("is_full", 1)
-    assert say(run, "sv1", "found out") == (250, 451)
+    # The queue process itself may have found out first, by what it notes of the message before.
+    assert say(run, "sv1", "found out") in [(250, 451), (452, None)]
     assert say(run, "sv1", "known") == (452, None)
     assert say(run, "sv2", "needs no disk") == (250, 250)
     run.storage.set("is_full", 0)
