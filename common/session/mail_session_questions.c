@@ -54,14 +54,13 @@ static void mail_session_rcpt_decided(struct mail_transaction *transaction,
     struct mail_session *session = mail_session_of(transaction);
     const struct session_service *service = session->session.service;
     unsigned limit = service->config->smtp.refused_recipients_max;
+    bool guesses = mail_reply_is_permanent(reply) && !service->peers_are_trusted &&
+                   ++session->refused_recipients > limit;
 
-    if (!mail_reply_is_permanent(reply) || service->peers_are_trusted ||
-        ++session->refused_recipients <= limit)
-        mail_session_decided(transaction, reply);
-    else if (session->refused_recipients >= 2 * limit)
+    if (guesses && session->refused_recipients >= 2 * limit)
         mail_session_goodbye(session, "Too many recipients that are refused",
                              "too many refused recipients");
-    else if (service->config->smtp.tarpit_s > 0)
+    else if (guesses && service->config->smtp.tarpit_s > 0)
         mail_session_slow(session, reply);
     else
         mail_session_decided(transaction, reply);
