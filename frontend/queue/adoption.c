@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -191,6 +192,20 @@ static bool read_slice(struct adoption *adoption)
     return true;
 }
 
+/*
+ * Removes the bodies that a killed adoption left behind and no message names.  Not where the
+ * database was damaged, or some of it could not be read: there a file may be all that is left.
+ */
+static void tidy_other(struct adoption *adoption)
+{
+    if (adoption->end_reason || adoption->is_kept || adoption->unreadable > 0 ||
+        strstr(adoption->directory, "/set-aside-"))
+        return;
+    if (!store_clean_files(adoption->other, INT64_MAX))
+        LOG_EVENT(LOG_LEVEL_INFO, NULL, "queue_adopted_untidy",
+                  LOG_TEXT("directory", adoption->directory));
+}
+
 static void adoption_work(uv_work_t *work)
 {
     struct adoption *adoption = CONTAINER_OF(work, struct adoption, work);
@@ -203,6 +218,7 @@ static void adoption_work(uv_work_t *work)
         return;
     }
     if (adoption->step == ADOPTION_CLOSES) {
+        tidy_other(adoption);
         store_close(adoption->other);
         return;
     }

@@ -58,8 +58,7 @@ def test_each_message_is_adopted_once_whatever_dies(crash_cluster, seed):
     assert wait_for(lambda: adopt(run, dead).returncode == 0, 30), adopt(run, dead).stderr
     run.calm()
     assert not run.ledger.faults(), "\n".join(map(str, run.ledger.faults()[:20]))
-    # A kill may leave files of bodies there that are ours by now: what is adopted is not tidied, since
-    # a damaged queue's files are evidence.
+    assert not list((dead / "bodies").iterdir())
     forget(run, dead)
 
 
