@@ -1,45 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Stages: connecting, envelope, content, ended, done.  One deadline of the link covers each wait.
- * Content that comes in small pieces is gathered, so that a message costs few system calls: the
- * trace fields, the text and its end go out together when they come together.
+ * Here are the connection and the commands; the content is in delivery_content.c, what the peer
+ * answers in delivery_replies.c.
  */
-#include "common/session/delivery.h"
+#include "common/session/delivery_private.h"
 
 #include <stdlib.h>
 
 #include "common/base/log.h"
-#include "common/proto/dot_stuffing.h"
-#include "common/session/mail_link.h"
 #include "common/session/mail_pool.h"
-
-/* What is gathered at most; a piece of half that size is not copied for it. */
-enum { DELIVERY_GATHERED_MAX = 16384 };
-
-struct delivery_recipient {
-    char *path;
-    bool is_sent, is_accepted, is_final;
-};
-
-struct delivery {
-    const struct session_service *service;
-    const struct delivery_events *events;
-    struct delivery_options options;
-    struct target target;
-    void *context;
-    enum delivery_stage stage;
-    struct mail_link *link; /* NULL once it is lost or given back */
-    struct dot_stuffer stuffer;
-    struct bytes gathered;
-    struct delivery_recipient *recipients;
-    unsigned recipient_count, recipient_capacity, answered, accepted, finals;
-    unsigned holds; /* calls that still use it after an event */
-    bool is_closed, is_data_wanted, is_data_asked, was_mail_sent, was_mail_accepted;
-    bool is_waiting;     /* for another recipient or DATA; the peer has answered all */
-    bool may_start_anew; /* on a connection that waited, nothing was answered yet */
-};
-
-static const struct mail_link_events delivery_link_events;
 
 /* --- the end --------------------------------------------------------------------- */
 
@@ -52,13 +22,13 @@ static void delivery_free(struct delivery *delivery)
     free(delivery);
 }
 
-static void delivery_hold(struct delivery *delivery)
+void delivery_hold(struct delivery *delivery)
 {
     delivery->holds++;
 }
 
 /* Lets go; a delivery that is closed goes with the last hold. */
-static void delivery_release(struct delivery *delivery)
+void delivery_release(struct delivery *delivery)
 {
     if (--delivery->holds == 0 && delivery->is_closed)
         delivery_free(delivery);
@@ -76,8 +46,7 @@ void delivery_close(struct delivery *delivery)
     delivery_release(delivery);
 }
 
-static void delivery_fail(struct delivery *delivery, const struct mail_reply *reply,
-                          const char *why)
+void delivery_fail(struct delivery *delivery, const struct mail_reply *reply, const char *why)
 {
     static const struct mail_reply no_reply;
     enum delivery_stage stage = delivery->stage;
@@ -142,7 +111,7 @@ static void delivery_start_anew(struct delivery *delivery)
     delivery_connect(delivery);
 }
 
-static void delivery_lost_link(struct delivery *delivery, const char *why)
+void delivery_lost_link(struct delivery *delivery, const char *why)
 {
     delivery->link = NULL;
     if (delivery->may_start_anew)
@@ -151,7 +120,7 @@ static void delivery_lost_link(struct delivery *delivery, const char *why)
         delivery_fail_connection(delivery, why);
 }
 
-static bool delivery_send(struct delivery *delivery, struct span bytes)
+bool delivery_send(struct delivery *delivery, struct span bytes)
 {
     struct mail_link *link = delivery->link;
     const char *why;
@@ -166,7 +135,7 @@ static bool delivery_send(struct delivery *delivery, struct span bytes)
 
 /* --- commands ---------------------------------------------------------------------- */
 
-static void delivery_expect(struct delivery *delivery, unsigned seconds)
+void delivery_expect(struct delivery *delivery, unsigned seconds)
 {
     mail_link_expect(delivery->link, seconds);
 }
@@ -272,271 +241,6 @@ void delivery_data(struct delivery *delivery)
     delivery->is_data_wanted = true;
     delivery_advance(delivery);
 }
-
-/* --- content ------------------------------------------------------------------------ */
-
-/* The peer has a time to take what is held back for it; a slow sender is not the peer's fault. */
-static void delivery_tend_content(struct delivery *delivery)
-{
-    if (delivery->is_closed || delivery->stage != DELIVERY_CONTENT)
-        return;
-    delivery_expect(delivery, mail_link_is_full(delivery->link)
-                                  ? delivery->service->config->timeout.backend_s
-                                  : 0);
-}
-
-static bool delivery_send_gathered(struct delivery *delivery)
-{
-    bool is_sent = delivery_send(delivery, bytes_span(&delivery->gathered));
-
-    bytes_release(&delivery->gathered);
-    return is_sent;
-}
-
-/* Gathers a small piece, and sends a large one at once. */
-static bool delivery_put(struct delivery *delivery, struct span piece)
-{
-    if (piece.length < DELIVERY_GATHERED_MAX / 2 && bytes_append(&delivery->gathered, piece))
-        return true;
-    if (!delivery_send_gathered(delivery))
-        return false;
-    if (piece.length < DELIVERY_GATHERED_MAX / 2)
-        return bytes_append(&delivery->gathered, piece);
-    return delivery_send(delivery, piece);
-}
-
-void delivery_content(struct delivery *delivery, struct span content, bool is_scanned)
-{
-    delivery_hold(delivery);
-    while (!delivery->is_closed) {
-        struct span piece = is_scanned ? dot_stuffer_next_scanned(&delivery->stuffer, &content)
-                                       : dot_stuffer_next(&delivery->stuffer, &content);
-
-        if (piece.length == 0 || !delivery_put(delivery, piece))
-            break;
-    }
-    delivery_tend_content(delivery);
-    delivery_release(delivery);
-}
-
-void delivery_flush(struct delivery *delivery)
-{
-    if (delivery->is_closed || delivery->stage != DELIVERY_CONTENT)
-        return;
-    delivery_hold(delivery);
-    if (delivery->gathered.length > 0 && delivery_send_gathered(delivery))
-        delivery_tend_content(delivery);
-    delivery_release(delivery);
-}
-
-bool delivery_is_full(const struct delivery *delivery)
-{
-    return !delivery->is_closed && mail_link_is_full(delivery->link);
-}
-
-static void delivery_send_end(struct delivery *delivery)
-{
-    if (!delivery_put(delivery, dot_stuffer_end(&delivery->stuffer)))
-        return;
-    /* From here on the peer may have all of it. */
-    delivery->stage = DELIVERY_ENDED;
-    delivery_expect(delivery, delivery->service->config->timeout.data_end_s);
-    smtp_client_content_end(&delivery->link->machine, delivery->accepted);
-    delivery_send_gathered(delivery);
-}
-
-void delivery_end(struct delivery *delivery)
-{
-    delivery_hold(delivery);
-    delivery_send_end(delivery);
-    delivery_release(delivery);
-}
-
-/* --- replies ----------------------------------------------------------------------- */
-
-/* The recipient that a final reply is for: the n-th accepted one. */
-static unsigned delivery_accepted_index(const struct delivery *delivery, unsigned nth)
-{
-    for (unsigned i = 0; i < delivery->recipient_count; i++)
-        if (delivery->recipients[i].is_accepted && nth-- == 0)
-            return i;
-    return delivery->recipient_count;
-}
-
-static void delivery_recipient_final(struct delivery *delivery, unsigned index,
-                                     const struct mail_reply *reply)
-{
-    if (delivery->is_closed || !delivery->recipients[index].is_accepted ||
-        delivery->recipients[index].is_final)
-        return;
-    delivery->recipients[index].is_final = true;
-    delivery->finals++;
-    delivery->events->final(delivery, index, reply);
-}
-
-/* One reply for every recipient that still waits: SMTP's, or a 421 that ends it all. */
-static void delivery_all_final(struct delivery *delivery, const struct mail_reply *reply)
-{
-    for (unsigned i = 0; i < delivery->recipient_count; i++)
-        delivery_recipient_final(delivery, i, reply);
-}
-
-static void delivery_finish(struct delivery *delivery)
-{
-    delivery->stage = DELIVERY_DONE;
-    if (!delivery->is_closed)
-        delivery->events->done(delivery);
-}
-
-static void delivery_final_reply(struct delivery *delivery, const struct mail_reply *reply)
-{
-    if (delivery->options.flavor == MAIL_LMTP)
-        delivery_recipient_final(
-            delivery, delivery_accepted_index(delivery, delivery->link->machine.index), reply);
-    else
-        delivery_all_final(delivery, reply);
-    if (delivery->is_closed || delivery->finals < delivery->accepted)
-        return;
-    delivery_expect(delivery, 0);
-    delivery_finish(delivery);
-}
-
-static void delivery_rcpt_reply(struct delivery *delivery, const struct mail_reply *reply)
-{
-    unsigned index = delivery->answered++;
-    struct delivery_recipient *recipient = &delivery->recipients[index];
-
-    recipient->is_accepted = mail_reply_is_positive(reply);
-    delivery->accepted += recipient->is_accepted;
-    if (delivery->answered == delivery->recipient_count && !delivery->is_data_asked) {
-        delivery->is_waiting = true;
-        delivery_expect(delivery, delivery->service->config->timeout.envelope_s);
-    }
-    delivery->events->rcpt(delivery, index, reply);
-}
-
-static void delivery_data_reply(struct delivery *delivery, const struct mail_reply *reply)
-{
-    if (reply->code == 354) {
-        delivery->stage = DELIVERY_CONTENT;
-        dot_stuffer_init(&delivery->stuffer);
-    }
-    delivery->events->data(delivery, reply);
-}
-
-static void delivery_take_reply(struct delivery *delivery)
-{
-    struct mail_reply reply = delivery->link->machine.reply;
-
-    delivery->may_start_anew = false;
-    switch (delivery->link->machine.replied) {
-    case SMTP_CLIENT_MAIL:
-        delivery->was_mail_accepted = mail_reply_is_positive(&reply);
-        if (!delivery->was_mail_accepted)
-            delivery_fail(delivery, &reply, "MAIL refused");
-        return;
-    case SMTP_CLIENT_RCPT:
-        delivery_rcpt_reply(delivery, &reply);
-        return;
-    case SMTP_CLIENT_DATA:
-        delivery_data_reply(delivery, &reply);
-        return;
-    case SMTP_CLIENT_FINAL:
-        delivery_final_reply(delivery, &reply);
-        return;
-    case SMTP_CLIENT_RSET:
-        return;
-    }
-}
-
-static void delivery_replied(void *context)
-{
-    struct delivery *delivery = context;
-
-    delivery_hold(delivery);
-    delivery_take_reply(delivery);
-    delivery_release(delivery);
-}
-
-/* --- what else the connection tells ------------------------------------------------------- */
-
-static void delivery_greeted(void *context)
-{
-    struct delivery *delivery = context;
-
-    delivery->stage = DELIVERY_ENVELOPE;
-    backends_report(&delivery->service->backends, delivery->target.backend, PROTOCOL_LMTP, true,
-                    delivery->options.session_id);
-}
-
-static void delivery_settled(void *context)
-{
-    delivery_advance(context);
-}
-
-static void delivery_writable(void *context)
-{
-    struct delivery *delivery = context;
-
-    delivery_hold(delivery);
-    delivery_tend_content(delivery);
-    if (!delivery->is_closed)
-        delivery->events->writable(delivery);
-    delivery_release(delivery);
-}
-
-static void delivery_refused(void *context)
-{
-    struct delivery *delivery = context;
-    const struct mail_reply reply = delivery->link->machine.reply;
-
-    delivery->link = NULL;
-    delivery_fail(delivery, &reply, "refused the session");
-}
-
-/* The message that the peer was asked for does not come: it is not kept waiting for it. */
-static void delivery_give_back(struct delivery *delivery)
-{
-    static const struct mail_reply no_reply;
-
-    LOG_EVENT(LOG_LEVEL_INFO, delivery->options.session_id, "backend_released",
-              LOG_TEXT("backend", delivery->target.name));
-    delivery_hold(delivery);
-    delivery->link = NULL;
-    delivery_close(delivery);
-    delivery->events->failed(delivery, DELIVERY_ENVELOPE, &no_reply, "the message did not come");
-    delivery_release(delivery);
-}
-
-/* The peer is of no more use.  Its 421 behind the content is an answer for all that waits. */
-static void delivery_lost(void *context, const char *why)
-{
-    struct delivery *delivery = context;
-    const struct mail_reply reply = delivery->link->machine.reply;
-
-    if (delivery->link->is_expired && delivery->is_waiting) {
-        delivery_give_back(delivery);
-        return;
-    }
-    if (delivery->stage != DELIVERY_ENDED || reply.code != 421) {
-        delivery_lost_link(delivery, why);
-        return;
-    }
-    delivery->link = NULL;
-    delivery_hold(delivery);
-    delivery_all_final(delivery, &reply);
-    delivery_finish(delivery);
-    delivery_release(delivery);
-}
-
-static const struct mail_link_events delivery_link_events = {
-    .greeted = delivery_greeted,
-    .replied = delivery_replied,
-    .settled = delivery_settled,
-    .writable = delivery_writable,
-    .refused = delivery_refused,
-    .lost = delivery_lost,
-};
 
 /* --- the start -------------------------------------------------------------------------- */
 

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parts of a delivery share; delivery.h is its interface. */
+#ifndef MAILSTEAD_SESSION_DELIVERY_PRIVATE_H
+#define MAILSTEAD_SESSION_DELIVERY_PRIVATE_H
+
+#include "common/proto/dot_stuffing.h"
+#include "common/session/delivery.h"
+#include "common/session/mail_link.h"
+
+/* What is gathered at most; a piece of half that size is not copied for it. */
+enum { DELIVERY_GATHERED_MAX = 16384 };
+
+struct delivery_recipient {
+    char *path;
+    bool is_sent, is_accepted, is_final;
+};
+
+struct delivery {
+    const struct session_service *service;
+    const struct delivery_events *events;
+    struct delivery_options options;
+    struct target target;
+    void *context;
+    enum delivery_stage stage;
+    struct mail_link *link; /* NULL once it is lost or given back */
+    struct dot_stuffer stuffer;
+    struct bytes gathered;
+    struct delivery_recipient *recipients;
+    unsigned recipient_count, recipient_capacity, answered, accepted, finals;
+    unsigned holds; /* calls that still use it after an event */
+    bool is_closed, is_data_wanted, is_data_asked, was_mail_sent, was_mail_accepted;
+    bool is_waiting;     /* for another recipient or DATA; the peer has answered all */
+    bool may_start_anew; /* on a connection that waited, nothing was answered yet */
+};
+
+/* What the link tells its holder; the context is the delivery. */
+extern const struct mail_link_events delivery_link_events;
+
+/* Calls that go on after an event hold it, so that a delivery that is closed stays. */
+void delivery_hold(struct delivery *delivery);
+void delivery_release(struct delivery *delivery);
+
+/* Closes it and tells the caller; `reply` may be NULL. */
+void delivery_fail(struct delivery *delivery, const struct mail_reply *reply, const char *why);
+
+/* The link is no more: all is said again on a new one, or it has failed. */
+void delivery_lost_link(struct delivery *delivery, const char *why);
+
+/* Sends on the link; false when that has broken, and is told. */
+bool delivery_send(struct delivery *delivery, struct span bytes);
+
+/* The peer has so long for what is due next; 0: for ever. */
+void delivery_expect(struct delivery *delivery, unsigned seconds);
+
+/* The peer has a time to take what is held back for it; a slow sender is not the peer's fault. */
+void delivery_tend_content(struct delivery *delivery);
+
+#endif
