@@ -45,7 +45,7 @@ static void login_backend_fail(struct login_session *session, const char *why)
     LOG_EVENT(LOG_LEVEL_WARNING, session->session.id, "backend_failed",
               LOG_TEXT("backend", target->name), LOG_TEXT("why", why));
     login_backend_abandon(session);
-    login_session_unreachable(session, why);
+    login_route_hold(session, why);
 }
 
 static bool login_backend_start_tls(struct login_session *session)
@@ -75,9 +75,9 @@ static void login_backend_conclude(struct login_session *session, enum login_cli
     backends_report(&service->backends, login->target.backend, session->session.listener->protocol,
                     true, session->session.id);
     if (event == LOGIN_CLIENT_ACCEPTED)
-        login_session_accepted(session, text);
+        login_relay_accepted(session, text);
     else
-        login_session_refused(session, text, login->client_ops->is_temporary(&login->client));
+        login_route_refused(session, text, login->client_ops->is_temporary(&login->client));
 }
 
 /* Runs the machine over what has come.  False when the owner's side has ended. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The inside of a login session, shared by its two halves: login_session.c (the
- * client's side, and the life of the session) and login_backend.c (the owner's side).
+ * The inside of a login session, shared by its parts: login_session.c (its life),
+ * login_client.c (the client's side), login_route.c (the way to the owner), login_backend.c
+ * (the owner's side), login_refusal.c and login_relay.c.
  */
 #ifndef MAILSTEAD_SESSION_LOGIN_STATE_H
 #define MAILSTEAD_SESSION_LOGIN_STATE_H
@@ -69,27 +70,78 @@ struct login_session {
     unsigned open_handles;
 };
 
+/* --- its life --- */
+
+/* Ends it, whatever it does; idempotent.  `reason` is static. */
+void login_session_end(struct login_session *session, const char *reason);
+
+/* Ends it with a goodbye in the client's protocol; not while securing or relaying. */
+void login_session_goodbye(struct login_session *session, const char *text, const char *reason);
+
+/* Frees and wipes what only the login needed. */
+void login_session_forget_login(struct login_session *session);
+
+/* Sends what a machine wrote; ends the session and returns false when the client is gone. */
+bool login_session_send(struct login_session *session, struct transport *transport,
+                        struct buffer *out);
+
+/* To be called when a handle of the session has sent its last event. */
+void login_session_handle_closed(struct login_session *session);
+
+/* --- the client's side --- */
+
+extern const struct transport_events login_client_events;
+
+void login_client_greet(struct login_session *session);
+
+/* Runs the machine over what has come, until it needs more or asks something. */
+void login_client_pump(struct login_session *session);
+
+/* --- the way to the owner --- */
+
+/* Resolves the account and goes where the answer leads. */
+void login_route_resolve(struct login_session *session);
+
+/* The done event of login->request. */
+void login_route_answered(struct resolver_request *request);
+
+/* The time to resolve a held login again has come. */
+void login_route_try_again(struct login_session *session);
+
+/* The owner cannot take it now: it waits and is resolved again, or is refused temporarily. */
+void login_route_hold(struct login_session *session, const char *why);
+
+/* The owner has refused it with these words. */
+void login_route_refused(struct login_session *session, struct span text, bool is_temporary);
+
+/* --- the owner's side --- */
+
 /* Connects to login->target and replays the credentials there. */
 void login_backend_start(struct login_session *session);
 
 /* Gives up what login_backend_start began and has not ended. */
 void login_backend_abandon(struct login_session *session);
 
-/* The events by which the owner's side ends, handled by login_session.c. */
-void login_session_accepted(struct login_session *session, struct span text);
-void login_session_refused(struct login_session *session, struct span text, bool is_temporary);
-void login_session_unreachable(struct login_session *session, const char *why);
-void login_session_end(struct login_session *session, const char *reason);
+/* --- refusals --- */
+
+void login_refusal_temporary(struct login_session *session, const char *why);
+
+/* The credentials are refused, after the time that every such refusal takes. */
+void login_refusal_delay(struct login_session *session);
+
+/* That time is over. */
+void login_refusal_due(struct login_session *session);
+
+/* --- the relay --- */
+
+/* The owner has accepted the login with these words. */
+void login_relay_accepted(struct login_session *session, struct span text);
 
 /* To be called from the ready event of either transport while relaying. */
 void login_relay_ready(struct login_session *session, struct transport *transport,
                        unsigned readiness);
 
-/* To be called when a handle of the session has sent its last event. */
-void login_session_handle_closed(struct login_session *session);
-
-/* Sends what a machine wrote; ends the session and returns false when the client is gone. */
-bool login_session_send(struct login_session *session, struct transport *transport,
-                        struct buffer *out);
+/* The deadline of a session that relays: ends one that was idle for too long. */
+void login_relay_idle(struct login_session *session);
 
 #endif

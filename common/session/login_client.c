@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The client's side of a login: TLS, the greeting, and what the client says up to its credentials.
+ * While a question of the machine is open, the client is not read.
+ */
+#include "common/session/login_state.h"
+
+#include <stdio.h>
+
+enum { LOGIN_TTL = 5 /* proxies that a login may pass */ };
+
+static void login_client_credentials(struct login_session *session)
+{
+    struct login *login = session->login;
+    const struct session *head = &session->session;
+    const struct forwarded *claimed = login->server_ops->forwarded(&login->server);
+
+    login->credentials_ms = io_loop_now_ms(head->service->loop);
+    login->was_refused = false;
+    login->refusal[0] = '\0';
+    transport_watch(&session->client, 0);
+    if (head->service->peers_are_trusted && claimed->address[0]) {
+        login->forwarded = *claimed;
+        login->forwarded.ttl = claimed->ttl > 0 ? claimed->ttl - 1 : 0;
+    } else {
+        login->forwarded = (struct forwarded){ .port = head->peer_port, .ttl = LOGIN_TTL };
+        snprintf(login->forwarded.address, sizeof(login->forwarded.address), "%s",
+                 head->peer_address);
+    }
+    if (!login->forwarded.session_id[0])
+        snprintf(login->forwarded.session_id, sizeof(login->forwarded.session_id), "%s", head->id);
+    login_route_resolve(session);
+}
+
+static void login_client_start_tls(struct login_session *session)
+{
+    struct login *login = session->login;
+
+    intake_settle(&login->client_intake);
+    state_move(&session->state, LOGIN_STATE_SECURING);
+    if (login->client_intake.input.length > 0 ||
+        !transport_start_tls_server(&session->client, session->session.service->tls_server))
+        login_session_end(session, "plaintext behind STARTTLS");
+}
+
+/* Runs the machine over what has come, until it needs more or asks something. */
+void login_client_pump(struct login_session *session)
+{
+    struct login *login = session->login;
+
+    for (;;) {
+        struct buffer out = io_loop_out(session->session.service->loop);
+        enum login_event event =
+            login->server_ops->next(&login->server, &login->client_intake.input, &out);
+
+        if (!login_session_send(session, &session->client, &out))
+            return;
+        switch (event) {
+        case LOGIN_FLUSH:
+            continue;
+        case LOGIN_NEED_INPUT:
+            intake_settle(&login->client_intake);
+            return;
+        case LOGIN_STARTTLS:
+            login_client_start_tls(session);
+            return;
+        case LOGIN_CREDENTIALS:
+            intake_settle(&login->client_intake);
+            login_client_credentials(session);
+            return;
+        case LOGIN_END:
+            login_session_end(session, "ended by the client");
+            return;
+        }
+    }
+}
+
+/* While the client does not take our replies it is not heard. */
+static void login_client_listen(struct login_session *session)
+{
+    if (session->state.current == LOGIN_STATE_TALKING)
+        transport_watch(&session->client,
+                        transport_has_pending(&session->client) ? 0 : TRANSPORT_READABLE);
+}
+
+static void login_client_readable(struct login_session *session)
+{
+    while (session->state.current == LOGIN_STATE_TALKING &&
+           !transport_has_pending(&session->client)) {
+        ssize_t count = intake_read(&session->login->client_intake, &session->client);
+
+        if (count == TRANSPORT_AGAIN)
+            return;
+        if (count <= 0) {
+            login_session_end(session, count == TRANSPORT_END ? "client closed"
+                                                              : transport_error(&session->client));
+            return;
+        }
+        login_client_pump(session);
+    }
+}
+
+void login_client_greet(struct login_session *session)
+{
+    const struct session *head = &session->session;
+    const struct config *config = head->service->config;
+    const struct login_server_options options = {
+        .hostname = config->cluster.hostname,
+        .tls_available = head->listener->tls == TLS_MODE_STARTTLS,
+        .tls_active = session->is_secured,
+        .plaintext_allowed = head->listener->plaintext_allowed,
+        .peer_is_trusted = head->service->peers_are_trusted,
+    };
+    struct buffer out = io_loop_out(head->service->loop);
+
+    session->login->server_ops->init(&session->login->server, &options, &out);
+    if (login_session_send(session, &session->client, &out))
+        transport_watch(&session->client, TRANSPORT_READABLE);
+}
+
+static void login_client_secured(struct login_session *session)
+{
+    state_move(&session->state, LOGIN_STATE_TALKING);
+    session->is_secured = true;
+    if (session->session.listener->tls == TLS_MODE_STARTTLS)
+        session->login->server_ops->tls_started(&session->login->server);
+    else
+        login_client_greet(session);
+}
+
+static void login_client_ready(struct transport *transport, unsigned readiness)
+{
+    struct login_session *session = CONTAINER_OF(transport, struct login_session, client);
+    unsigned state = session->state.current;
+
+    if (state == LOGIN_STATE_RELAYING) {
+        login_relay_ready(session, transport, readiness);
+        return;
+    }
+    if (readiness & TRANSPORT_SECURED)
+        login_client_secured(session);
+    else if (state == LOGIN_STATE_SECURING && readiness & TRANSPORT_READABLE)
+        login_session_end(session, transport_error(transport)); /* the handshake failed */
+    if (session->state.current == LOGIN_STATE_TALKING)
+        login_client_readable(session);
+    login_client_listen(session);
+}
+
+static void login_client_closed(struct transport *transport)
+{
+    login_session_handle_closed(CONTAINER_OF(transport, struct login_session, client));
+}
+
+const struct transport_events login_client_events = {
+    .ready = login_client_ready,
+    .closed = login_client_closed,
+};

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a login is refused.  A wrong password and an unknown account get the same words after the
+ * same time; everything that is our own doubt gets a temporary refusal.
+ */
+#include "common/session/login_state.h"
+
+#include <stdio.h>
+
+#include "common/base/log.h"
+
+enum {
+    /* More than stores take to say that a password is wrong: Dovecot 2 to 2.5 seconds. */
+    LOGIN_REFUSAL_DELAY_MS = 3000,
+    LOGIN_REFUSALS_MAX = 3
+};
+
+static void login_refusal_send(struct login_session *session, enum login_refusal_reason reason,
+                               struct span text, enum board_counter counter)
+{
+    struct login *login = session->login;
+    struct session_service *service = session->session.service;
+    const struct login_refusal refusal = { reason, text };
+    struct buffer out = io_loop_out(service->loop);
+
+    board_count(service->slot, counter, 1);
+    state_move(&session->state, LOGIN_STATE_TALKING);
+    login->server_ops->refuse(&login->server, &refusal, &out);
+    if (!login_session_send(session, &session->client, &out))
+        return;
+    if (++login->refusals >= LOGIN_REFUSALS_MAX) {
+        login_session_goodbye(session, "too many failed logins", "too many failed logins");
+        return;
+    }
+    deadline_set(&session->deadline, service->config->timeout.login_s * 1000ULL);
+    transport_watch(&session->client, TRANSPORT_READABLE);
+    login_client_pump(session);
+}
+
+void login_refusal_temporary(struct login_session *session, const char *why)
+{
+    const struct login *login = session->login;
+    enum log_level level = session_alarm(&session->session, &login->request.route, &login->target);
+
+    LOG_EVENT(level, session->session.id, "login_temporary",
+              LOG_TEXT("name", login->request.route.key), LOG_TEXT("backend", login->target.name),
+              LOG_TEXT("why", why));
+    if (login->refusal[0])
+        login_refusal_send(session, LOGIN_REFUSED_BY_BACKEND, span_from_string(login->refusal),
+                           BOARD_LOGINS_TEMPORARY);
+    else
+        login_refusal_send(session, LOGIN_REFUSED_TEMPORARY, SPAN_EMPTY, BOARD_LOGINS_TEMPORARY);
+}
+
+/*
+ * Wrong password and unknown account take the same time.  At the node it is the frontend, its
+ * only client, that sees to it: a second delay behind the first would tell them apart.
+ */
+void login_refusal_delay(struct login_session *session)
+{
+    const struct session_service *service = session->session.service;
+    struct login *login = session->login;
+    uint64_t age_ms = io_loop_now_ms(service->loop) - login->credentials_ms;
+    uint64_t delay_ms = service->peers_are_trusted ? 0 : LOGIN_REFUSAL_DELAY_MS;
+
+    credentials_wipe(login->server_ops->credentials(&login->server));
+    state_move(&session->state, LOGIN_STATE_DELAYED);
+    deadline_set(&session->deadline, age_ms < delay_ms ? delay_ms - age_ms : 1);
+}
+
+void login_refusal_due(struct login_session *session)
+{
+    const char *words = session->login->refusal;
+    bool is_plain = words[0] == '\0' || words[0] != '[' ||
+                    strncmp(words, "[AUTH", 5) == 0; /* [AUTH], [AUTHENTICATIONFAILED] */
+
+    LOG_EVENT(
+        LOG_LEVEL_INFO, session->session.id, "login_refused",
+        LOG_TEXT("account", session->login->request.route.account),
+        LOG_TEXT("peer", session->session.peer_address),
+        LOG_TEXT("by", session->login->was_refused ? session->login->target.name : "directory"),
+        LOG_TEXT("words", words[0] ? words : NULL));
+    if (is_plain)
+        login_refusal_send(session, LOGIN_REFUSED_CREDENTIALS, SPAN_EMPTY, BOARD_LOGINS_REFUSED);
+    else
+        login_refusal_send(session, LOGIN_REFUSED_BY_BACKEND, span_from_string(words),
+                           BOARD_LOGINS_REFUSED);
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A session that is logged in: all that only the login needed is freed, and bytes go both ways
+ * until a side ends.  Who its backend leaves without being asked waits for his turn (departures.h).
+ */
+#include "common/session/login_state.h"
+
+#include "common/base/log.h"
+#include "common/io/keepalive.h"
+
+enum { LOGIN_QUIET_MS = 1000 /* without a byte: what ends then was not asked for */ };
+
+/*
+ * Whether the backend ended a session that had not asked for it: it has moved, or was silent, as
+ * one is whose backend node knows of the move a moment before us, or whose backend died.
+ */
+static bool login_relay_is_abandoned(const struct login_session *session, enum relay_end end)
+{
+    const struct session *head = &session->session;
+    uint64_t quiet_ms = io_loop_now_ms(head->service->loop) - session->relay.last_activity_ms;
+
+    return (end == RELAY_END_BACKEND || end == RELAY_END_BACKEND_ERROR) &&
+           !head->service->peers_are_trusted &&
+           (quiet_ms >= LOGIN_QUIET_MS || departures_has(head) || departures_has_moved(head));
+}
+
+/* All clients of a backend that is gone should not come back at once: they wait for their turn. */
+static void login_relay_ended(struct relay *relay, enum relay_end end)
+{
+    struct login_session *session = CONTAINER_OF(relay, struct login_session, relay);
+    struct departures *departures = &session->session.service->departures;
+
+    if (!login_relay_is_abandoned(session, end)) {
+        login_session_end(session, relay_end_text(end));
+        return;
+    }
+    transport_watch(&session->backend, 0);
+    transport_watch(&session->client, TRANSPORT_READABLE);
+    departures_add_abandoned(departures, &session->session,
+                             departures_has_moved(&session->session) ? "the account moved"
+                                                                     : relay_end_text(end));
+}
+
+static void login_relay_log(const struct login_session *session)
+{
+    const struct session *head = &session->session;
+    const struct login *login = session->login;
+
+    LOG_EVENT(LOG_LEVEL_INFO, head->id, "login",
+              LOG_TEXT("protocol", protocol_name(head->listener->protocol)),
+              LOG_TEXT("account", head->account), LOG_TEXT("peer", head->peer_address),
+              LOG_TEXT("client", login->forwarded.address), LOG_TEXT("backend", login->target.name),
+              LOG_TEXT("rule", route_rule_name(login->request.route.rule)),
+              LOG_TEXT("key", login->request.route.key),
+              LOG_TEXT("tls", session->is_secured ? SSL_get_version(session->client.ssl) : "no"),
+              LOG_INTEGER("ms", io_loop_now_ms(head->service->loop) - login->credentials_ms));
+}
+
+/* Whether the account has got another owner, or none, since the login was resolved. */
+static bool login_relay_has_moved(const struct login_session *session)
+{
+    const struct route *chosen = &session->login->request.route;
+    struct route route;
+
+    resolver_look_up(session->session.service->resolver, ROUTE_KEY_LOGIN, chosen->key, &route);
+    return route.outcome == ROUTE_UNKNOWN ||
+           (route.outcome == ROUTE_FOUND && strcmp(route.host, chosen->host) != 0);
+}
+
+void login_relay_accepted(struct login_session *session, struct span text)
+{
+    struct session_service *service = session->session.service;
+    struct login *login = session->login;
+    struct buffer out = io_loop_out(service->loop);
+
+    if (login_relay_has_moved(session)) {
+        login_backend_abandon(session);
+        login_route_hold(session, "the account moved");
+        return;
+    }
+    session_log_in(&session->session, &login->request.route, login->target.name);
+    login_relay_log(session);
+    board_count(service->slot, BOARD_LOGINS, 1);
+    login->server_ops->accept(&login->server, text, &out);
+    login->client_ops->fini(&login->client);
+    login->client_machine_is_live = false;
+    if (!login_session_send(session, &session->client, &out))
+        return;
+    state_move(&session->state, LOGIN_STATE_RELAYING);
+    deadline_set(&session->deadline, service->config->timeout.idle_s * 1000ULL);
+    if (service->config->timeout.keepalive_s > 0)
+        keepalive_set(session->backend.fd, service->config->timeout.keepalive_s);
+    relay_start(&session->relay, &session->client, &session->backend, login->client_intake.input,
+                login->backend_intake.input, login_relay_ended);
+    login_session_forget_login(session);
+}
+
+void login_relay_ready(struct login_session *session, struct transport *transport,
+                       unsigned readiness)
+{
+    const struct session_service *service = session->session.service;
+    bool was_done = session->relay.is_client_done;
+
+    if (transport == &session->client && (readiness & TRANSPORT_READABLE) &&
+        departures_has(&session->session)) {
+        departures_hurry(&session->session.service->departures, &session->session);
+        if (session->relay.has_ended)
+            transport_watch(transport, 0);
+    }
+    relay_ready(&session->relay, transport, readiness);
+    if (session->state.current == LOGIN_STATE_RELAYING && session->relay.is_client_done != was_done)
+        deadline_set(&session->deadline, service->config->timeout.backend_s * 1000ULL);
+}
+
+void login_relay_idle(struct login_session *session)
+{
+    const struct session_service *service = session->session.service;
+    const struct timeout_config *timeout = &service->config->timeout;
+    bool is_done = session->relay.is_client_done;
+    uint64_t limit_ms = (is_done ? timeout->backend_s : timeout->idle_s) * 1000ULL;
+    uint64_t quiet_ms = io_loop_now_ms(service->loop) - session->relay.last_activity_ms;
+
+    if (quiet_ms >= limit_ms)
+        login_session_end(session, is_done ? "client closed, and the backend did not" : "idle");
+    else
+        deadline_set(&session->deadline, limit_ms - quiet_ms);
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The way of a login to the account's owner: resolved, held while the owner cannot take it, and
+ * resolved again.  It ends in login_backend_start or in a refusal.
+ */
+#include "common/session/login_state.h"
+
+#include <stdio.h>
+
+#include "common/base/random.h"
+
+enum { LOGIN_HOLD_TICK_MS = 250 };
+
+void login_route_hold(struct login_session *session, const char *why)
+{
+    const struct session_service *service = session->session.service;
+    uint64_t hold_ms = service->holds_logins ? service->config->timeout.login_hold_s * 1000ULL : 0;
+    uint64_t age_ms = io_loop_now_ms(service->loop) - session->login->credentials_ms;
+
+    state_move(&session->state, LOGIN_STATE_HELD);
+    if (age_ms >= hold_ms) {
+        login_refusal_temporary(session, why);
+        return;
+    }
+    deadline_set(&session->deadline, LOGIN_HOLD_TICK_MS + random_below(LOGIN_HOLD_TICK_MS));
+}
+
+static void login_route_go(struct login_session *session)
+{
+    struct login *login = session->login;
+
+    switch (login->target.kind) {
+    case TARGET_GO:
+        login->refusal[0] = '\0';
+        if (!credentials_name_is_sendable(login->request.route.account)) {
+            login->target.is_misconfigured = true;
+            login->target.reason = "the account's name cannot be sent";
+            login_refusal_temporary(session, login->target.reason);
+            return;
+        }
+        login_backend_start(session);
+        return;
+    case TARGET_DOWN:
+        login_route_hold(session, login->target.reason);
+        return;
+    case TARGET_UNKNOWN:
+    case TARGET_FOREIGN:
+    case TARGET_RELAY:
+        login_refusal_delay(session);
+        return;
+    case TARGET_TEMPORARY:
+        login_refusal_temporary(session, login->target.reason);
+        return;
+    }
+}
+
+static void login_route_found(struct login_session *session)
+{
+    const struct session_service *service = session->session.service;
+    struct login *login = session->login;
+
+    service->choose(service, session->session.listener->protocol, &login->request.route,
+                    &login->target);
+    login_route_go(session);
+}
+
+void login_route_answered(struct resolver_request *request)
+{
+    login_route_found(CONTAINER_OF(request, struct login, request)->session);
+}
+
+void login_route_resolve(struct login_session *session)
+{
+    struct login *login = session->login;
+    const struct credentials *credentials = login->server_ops->credentials(&login->server);
+
+    state_move(&session->state, LOGIN_STATE_RESOLVING);
+    deadline_clear(&session->deadline); /* the resolver has its own */
+    if (resolver_ask(session->session.service->resolver, &login->request, ROUTE_KEY_LOGIN,
+                     span_from_string(credentials->authcid),
+                     session->session.listener->default_domain))
+        login_route_found(session);
+}
+
+void login_route_refused(struct login_session *session, struct span text, bool is_temporary)
+{
+    struct login *login = session->login;
+
+    snprintf(login->refusal, sizeof(login->refusal), "%.*s", SPAN_PRINTF(text));
+    login_backend_abandon(session);
+    if (is_temporary) {
+        login_route_hold(session, "refused temporarily by the backend");
+        return;
+    }
+    login->was_refused = true;
+    login_refusal_delay(session);
+}
+
+/* Nobody is logged in for a client that is gone.  One that said more may still listen. */
+void login_route_try_again(struct login_session *session)
+{
+    if (session->login->client_intake.input.length == 0 &&
+        transport_has_peer_left(&session->client))
+        login_session_end(session, "client closed");
+    else
+        login_route_resolve(session);
+}
