@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The two sides of a bench: Mailstead and a peer in front of the same sink and the same slapd.
 
-CPU is user and system time of all processes of a side, their ended children included; the
-machine is shared with the load generator and the sink, so judge ratios, not figures.
+CPU is the time on a processor of all processes of a side, in the kernel too, to the nanosecond where they
+live and to the tick for their ended children; the machine is shared with the load generator and the sink, so
+judge ratios, not figures.
 """
 import contextlib
 import json
@@ -40,15 +41,25 @@ def tree(pid):
     return found
 
 
+def running_ns(pid):
+    """How long the threads of `pid` that live have run on a processor."""
+    total = 0
+    for schedstat in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with contextlib.suppress(OSError):
+            total += int(schedstat.read_text().split()[0])
+    return total
+
+
 def cpu_seconds(processes):
     """What the trees of `processes` have used so far; children that ended count at their parent."""
-    ticks = 0
+    seconds = 0.0
     for process in processes:
         for pid in tree(process.pid):
             fields = read_stat(pid)
             if fields:
-                ticks += sum(int(field) for field in fields[11:15])
-    return ticks / TICKS_PER_SECOND
+                seconds += running_ns(pid) / 1e9
+                seconds += sum(int(field) for field in fields[13:15]) / TICKS_PER_SECOND
+    return seconds
 
 
 def memory_kib(processes):
