@@ -82,8 +82,6 @@ void login_relay_accepted(struct login_session *session, struct span text)
     login_relay_log(session);
     board_count(service->slot, BOARD_LOGINS, 1);
     login->server_ops->accept(&login->server, text, &out);
-    login->client_ops->fini(&login->client);
-    login->client_machine_is_live = false;
     if (!login_session_send(session, &session->client, &out))
         return;
     state_move(&session->state, LOGIN_STATE_RELAYING);
@@ -91,7 +89,7 @@ void login_relay_accepted(struct login_session *session, struct span text)
     if (service->config->timeout.keepalive_s > 0)
         keepalive_set(session->backend.fd, service->config->timeout.keepalive_s);
     relay_start(&session->relay, &session->client, &session->backend, login->client_intake.input,
-                login->backend_intake.input, login_relay_ended);
+                login->attempt.intake.input, login_relay_ended);
     login_session_forget_login(session);
 }
 

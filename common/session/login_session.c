@@ -50,7 +50,7 @@ void login_session_forget_login(struct login_session *session)
     resolver_cancel(&login->request);
     login->server_ops->fini(&login->server);
     intake_fini(&login->client_intake);
-    intake_fini(&login->backend_intake);
+    login_attempt_end(&login->attempt);
     explicit_bzero(login, sizeof(*login));
     free(login);
     session->login = NULL;
@@ -145,10 +145,7 @@ static void login_deadline_expired(struct deadline *deadline)
         login_route_try_again(session);
         return;
     case LOGIN_STATE_AUTHENTICATING:
-        backends_report(&session->session.service->backends, session->login->target.backend,
-                        session->session.listener->protocol, false, session->session.id);
-        login_backend_abandon(session);
-        login_route_hold(session, "no answer in time");
+        login_attempt_expired(&session->login->attempt);
         return;
     case LOGIN_STATE_DELAYED:
         login_refusal_due(session);
@@ -173,7 +170,6 @@ static struct login *login_new(struct login_session *session, enum protocol prot
     login->server_ops = protocol == PROTOCOL_IMAP ? &imap_server_ops : &pop3_server_ops;
     login->client_ops = protocol == PROTOCOL_IMAP ? &imap_client_ops : &pop3_client_ops;
     intake_init(&login->client_intake, true);
-    intake_init(&login->backend_intake, false);
     resolver_request_init(&login->request, login_route_answered);
     return login;
 }

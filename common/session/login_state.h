@@ -8,14 +8,11 @@
 #define MAILSTEAD_SESSION_LOGIN_STATE_H
 
 #include "common/base/state.h"
-#include "common/io/connector.h"
 #include "common/io/deadline.h"
 #include "common/io/relay.h"
-#include "common/proto/imap_client.h"
 #include "common/proto/imap_server.h"
-#include "common/proto/pop3_client.h"
 #include "common/proto/pop3_server.h"
-#include "common/session/intake.h"
+#include "common/session/login_attempt.h"
 #include "common/session/login_session.h"
 
 enum login_state {
@@ -37,21 +34,15 @@ struct login {
         struct imap_server imap;
         struct pop3_server pop3;
     } server;
-    union {
-        struct imap_client imap;
-        struct pop3_client pop3;
-    } client;
     const struct login_server_ops *server_ops;
     const struct login_client_ops *client_ops;
     struct intake client_intake;
-    struct intake backend_intake;
     struct resolver_request request;
     struct target target;
-    struct forwarded forwarded;  /* what is passed on to the owner */
-    struct connector *connector; /* while CONNECTING */
-    uint64_t credentials_ms;     /* when the credentials were complete */
+    struct login_attempt attempt;
+    struct forwarded forwarded; /* what is passed on to the owner */
+    uint64_t credentials_ms;    /* when the credentials were complete */
     unsigned refusals;
-    bool client_machine_is_live;
     bool was_refused;              /* the backend has judged the credentials */
     char refusal[LOGIN_TEXT_SIZE]; /* DELAYED and HELD: the backend's words; empty: our own */
 };
