@@ -8,6 +8,9 @@
 /* Milliseconds since some moment; never goes back, the same in all processes of one machine. */
 uint64_t clock_monotonic_ms(void);
 
+/* The same in microseconds. */
+uint64_t clock_monotonic_us(void);
+
 /* Milliseconds since 1970-01-01 UTC; an administrator can set it. */
 int64_t clock_wall_ms(void);
 

@@ -14,6 +14,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "common/base/ramp.h"
+
 enum {
     BOARD_SLOTS = 160,    /* processes at one time, both generations */
     BOARD_BACKENDS = 4096 /* backends whose health is kept, in the daemon's whole life */
@@ -63,6 +65,9 @@ struct board_health {
     _Atomic unsigned successes; /* in a row */
     _Atomic uint64_t accuser;   /* who told of the last failure: 0 a probe, else a session */
     _Atomic uint64_t since_ms;  /* monotonic, of the last change of state */
+    _Atomic unsigned relapses;  /* how often it came up and went down again soon */
+    struct ramp returning;      /* all that is new, once it is up again */
+    struct ramp crowd;          /* logins that have waited elsewhere, or for it */
 };
 
 struct board_backend {
@@ -77,7 +82,7 @@ struct board {
     _Atomic uint64_t mirror_entries;
     _Atomic int mirror_is_synchronised; /* at least once since the daemon started */
     _Atomic int directory_is_connected;
-    _Atomic uint64_t departure_us; /* monotonic: when the next session that must go may go */
+    struct turns departure; /* of sessions that must go */
     struct board_slot slots[BOARD_SLOTS];
     struct board_slot retired; /* the counters of the processes that are gone */
     struct board_backend backends[BOARD_BACKENDS];

@@ -184,6 +184,7 @@ struct limits_config {
 
 struct health_config {
     unsigned probe_interval_ms, failures, successes;
+    unsigned ramp_s, ramp_first; /* ramp_s 0: no ramp */
 };
 
 struct config {

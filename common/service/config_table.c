@@ -316,6 +316,13 @@ static const struct config_option health_options[] = {
            "Failures in a row after which a backend counts as down."),
     NUMBER(health_config, successes, "2", 1, 100,
            "Good probes in a row after which it counts as up again."),
+    NUMBER(
+        health_config, ramp_s, "10", 0, 600,
+        "Seconds in which new work for a backend that is up again grows, and logins that waited "
+        "are let through; twice as much after each tenth of it, all behind it.  0: all at once."),
+    NUMBER(health_config, ramp_first, "20", 1, 10000,
+           "Logins of each protocol, deliveries and questions about recipients that a frontend "
+           "begins there in a second at first."),
 };
 
 static const struct config_option limits_options[] = {

@@ -5,6 +5,8 @@
 #include "common/base/hash.h"
 #include "common/base/log.h"
 
+enum { BACKENDS_RELAPSES_MAX = 4 }; /* each doubles the good probes that it takes to come up */
+
 void backends_init(struct backends *backends, const struct config *config, struct board *board)
 {
     backend_set_init(&backends->set, config);
@@ -63,15 +65,59 @@ void backends_forget(const struct backends *backends, const struct backend *back
     atomic_store(&health->state, BOARD_HEALTH_UNKNOWN);
     atomic_store(&health->failures, 0);
     atomic_store(&health->successes, 0);
+    atomic_store(&health->relapses, 0);
     atomic_store(&health->accuser, 0);
     atomic_store(&health->since_ms, clock_monotonic_ms());
+    if (backend->state == BACKEND_DOWN)
+        ramp_arm(&health->returning);
 }
 
-static void backends_move(const struct backend *backend, enum protocol protocol,
-                          struct board_health *health, int state)
+static struct ramp_rules backends_ramp_rules(const struct backends *backends)
 {
-    if (atomic_exchange(&health->state, state) == state)
+    const struct health_config *config = &backends->set.config->health;
+
+    return (struct ramp_rules){ config->ramp_first, config->ramp_s * UINT64_C(1000000) };
+}
+
+bool backends_may_begin(const struct backends *backends, unsigned id, enum protocol protocol,
+                        bool has_waited)
+{
+    const struct backend *backend = id ? backend_set_by_id(&backends->set, id) : NULL;
+    struct board_health *health = backend ? backends_health(backends, backend, protocol) : NULL;
+    struct ramp_rules rules = backends_ramp_rules(backends);
+    uint64_t now_us;
+
+    if (!health)
+        return true;
+    now_us = clock_monotonic_us();
+    if (ramp_is_steep(&health->returning, &rules, now_us))
+        return ramp_take(&health->returning, &rules, now_us);
+    return !has_waited || ramp_take_of_crowd(&health->crowd, &rules, now_us);
+}
+
+/* It has gone down: again, before its ramp was over? */
+static void backends_count_relapse(const struct backends *backends, struct board_health *health)
+{
+    uint64_t ramp_ms = backends->set.config->health.ramp_s * UINT64_C(1000);
+    uint64_t up_ms = clock_monotonic_ms() - atomic_load(&health->since_ms);
+
+    if (up_ms >= ramp_ms)
+        atomic_store(&health->relapses, 0);
+    else if (atomic_load(&health->relapses) < BACKENDS_RELAPSES_MAX)
+        atomic_fetch_add(&health->relapses, 1);
+}
+
+static void backends_move(const struct backends *backends, const struct backend *backend,
+                          enum protocol protocol, struct board_health *health, int state)
+{
+    int before = atomic_exchange(&health->state, state);
+
+    if (before == state)
         return;
+    if (before == BOARD_HEALTH_UP)
+        backends_count_relapse(backends, health);
+    if (state == BOARD_HEALTH_DOWN)
+        ramp_arm(&health->returning);
     atomic_store(&health->since_ms, clock_monotonic_ms());
     LOG_EVENT(state == BOARD_HEALTH_DOWN ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, NULL,
               state == BOARD_HEALTH_DOWN ? "backend_down" : "backend_up",
@@ -97,20 +143,22 @@ static void backends_report_failure(const struct backends *backends, const struc
     if (session_id && last == accuser && atomic_load(&health->failures) > 0)
         return;
     if (atomic_fetch_add(&health->failures, 1) + 1 >= backends->set.config->health.failures)
-        backends_move(backend, protocol, health, BOARD_HEALTH_DOWN);
+        backends_move(backends, backend, protocol, health, BOARD_HEALTH_DOWN);
 }
 
 static void backends_report_success(const struct backends *backends, const struct backend *backend,
                                     enum protocol protocol, const char *session_id)
 {
     struct board_health *health = backends_health(backends, backend, protocol);
+    unsigned wanted;
 
     if (!health)
         return;
     atomic_store(&health->failures, 0);
+    wanted = backends->set.config->health.successes << atomic_load(&health->relapses);
     if (atomic_load(&health->state) != BOARD_HEALTH_UP && !session_id &&
-        atomic_fetch_add(&health->successes, 1) + 1 >= backends->set.config->health.successes)
-        backends_move(backend, protocol, health, BOARD_HEALTH_UP);
+        atomic_fetch_add(&health->successes, 1) + 1 >= wanted)
+        backends_move(backends, backend, protocol, health, BOARD_HEALTH_UP);
 }
 
 void backends_report(const struct backends *backends, unsigned id, enum protocol protocol,

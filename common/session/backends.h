@@ -34,6 +34,17 @@ const struct backend *backends_find(const struct backends *backends, const char 
 bool backends_is_up(const struct backends *backends, const struct backend *backend,
                     enum protocol protocol);
 
+/*
+ * Asks, just before it is done, whether something new may begin at the backend with this id: a
+ * login, a delivery, a question about a recipient.  True is counted.  False: it is up again since a
+ * moment, and enough was begun there for now; to be asked again a quarter of a second later.
+ * `has_waited`: a login that was held, be it for this backend or for the one that its account was
+ * on: these come as a crowd, and are let through at a pace of their own when the backend was up all
+ * the time.  Of 0, and of one that has left, always true.
+ */
+bool backends_may_begin(const struct backends *backends, unsigned id, enum protocol protocol,
+                        bool has_waited) __attribute__((warn_unused_result));
+
 /* Nothing is known of its health for this protocol any more. */
 void backends_forget(const struct backends *backends, const struct backend *backend,
                      enum protocol protocol);
@@ -41,8 +52,10 @@ void backends_forget(const struct backends *backends, const struct backend *back
 /*
  * Tells how a connection of the session `session_id`, or a probe (NULL), to the backend with this
  * id ended; 0, and one that has left, is ignored.  A good connection of a session ends a row of
- * failures; only good probes bring a backend up that is down.  A session's failure counts only once
- * in a row: what one session meets again and again may be its own account's trouble.
+ * failures; only good probes bring a backend up that is down, and
+ * twice as many when it went down again soon after that: probes may not see what sessions meet.  A
+ * session's failure counts only once in a row: what one session meets again and again may be its
+ * own account's trouble.
  */
 void backends_report(const struct backends *backends, unsigned id, enum protocol protocol,
                      bool is_good, const char *session_id);

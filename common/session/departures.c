@@ -3,12 +3,11 @@
  * One timer does both: it looks at some sessions while any are unchecked, and lets some of those
  * that wait go.  No turn of the loop takes longer than a slice of either.
  *
- * The pace is one number on the board: the moment at which the next session of the daemon may go.
- * It lags behind the clock by DEPARTURES_LAG_US at most: what nobody used is not saved up, but a
- * timer that comes late loses nothing.
+ * Whose turn it is, the board says (common/base/turns.h), so that all workers go at one pace.
  */
 #include "common/session/departures.h"
 
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/session/service.h"
 
@@ -133,18 +132,9 @@ static bool departures_take_turn(const struct departures *departures)
 {
     struct board *board = departures->service->backends.board;
     unsigned rate = departures_rate(departures);
-    uint64_t now_us = uv_hrtime() / 1000;
-    uint64_t next_us = atomic_load(&board->departure_us), from_us;
 
-    if (rate == 0)
-        return true;
-    do {
-        from_us = next_us + DEPARTURES_LAG_US < now_us ? now_us - DEPARTURES_LAG_US : next_us;
-        if (from_us > now_us)
-            return false;
-    } while (
-        !atomic_compare_exchange_weak(&board->departure_us, &next_us, from_us + 1000000 / rate));
-    return true;
+    return rate == 0 ||
+           turns_take(&board->departure, 1000000 / rate, DEPARTURES_LAG_US, clock_monotonic_us());
 }
 
 /* Why it must go, or NULL: it stays. */

@@ -16,7 +16,7 @@ static void login_client_credentials(struct login_session *session)
     const struct forwarded *claimed = login->server_ops->forwarded(&login->server);
 
     login->credentials_ms = io_loop_now_ms(head->service->loop);
-    login->was_refused = false;
+    login->was_refused = login->has_waited = false;
     login->refusal[0] = '\0';
     transport_watch(&session->client, 0);
     if (head->service->peers_are_trusted && claimed->address[0]) {

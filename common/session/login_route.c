@@ -17,12 +17,23 @@ void login_route_hold(struct login_session *session, const char *why)
     uint64_t hold_ms = service->holds_logins ? service->config->timeout.login_hold_s * 1000ULL : 0;
     uint64_t age_ms = io_loop_now_ms(service->loop) - session->login->credentials_ms;
 
+    session->login->has_waited = true;
     state_move(&session->state, LOGIN_STATE_HELD);
     if (age_ms >= hold_ms) {
         login_refusal_temporary(session, why);
         return;
     }
     deadline_set(&session->deadline, LOGIN_HOLD_TICK_MS + random_below(LOGIN_HOLD_TICK_MS));
+}
+
+/* Many that waited for a backend do not come to it all at once. */
+static bool login_route_may_begin(const struct login_session *session)
+{
+    const struct session *head = &session->session;
+    const struct login *login = session->login;
+
+    return backends_may_begin(&head->service->backends, login->target.backend,
+                              head->listener->protocol, login->has_waited);
 }
 
 static void login_route_go(struct login_session *session)
@@ -38,7 +49,10 @@ static void login_route_go(struct login_session *session)
             login_refusal_temporary(session, login->target.reason);
             return;
         }
-        login_backend_start(session);
+        if (login_route_may_begin(session))
+            login_backend_start(session);
+        else
+            login_route_hold(session, "others are let in first");
         return;
     case TARGET_DOWN:
         login_route_hold(session, login->target.reason);

@@ -43,6 +43,7 @@ struct login {
     struct forwarded forwarded; /* what is passed on to the owner */
     uint64_t credentials_ms;    /* when the credentials were complete */
     unsigned refusals;
+    bool has_waited;               /* it was held */
     bool was_refused;              /* the backend has judged the credentials */
     char refusal[LOGIN_TEXT_SIZE]; /* DELAYED and HELD: the backend's words; empty: our own */
 };

@@ -103,7 +103,8 @@ static bool mail_rcpt_is_for_another(const struct mail_transaction *transaction,
     return transaction->recipient_count > group->recipient_count;
 }
 
-/* Whether its backend has not too many transactions open that may never become a message. */
+/* Whether its backend has not too many transactions open that may never become a message, and is
+ * not one that has just returned and to which enough goes. */
 static bool mail_may_ask(const struct mail_group *group)
 {
     const struct session_service *service = group->transaction->session->service;
@@ -114,7 +115,8 @@ static bool mail_may_ask(const struct mail_group *group)
     LIST_EACH (node, &service->mail_pool->asking)
         asking += strcmp(LIST_ELEMENT(node, struct mail_group, asking_node)->target.name,
                          group->target.name) == 0;
-    return asking < service->config->smtp.verified_at_a_time;
+    return asking < service->config->smtp.verified_at_a_time &&
+           backends_may_begin(&service->backends, group->target.backend, PROTOCOL_LMTP, false);
 }
 
 static void mail_count_asking(struct mail_group *group)

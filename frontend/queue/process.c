@@ -116,6 +116,14 @@ static bool queue_is_up(void *context, const char *name)
     return !backend || backends_is_up(&queue->backends, backend, PROTOCOL_LMTP);
 }
 
+static bool queue_may_begin(void *context, const char *name)
+{
+    const struct queue_process *queue = context;
+    const struct backend *backend = backends_find(&queue->backends, name);
+
+    return !backend || backends_may_begin(&queue->backends, backend->id, PROTOCOL_LMTP, false);
+}
+
 static unsigned queue_free_slots(void *context)
 {
     return workers_free_slots(&((struct queue_process *)context)->workers);
@@ -138,6 +146,7 @@ static const struct scheduler_ops queue_scheduler_ops = {
     .revision = queue_revision,
     .is_known = queue_is_known,
     .is_up = queue_is_up,
+    .may_begin = queue_may_begin,
     .free_slots = queue_free_slots,
     .deliver = queue_deliver,
     .acknowledge = queue_acknowledge,

@@ -80,6 +80,12 @@ bool destination_may_run(const struct scheduler *scheduler, const struct destina
            destination_is_up(scheduler, destination);
 }
 
+bool destination_may_begin(const struct scheduler *scheduler, const struct destination *destination)
+{
+    return !is_backend(destination) ||
+           scheduler->options.ops->may_begin(scheduler->options.context, destination->name);
+}
+
 /* --- ticks ------------------------------------------------------------------------- */
 
 /* What waits for a destination that is down is in the store, and not in memory. */

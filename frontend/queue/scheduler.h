@@ -10,7 +10,9 @@
  *
  * Fairness: destinations take turns, and none takes more than half of what slots are
  * left to it, so that a slow backend never holds all of them.  A backend that cannot be reached
- * is left alone until its health is up or its back-off has passed, and then ramped.
+ * is left alone until its health is up or its back-off has passed, and then ramped: one attempt at
+ * a time first and one more after each that reached it, and no more in a second than may_begin
+ * says.
  *
  * Whose outcome is not known (the reply was lost, or the worker that had it ended and did not
  * come back) is tried again after queue.unknown_delay_s and logged: the backend may have it.
@@ -45,6 +47,9 @@ struct scheduler_ops {
     uint64_t (*revision)(void *context);
     bool (*is_known)(void *context, const char *backend); /* there is such a backend */
     bool (*is_up)(void *context, const char *backend);    /* false: known to be down */
+    /* Asked before each attempt, which is counted; false: it is up since a moment, and has enough.
+     */
+    bool (*may_begin)(void *context, const char *backend);
     unsigned (*free_slots)(void *context);
     /* Gives the attempt to a worker, whose number goes to job->worker; false: none takes it. */
     bool (*deliver)(void *context, struct job *job);

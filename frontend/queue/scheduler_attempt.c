@@ -155,7 +155,8 @@ static bool destination_has_turn(const struct scheduler *scheduler,
     if (!job || destination->in_flight >= destination->limit ||
         (destination->in_flight > 0 && destination->in_flight >= free_slots))
         return false;
-    return job->is_forced || destination_may_run(scheduler, destination);
+    return job->is_forced || (destination_may_run(scheduler, destination) &&
+                              destination_may_begin(scheduler, destination));
 }
 
 static struct destination *next_turn(struct scheduler *scheduler, size_t free_slots)

@@ -62,6 +62,9 @@ const char *destination_name(const struct destination *destination);
 void destination_wake(struct destination *destination, int64_t at_ms);
 /* True when attempts may be made now. */
 bool destination_may_run(const struct scheduler *scheduler, const struct destination *destination);
+/* True when one more attempt may begin now, which is counted. */
+bool destination_may_begin(const struct scheduler *scheduler,
+                           const struct destination *destination);
 
 /* --- attempts (scheduler_attempt.c) --------------------------------------------- */
 

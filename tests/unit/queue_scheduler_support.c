@@ -54,6 +54,18 @@ static bool fake_is_up(void *context, const char *backend)
     return !fixture->down || strcmp(fixture->down, backend) != 0;
 }
 
+static bool fake_may_begin(void *context, const char *backend)
+{
+    struct fixture *fixture = context;
+
+    if (!fixture->returned || strcmp(fixture->returned, backend) != 0)
+        return true;
+    if (fixture->admitted == 0)
+        return false;
+    fixture->admitted--;
+    return true;
+}
+
 static unsigned fake_free_slots(void *context)
 {
     struct fixture *fixture = context;
@@ -93,8 +105,8 @@ static void fake_acknowledge(void *context, uint64_t worker, uint64_t attempt)
 }
 
 static const struct scheduler_ops fake_ops = {
-    fake_now,   fake_route,      fake_confirm, fake_revision,    fake_is_known,
-    fake_is_up, fake_free_slots, fake_deliver, fake_acknowledge,
+    fake_now,   fake_route,     fake_confirm,    fake_revision, fake_is_known,
+    fake_is_up, fake_may_begin, fake_free_slots, fake_deliver,  fake_acknowledge,
 };
 
 /* --- life -------------------------------------------------------------------------------- */

@@ -39,7 +39,9 @@ struct fixture {
     bool has_stopped, has_relay_host;
     int64_t now_ms, expiry_ms, delay_ms;
     struct fixture_entry entries[FIXTURE_ENTRIES_MAX];
-    const char *down; /* a backend */
+    const char *down;     /* a backend */
+    const char *returned; /* a backend, at which `admitted` more attempts may begin */
+    unsigned admitted;
     uint64_t revision;
     unsigned slots, busy;
     struct fixture_sent sent[FIXTURE_SENT_MAX];

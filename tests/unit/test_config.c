@@ -195,7 +195,7 @@ static void test_everything_can_be_set(void **unused)
         "listen \"b\" { protocol = smtp address = \"[::1]:25\" tls = off }\n"
         "queue { directory = \"/q\" retry_min_s = 1 retry_max_s = 2 }\n"
         "smtp { message_size_max = 1048576 }\ntimeouts { drain_s = 0 login_hold_s = 0 }\n"
-        "health { probe_interval_ms = 100 }\n"
+        "health { probe_interval_ms = 100 ramp_s = 0 ramp_first = 7 }\n"
         "workers = 3 user = \"\" log_level = debug\n");
 
     (void)unused;
@@ -222,6 +222,8 @@ static void test_everything_can_be_set(void **unused)
     assert_true(config->listeners[0].plaintext_allowed);
     assert_string_equal(config->listeners[1].endpoint.host, "::1");
     assert_int_equal(config->timeout.drain_s, 0);
+    assert_int_equal(config->health.ramp_s, 0);
+    assert_int_equal(config->health.ramp_first, 7);
     assert_string_equal(config->user, "");
     assert_string_equal(config->log_level, "debug");
     config_free(config);

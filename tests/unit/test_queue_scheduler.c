@@ -134,6 +134,32 @@ static void test_a_slow_backend_leaves_slots_to_others(void **state)
     assert_int_equal(to_sv2, 2);
 }
 
+static void test_one_that_returned_gets_no_more_than_it_may_and_others_are_not_held_up(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->slots = 100;
+    fixture->down = "sv1";
+    for (int i = 0; i < 50; i++)
+        fixture_send_to(fixture, "a@x");
+    fixture_pass(fixture, 1000);
+    assert_int_equal(fixture->sent_count, 0);
+    fixture->down = NULL;
+    fixture->returned = "sv1";
+    for (size_t second = 1; second <= 5; second++) {
+        fixture->admitted = 3;
+        fixture_pass(fixture, 1000);
+        for (size_t i = 0; i < fixture->sent_count; i++)
+            if (fixture->sent[i].is_open)
+                fixture_report(fixture, &fixture->sent[i], QUEUE_DELIVERED, "250");
+        assert_int_equal(fixture->sent_count, 3 * second);
+    }
+    fixture_send_to(fixture, "b@x");
+    assert_int_equal(fixture->sent_count, 16);
+    assert_string_equal(fixture_last_sent(fixture)->backend, "sv2");
+    assert_int_equal(fixture_messages(fixture), 36);
+}
+
 static void count_in_hand(void *context, const char *name, size_t in_hand, bool is_waiting)
 {
     size_t *most = context;
@@ -175,6 +201,7 @@ int main(void)
         FIXTURE_TEST(test_a_moved_account_is_seen_at_the_attempt_itself),
         FIXTURE_TEST(test_an_unreachable_backend_is_left_alone_and_then_ramped),
         FIXTURE_TEST(test_a_slow_backend_leaves_slots_to_others),
+        FIXTURE_TEST(test_one_that_returned_gets_no_more_than_it_may_and_others_are_not_held_up),
         FIXTURE_TEST(test_a_large_backlog_is_worked_through_in_a_small_window),
     };
 

@@ -78,7 +78,8 @@ static void the_pace_is_that_of_all_workers_together(void **state)
     log_in(rig, "anna", 0);
     rig_move(rig, "anna", "sv1");
     began_ms = clock_monotonic_ms();
-    atomic_store(&rig->board->departure_us, (began_ms + 300) * 1000); /* others' turn until then */
+    atomic_store(&rig->board->departure.next_us,
+                 (began_ms + 300) * 1000); /* others' turn until then */
     tell(rig, "sv1");
     rig_expect_no_session(rig);
     assert_in_range(clock_monotonic_ms() - began_ms, 299, 5000);
@@ -91,7 +92,7 @@ static void new_logins_go_to_the_new_owner_while_old_sessions_wait(void **state)
 
     rig->config.limits.disconnects_per_second = 1;
     old = log_in(rig, "anna", 0);
-    atomic_store(&rig->board->departure_us, (clock_monotonic_ms() + 60000) * 1000);
+    atomic_store(&rig->board->departure.next_us, (clock_monotonic_ms() + 60000) * 1000);
     rig_move(rig, "anna", "sv1");
     tell(rig, "sv1");
     new = log_in(rig, "anna", 1);
@@ -99,7 +100,7 @@ static void new_logins_go_to_the_new_owner_while_old_sessions_wait(void **state)
     rig_say(old.backend, "still there\r\n");
     rig_expect(old.client, "still there\r\n");
     assert_int_equal(rig->service.session_count, 2);
-    atomic_store(&rig->board->departure_us, 0);
+    atomic_store(&rig->board->departure.next_us, 0);
     rig_expect_end(old.client);
     expect_nobody_waits(rig);
     assert_false(has_gone(&new));
@@ -112,7 +113,7 @@ static void a_session_whose_account_comes_back_stays(void **state)
 
     rig->config.limits.disconnects_per_second = 1;
     pair = log_in(rig, "anna", 0);
-    atomic_store(&rig->board->departure_us, (clock_monotonic_ms() + 60000) * 1000);
+    atomic_store(&rig->board->departure.next_us, (clock_monotonic_ms() + 60000) * 1000);
     rig_move(rig, "anna", "sv1");
     tell(rig, "sv1");
     assert_false(nobody_waits(rig));
@@ -120,7 +121,7 @@ static void a_session_whose_account_comes_back_stays(void **state)
     assert_true(nobody_waits(rig));
     tell(rig, "sv1"); /* and back again, which is not told before its turn */
     rig_move(rig, "anna", "sv0");
-    atomic_store(&rig->board->departure_us, 0);
+    atomic_store(&rig->board->departure.next_us, 0);
     expect_nobody_waits(rig);
     rig_say(pair.backend, "still there\r\n");
     rig_expect(pair.client, "still there\r\n");
@@ -216,12 +217,12 @@ static void who_says_something_while_it_waits_goes_next(void **state)
     first = log_in(rig, "anna", 0);
     second = log_in(rig, "anna", 0);
     third = log_in(rig, "anna", 0);
-    atomic_store(&rig->board->departure_us, (clock_monotonic_ms() + 60000) * 1000);
+    atomic_store(&rig->board->departure.next_us, (clock_monotonic_ms() + 60000) * 1000);
     rig_move(rig, "anna", "sv1");
     tell(rig, "sv1");
     rig_say(second.client, "2 NOOP\r\n");
     rig_expect(second.backend, "2 NOOP\r\n");
-    atomic_store(&rig->board->departure_us, clock_monotonic_ms() * 1000);
+    atomic_store(&rig->board->departure.next_us, clock_monotonic_ms() * 1000);
     rig_expect_end(second.client);
     assert_false(has_gone(&first) && has_gone(&third));
     rig_expect_no_session(rig);
@@ -235,7 +236,7 @@ static void a_session_that_its_backend_ended_with_the_move_waits_too(void **stat
     rig->config.limits.disconnects_per_second = 1;
     first = log_in(rig, "anna", 0);
     second = log_in(rig, "anna", 0);
-    atomic_store(&rig->board->departure_us, (clock_monotonic_ms() + 60000) * 1000);
+    atomic_store(&rig->board->departure.next_us, (clock_monotonic_ms() + 60000) * 1000);
     rig_move(rig, "anna", "sv1"); /* the backend node is told before us */
     rig_close(first.backend);
     rig_close(second.backend);
@@ -245,10 +246,10 @@ static void a_session_that_its_backend_ended_with_the_move_waits_too(void **stat
     tell(rig, "sv0");
     rig_say(second.client, "2 NOOP\r\n");
     io_run_turns(&rig->loop, 5);
-    atomic_store(&rig->board->departure_us, clock_monotonic_ms() * 1000);
+    atomic_store(&rig->board->departure.next_us, clock_monotonic_ms() * 1000);
     rig_expect_end(second.client);
     assert_false(has_gone(&first));
-    atomic_store(&rig->board->departure_us, 0);
+    atomic_store(&rig->board->departure.next_us, 0);
     rig_expect_end(first.client);
 }
 
@@ -259,7 +260,7 @@ static void a_session_that_ends_in_the_middle_of_its_talk_does_not_wait(void **s
 
     rig->config.limits.disconnects_per_second = 1;
     pair = log_in(rig, "anna", 0);
-    atomic_store(&rig->board->departure_us, (clock_monotonic_ms() + 60000) * 1000);
+    atomic_store(&rig->board->departure.next_us, (clock_monotonic_ms() + 60000) * 1000);
     rig_say(pair.client, "2 LOGOUT\r\n");
     rig_expect(pair.backend, "2 LOGOUT\r\n");
     rig_say(pair.backend, "* BYE\r\n2 OK bye\r\n");
@@ -277,7 +278,7 @@ static void the_backend_node_ends_its_side_at_once(void **state)
     for (unsigned i = 0; i < 3; i++)
         pairs[i] = log_in(rig, "anna", 0);
     rig->service.peers_are_trusted = true;
-    atomic_store(&rig->board->departure_us, (clock_monotonic_ms() + 60000) * 1000);
+    atomic_store(&rig->board->departure.next_us, (clock_monotonic_ms() + 60000) * 1000);
     rig_move(rig, "anna", "sv1");
     tell(rig, "sv1");
     for (unsigned i = 0; i < 3; i++)
