@@ -8,9 +8,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <openssl/pem.h>
-#include <openssl/x509.h>
-
 #include "admin/check.h"
 #include "common/base/memory.h"
 #include "directory/reassign/journal_folder.h"
@@ -71,34 +68,33 @@ static void look_at_secrets(const struct doubts *doubts)
     look_at_secret(doubts, "admin.bind_password_file", config->admin.bind_password.file);
     look_at_secret(doubts, "relay_host.password_file", config->relay_host.password.file);
     look_at_secret(doubts, "tls.key", config->tls.key_file);
+    for (size_t i = 0; i < config->tls.other_count; i++)
+        look_at_secret(doubts, "key", config->tls.others[i].key_file);
 }
 
-/* Days until the certificate ends; false when it cannot be read. */
-static bool days_left(const char *certificate, int *days)
+static void look_at_certificate(const struct doubts *doubts, const char *option, const char *pem,
+                                const char *file)
 {
-    BIO *memory = BIO_new_mem_buf(certificate, -1);
-    X509 *leaf = memory ? PEM_read_bio_X509(memory, NULL, NULL, NULL) : NULL;
-    int seconds = 0;
-    bool is_known = leaf && ASN1_TIME_diff(days, &seconds, NULL, X509_get0_notAfter(leaf));
+    struct tls_certificate_facts facts;
+    int64_t left_s;
 
-    if (is_known && *days == 0 && seconds < 0)
-        *days = -1;
-    X509_free(leaf);
-    BIO_free(memory);
-    return is_known;
+    if (!pem || !tls_certificate_describe(pem, &facts))
+        return;
+    left_s = facts.expires_s - (int64_t)time(NULL);
+    if (left_s < 0)
+        doubt(doubts, "%s: %s has expired", option, file);
+    else if (left_s < CERTIFICATE_DAYS_LEFT * DAY_S)
+        doubt(doubts, "%s: %s expires in %d days", option, file, (int)(left_s / DAY_S));
 }
 
-static void look_at_certificate(const struct doubts *doubts)
+static void look_at_certificates(const struct doubts *doubts)
 {
     const struct tls_config *tls = &doubts->config->tls;
-    int days;
 
-    if (!tls->certificate || !days_left(tls->certificate, &days))
-        return;
-    if (days < 0)
-        doubt(doubts, "tls.certificate: %s has expired", tls->certificate_file);
-    else if (days < CERTIFICATE_DAYS_LEFT)
-        doubt(doubts, "tls.certificate: %s expires in %d days", tls->certificate_file, days);
+    look_at_certificate(doubts, "tls.certificate", tls->pem.certificate, tls->certificate_file);
+    for (size_t i = 0; i < tls->other_count; i++)
+        look_at_certificate(doubts, "certificate", tls->others[i].pem.certificate,
+                            tls->others[i].certificate_file);
 }
 
 static bool has_remote_backend(const struct backend_set *backends)
@@ -241,9 +237,9 @@ void check_doubts(const struct config *config, enum config_program program,
                   const struct backend_set *backends, check_warning *warn, void *context)
 {
     static void (*const looks[])(const struct doubts *) = {
-        look_at_secrets,     look_at_certificate, look_at_backends,
-        look_at_backend_tls, look_at_directory,   look_at_admin,
-        look_at_listeners,   look_at_machine,     look_at_roles,
+        look_at_secrets,     look_at_certificates, look_at_backends,
+        look_at_backend_tls, look_at_directory,    look_at_admin,
+        look_at_listeners,   look_at_machine,      look_at_roles,
     };
     const struct doubts doubts = { config, program, backends, warn, context };
 

@@ -26,7 +26,7 @@
 
 #include "common/io/transport_tls.h"
 
-enum { TRANSPORT_PENDING_MAX = 1024 * 1024, TRANSPORT_TURN_MAX = IO_SCRATCH_SIZE };
+enum { TRANSPORT_PENDING_MAX = 1024 * 1024, TRANSPORT_TURN_MAX = 4 * IO_SCRATCH_SIZE };
 
 /* --- what is watched ------------------------------------------------------- */
 
@@ -372,10 +372,10 @@ bool transport_start_tls_server(struct transport *transport, SSL_CTX *context)
 }
 
 bool transport_start_tls_client(struct transport *transport, SSL_CTX *context,
-                                const char *verify_name)
+                                const char *verify_name, const char *peer)
 {
     if (!transport_can_start_tls(transport) ||
-        !transport_tls_start_client(transport, context, verify_name))
+        !transport_tls_start_client(transport, context, verify_name, peer))
         return false;
     transport_enter_handshake(transport, true);
     transport_settle(transport);

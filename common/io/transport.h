@@ -115,16 +115,19 @@ bool transport_start_tls_server(struct transport *transport, SSL_CTX *context)
 /*
  * Starts TLS as client, otherwise as above.  `verify_name` is the DNS name (or textual IP
  * address) that the certificate must have when `context` verifies, also sent as SNI when it is
- * a name; NULL: any name.
+ * a name; NULL: any name.  `peer` says who is connected to (a backend's name and port): a TLS
+ * session that it gave to an earlier connection of this context, and under this verify_name, is
+ * resumed (tls_sessions.h); NULL: none is.
  */
 bool transport_start_tls_client(struct transport *transport, SSL_CTX *context,
-                                const char *verify_name) __attribute__((warn_unused_result));
+                                const char *verify_name, const char *peer)
+    __attribute__((warn_unused_result));
 
 /*
  * Reads up to `size` (> 0) bytes: their count, or AGAIN, END (orderly), ERROR.  After a read that
  * was not filled it says AGAIN, without asking the kernel, until the descriptor is ready again.
- * It also says so when IO_SCRATCH_SIZE or more was read in this turn of the loop, so that a fast
- * peer leaves the others their turn; then READABLE comes in the next one.
+ * It also says so when more than four times IO_SCRATCH_SIZE was read in this turn of the loop, so
+ * that a fast peer leaves the others their turn; then READABLE comes in the next one.
  * After a write that failed, what the peer still said is read first, then ERROR.
  * Inside TLS a connection that ends without close_notify ends in order too: what is inside
  * (SMTP, IMAP, POP3) says by itself whether it is whole.

@@ -16,6 +16,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "common/io/tls_sessions.h"
+
 /* --- failures -------------------------------------------------------------- */
 
 static const char *tls_failure_reason(const struct transport *transport, int kind, int os_error)
@@ -152,13 +154,16 @@ static bool tls_expect_name(SSL *ssl, const char *name)
 }
 
 bool transport_tls_start_client(struct transport *transport, SSL_CTX *context,
-                                const char *verify_name)
+                                const char *verify_name, const char *peer)
 {
     if (!tls_attach(transport, context))
         return false;
     SSL_set_connect_state(transport->ssl);
-    if (!verify_name || tls_expect_name(transport->ssl, verify_name))
+    if (!verify_name || tls_expect_name(transport->ssl, verify_name)) {
+        if (peer)
+            tls_sessions_offer(transport->ssl, verify_name, peer);
         return true;
+    }
     tls_break(transport, "start", SSL_ERROR_SSL, EINVAL);
     return false;
 }

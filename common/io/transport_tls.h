@@ -26,7 +26,8 @@ ssize_t transport_receive(struct transport *transport, char *target, size_t size
 bool transport_tls_start_server(struct transport *transport, SSL_CTX *context)
     __attribute__((warn_unused_result));
 bool transport_tls_start_client(struct transport *transport, SSL_CTX *context,
-                                const char *verify_name) __attribute__((warn_unused_result));
+                                const char *verify_name, const char *peer)
+    __attribute__((warn_unused_result));
 
 /* Goes on with the handshake; moves transport->handshake when it is done, or breaks the transport.
  */

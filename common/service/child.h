@@ -12,6 +12,7 @@
 #define MAILSTEAD_SERVICE_CHILD_H
 
 #include "common/io/loop.h"
+#include "common/io/tls_tickets.h"
 #include "common/service/board.h"
 #include "common/service/config.h"
 
@@ -24,7 +25,7 @@ struct child {
     struct board_slot *slot; /* our own */
     int number;              /* of the worker, from 0; 0 otherwise */
     uint64_t generation;
-    unsigned char ticket_key[80];
+    struct tls_tickets *tickets; /* read-only; NULL for a role without CONFIG_SECRET_TLS_KEY */
     int *listen_fds; /* workers: one a listener of config->listeners, in that order; -1 when closed
                       */
     int service_fd;  /* the listening SEQPACKET socket of the role, or -1 */

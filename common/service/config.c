@@ -138,7 +138,9 @@ void config_free(struct config *config)
     if (!config)
         return;
     config_wipe_secrets(config, 0);
-    free(config->tls.certificate);
+    free(config->tls.pem.certificate);
+    for (size_t i = 0; i < config->tls.other_count; i++)
+        free(config->tls.others[i].pem.certificate);
     for (size_t i = 0; i < config_section_count; i++)
         clear_section(config, &config_sections[i]);
     free(config->file);

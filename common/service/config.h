@@ -12,6 +12,8 @@
 #include <stdint.h>
 
 #include "common/io/endpoint.h"
+#include "common/io/tls.h"
+#include "common/io/tls_certificate.h"
 
 enum { CONFIG_SECRET_SIZE = 256, CONFIG_ERROR_SIZE = 512 };
 
@@ -105,10 +107,28 @@ struct listener_config {
     struct string_list xclient_from;        /* networks of filters and relays that are believed */
 };
 
+/* PEM texts, read at load; NULL when not configured.  The key is wiped where not needed. */
+struct pem_config {
+    char *certificate, *key;
+};
+
+struct certificate_config {
+    char *title; /* only for people */
+    char *certificate_file, *key_file;
+    struct pem_config pem;
+};
+
 struct tls_config {
     char *certificate_file, *key_file;
-    char *certificate, *key; /* PEM texts, read at load; NULL when not configured.  The key is wiped
-                                where not needed */
+    struct pem_config pem;
+    struct certificate_config *others; /* for other names than `pem`, or with another key for its */
+    size_t other_count;
+    enum tls_version min_version;
+    char *ciphers;
+    char *client_ca; /* PEM file; NULL: clients are not asked for certificates */
+    enum tls_identity client_identity;
+    unsigned ticket_key_s;
+    unsigned expiry_warning_days; /* 0: never */
 };
 
 struct backend_tls_config {

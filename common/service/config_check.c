@@ -243,6 +243,17 @@ static void check_pairs(struct config_loader *loader)
                                config->queue.retry_min_s, config->queue.retry_max_s);
 }
 
+static void check_certificates(struct config_loader *loader)
+{
+    const struct tls_config *tls = &loader->config->tls;
+
+    if (tls->other_count > 0 && !tls->certificate_file)
+        config_loader_complain(loader, config_loader_line(loader, "certificate", 0, "certificate"),
+                               "certificate \"%.127s\": there is no tls.certificate; expected one, "
+                               "for clients that ask for no name",
+                               tls->others[0].title);
+}
+
 static char *journal_directory_in(const char *state_directory)
 {
     static const char name[] = "/journal";
@@ -270,6 +281,7 @@ void config_loader_check(struct config_loader *loader)
     check_aliases(loader);
     check_backends(loader);
     check_pairs(loader);
+    check_certificates(loader);
     if (loader->program != CONFIG_ADMIN)
         check_listeners(loader);
     fill_derived(loader->config);

@@ -22,23 +22,38 @@ enum { PEM_MAX = 262144 };
 struct source {
     const char *section, *option;
     unsigned programs;
-    bool is_secret; /* others should not be able to read it */
+    bool is_secret;    /* others should not be able to read it */
+    size_t index;      /* of the section, when it has a title */
+    const char *title; /* NULL: it has none */
 };
 
 static const struct source directory_source = {
-    "directory", "bind_password_file",
-    CONFIG_BIT(CONFIG_FRONTEND) | CONFIG_BIT(CONFIG_BACKEND) | CONFIG_BIT(CONFIG_ADMIN), true
+    .section = "directory",
+    .option = "bind_password_file",
+    .programs = CONFIG_BIT(CONFIG_FRONTEND) | CONFIG_BIT(CONFIG_BACKEND) | CONFIG_BIT(CONFIG_ADMIN),
+    .is_secret = true,
 };
-static const struct source relay_host_source = { "relay_host", "password_file",
-                                                 CONFIG_BIT(CONFIG_FRONTEND), true };
-static const struct source admin_source = { "admin", "bind_password_file", CONFIG_BIT(CONFIG_ADMIN),
-                                            true };
-static const struct source certificate_source = {
-    "tls", "certificate", CONFIG_BIT(CONFIG_FRONTEND) | CONFIG_BIT(CONFIG_BACKEND), false
+static const struct source relay_host_source = {
+    .section = "relay_host",
+    .option = "password_file",
+    .programs = CONFIG_BIT(CONFIG_FRONTEND),
+    .is_secret = true,
 };
-static const struct source key_source = { "tls", "key",
-                                          CONFIG_BIT(CONFIG_FRONTEND) | CONFIG_BIT(CONFIG_BACKEND),
-                                          true };
+static const struct source admin_source = {
+    .section = "admin",
+    .option = "bind_password_file",
+    .programs = CONFIG_BIT(CONFIG_ADMIN),
+    .is_secret = true,
+};
+
+static struct source certificate_source(const char *section, size_t index, const char *title)
+{
+    return (struct source){ .section = section,
+                            .option = "certificate",
+                            .programs = CONFIG_BIT(CONFIG_FRONTEND) | CONFIG_BIT(CONFIG_BACKEND),
+                            .index = index,
+                            .title = title };
+}
 
 static void warn_if_open(const struct source *source, const char *file)
 {
@@ -48,6 +63,17 @@ static void warn_if_open(const struct source *source, const char *file)
         LOG_EVENT(LOG_LEVEL_WARNING, NULL, "secret_is_world_readable",
                   LOG_TEXT("section", source->section), LOG_TEXT("option", source->option),
                   LOG_TEXT("file", file));
+}
+
+static void complain_content(struct config_loader *loader, const struct source *source,
+                             const char *file, const char *fault)
+{
+    bool has_title = source->title != NULL;
+
+    config_loader_complain(
+        loader, config_loader_line(loader, source->section, source->index, source->option),
+        "%s%s%.127s%s.%s: %.200s %s", source->section, has_title ? " \"" : "",
+        has_title ? source->title : "", has_title ? "\"" : "", source->option, file, fault);
 }
 
 /* The content of `file`, NULL when it has none to read, when this program does not use it or it is
@@ -63,17 +89,8 @@ static char *read_source(struct config_loader *loader, const struct source *sour
     warn_if_open(source, file);
     content = config_text_read(file, limit, length, error, sizeof(error));
     if (!content)
-        config_loader_complain(loader,
-                               config_loader_line(loader, source->section, 0, source->option),
-                               "%s.%s: %.200s %s", source->section, source->option, file, error);
+        complain_content(loader, source, file, error);
     return content;
-}
-
-static void complain_content(struct config_loader *loader, const struct source *source,
-                             const char *file, const char *fault)
-{
-    config_loader_complain(loader, config_loader_line(loader, source->section, 0, source->option),
-                           "%s.%s: %.200s %s", source->section, source->option, file, fault);
 }
 
 static void read_secret(struct config_loader *loader, const struct source *source,
@@ -115,16 +132,52 @@ static char *read_pem(struct config_loader *loader, const struct source *source,
     return text;
 }
 
+static void read_pair(struct config_loader *loader, struct source source, struct pem_config *pem,
+                      const char *certificate_file, const char *key_file)
+{
+    pem->certificate = read_pem(loader, &source, certificate_file);
+    source.option = "key";
+    source.is_secret = true;
+    pem->key = read_pem(loader, &source, key_file);
+}
+
+static void read_certificates(struct config_loader *loader)
+{
+    struct tls_config *tls = &loader->config->tls;
+
+    read_pair(loader, certificate_source("tls", 0, NULL), &tls->pem, tls->certificate_file,
+              tls->key_file);
+    for (size_t i = 0; i < tls->other_count; i++) {
+        struct certificate_config *other = &tls->others[i];
+
+        read_pair(loader, certificate_source("certificate", i, other->title), &other->pem,
+                  other->certificate_file, other->key_file);
+    }
+}
+
 /* A certificate that does not fit its key would otherwise show in a worker, at a client's
  * connection. */
-static void check_certificate(struct config_loader *loader)
+static void check_certificates(struct config_loader *loader)
 {
     const struct tls_config *tls = &loader->config->tls;
+    struct source source = certificate_source("tls", 0, NULL);
     char error[TLS_ERROR_SIZE];
+    size_t wrong;
 
-    if (tls->certificate && tls->key &&
-        !config_certificate_is_usable(tls->certificate, tls->key, error))
-        complain_content(loader, &certificate_source, tls->certificate_file, error);
+    if (!tls->pem.certificate || !tls->pem.key ||
+        config_certificates_are_usable(tls, &wrong, error))
+        return;
+    if (wrong == 0) {
+        complain_content(loader, &source, tls->certificate_file, error);
+    } else if (wrong <= tls->other_count) {
+        const struct certificate_config *other = &tls->others[wrong - 1];
+
+        source = certificate_source("certificate", wrong - 1, other->title);
+        complain_content(loader, &source, other->certificate_file, error);
+    } else {
+        config_loader_complain(loader, config_loader_line(loader, "tls", 0, NULL), "tls: %s",
+                               error);
+    }
 }
 
 static void check_authorities(struct config_loader *loader, const char *section, const char *file)
@@ -148,21 +201,27 @@ void config_loader_read_secrets(struct config_loader *loader)
     read_secret(loader, &directory_source, &config->directory.bind_password);
     read_secret(loader, &relay_host_source, &config->relay_host.password);
     read_secret(loader, &admin_source, &config->admin.bind_password);
-    config->tls.certificate = read_pem(loader, &certificate_source, config->tls.certificate_file);
-    config->tls.key = read_pem(loader, &key_source, config->tls.key_file);
+    read_certificates(loader);
     if (loader->complaints == 0)
-        check_certificate(loader);
+        check_certificates(loader);
     check_authorities(loader, "directory", config->directory.ca);
     check_authorities(loader, "backend_tls", config->backend_tls.ca);
     check_authorities(loader, "relay_host", config->relay_host.ca);
 }
 
-static void wipe_key(struct tls_config *tls)
+static void wipe_key(struct pem_config *pem)
 {
-    if (tls->key)
-        explicit_bzero(tls->key, strlen(tls->key));
-    free(tls->key);
-    tls->key = NULL;
+    if (pem->key)
+        explicit_bzero(pem->key, strlen(pem->key));
+    free(pem->key);
+    pem->key = NULL;
+}
+
+static void wipe_keys(struct tls_config *tls)
+{
+    wipe_key(&tls->pem);
+    for (size_t i = 0; i < tls->other_count; i++)
+        wipe_key(&tls->others[i].pem);
 }
 
 void config_wipe_secrets(struct config *config, unsigned keep)
@@ -170,7 +229,7 @@ void config_wipe_secrets(struct config *config, unsigned keep)
     if (!(keep & CONFIG_SECRET_DIRECTORY))
         explicit_bzero(config->directory.bind_password.value, CONFIG_SECRET_SIZE);
     if (!(keep & CONFIG_SECRET_TLS_KEY))
-        wipe_key(&config->tls);
+        wipe_keys(&config->tls);
     if (!(keep & CONFIG_SECRET_RELAY_HOST))
         explicit_bzero(config->relay_host.password.value, CONFIG_SECRET_SIZE);
     if (!(keep & CONFIG_SECRET_ADMIN))

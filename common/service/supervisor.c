@@ -22,7 +22,6 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "common/base/random.h"
 #include "common/service/confine.h"
 #include "common/service/notify.h"
 #include "common/service/supervisor_state.h"
@@ -99,7 +98,9 @@ static void close_all(struct supervisor *supervisor)
     if (supervisor->board)
         board_free(supervisor->board);
     config_free(supervisor->config);
-    explicit_bzero(supervisor->ticket_key, sizeof(supervisor->ticket_key));
+    if (supervisor->tickets)
+        tls_tickets_wipe(supervisor->tickets);
+    tls_tickets_free(supervisor->tickets);
 }
 
 /* In this order: what is only looked at, the lock, then what others would notice. */
@@ -118,7 +119,8 @@ static bool prepare(struct supervisor *supervisor)
         !supervisor_open_services(supervisor, error))
         return cannot_start(supervisor, error);
     supervisor->board = board_new();
-    if (!supervisor->board || !open_wakers(supervisor))
+    supervisor->tickets = tls_tickets_new();
+    if (!supervisor->board || !supervisor->tickets || !open_wakers(supervisor))
         return cannot_start(supervisor, strerror(errno));
     atomic_store(&supervisor->board->started_ms, clock_monotonic_ms());
     return true;
@@ -179,6 +181,8 @@ static void supervise(struct supervisor *supervisor)
         read_signals(supervisor, now_ms);
         supervisor_tend(supervisor, now_ms);
         announce_if_ready(supervisor, now_ms);
+        tls_tickets_renew(supervisor->tickets, now_ms,
+                          supervisor->config->tls.ticket_key_s * 1000ULL);
         if (supervisor->reload_is_wanted)
             supervisor_reload(supervisor, now_ms);
         if (!list_is_empty(&supervisor->processes))
@@ -213,7 +217,6 @@ static int run(struct supervisor *supervisor)
     }
     supervisor_set_log_level(supervisor->config);
     raise_descriptor_limit();
-    random_bytes(supervisor->ticket_key, sizeof(supervisor->ticket_key));
     LOG_EVENT(LOG_LEVEL_INFO, NULL, "started", LOG_TEXT("version", PACKAGE_VERSION),
               LOG_INTEGER("pid", getpid()), LOG_TEXT("configuration", supervisor->config_file),
               LOG_INTEGER("workers", supervisor_worker_count(supervisor->config)));

@@ -112,9 +112,13 @@ static void confine(pid_t supervisor_pid)
 static void keep_secrets(struct supervisor *supervisor, struct child *child, unsigned secrets)
 {
     config_wipe_secrets(supervisor->config, secrets);
-    if (secrets & CONFIG_SECRET_TLS_KEY)
-        memcpy(child->ticket_key, supervisor->ticket_key, sizeof(child->ticket_key));
-    explicit_bzero(supervisor->ticket_key, sizeof(supervisor->ticket_key));
+    if (secrets & CONFIG_SECRET_TLS_KEY) {
+        tls_tickets_protect(supervisor->tickets);
+        child->tickets = supervisor->tickets;
+    } else {
+        tls_tickets_free(supervisor->tickets);
+    }
+    supervisor->tickets = NULL;
 }
 
 /* Picks this child's sockets; all others are closed. */
@@ -179,7 +183,7 @@ void supervisor_run_child(struct supervisor *supervisor, struct process *process
     has_ended_well = process->role->run(child);
     io_loop_fini(&child->loop);
     config_free(supervisor->config);
-    explicit_bzero(child->ticket_key, sizeof(child->ticket_key));
+    tls_tickets_free(child->tickets);
     free(child->listen_fds);
     free(child);
     exit(has_ended_well ? 0 : 1);

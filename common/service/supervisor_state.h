@@ -4,6 +4,7 @@
 #define MAILSTEAD_SERVICE_SUPERVISOR_STATE_H
 
 #include "common/base/state.h"
+#include "common/io/tls_tickets.h"
 #include "common/service/supervisor.h"
 
 enum {
@@ -74,10 +75,10 @@ struct supervisor {
     struct supervisor_sockets sockets;
     struct list processes;
     uint64_t generation;
-    unsigned char ticket_key[80];
-    int signal_fd; /* signalfd(2) */
-    int ready_fd;  /* eventfd(2), written by children whose loop runs */
-    int lock_fd;   /* the run directory, locked; or -1 */
+    struct tls_tickets *tickets; /* NULL before all is prepared */
+    int signal_fd;               /* signalfd(2) */
+    int ready_fd;                /* eventfd(2), written by children whose loop runs */
+    int lock_fd;                 /* the run directory, locked; or -1 */
     uint64_t last_turn_ms;
     uint64_t stalled_until_ms; /* no heartbeat is judged before */
     bool is_stopping;

@@ -35,8 +35,7 @@ static bool login_attempt_start_tls(struct login_attempt *attempt)
 {
     intake_settle(&attempt->intake);
     if (attempt->intake.input.length > 0 ||
-        !transport_start_tls_client(attempt->transport, attempt->target->tls_context,
-                                    target_tls_name(attempt->target))) {
+        !target_start_tls(attempt->target, attempt->transport)) {
         login_attempt_fail(attempt, "plaintext behind STARTTLS");
         return false;
     }
@@ -150,8 +149,7 @@ void login_attempt_start(struct login_attempt *attempt)
 {
     const struct session_service *service = attempt->session->service;
 
-    attempt->connector = connector_start(service->loop, attempt->target->endpoints,
-                                         attempt->target->endpoint_count,
-                                         service->config->timeout.connect_s * 1000,
-                                         login_attempt_connected, attempt);
+    attempt->connector = connector_start(
+        service->loop, attempt->target->endpoints, attempt->target->endpoint_count,
+        service->config->timeout.connect_s * 1000, login_attempt_connected, attempt);
 }

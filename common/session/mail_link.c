@@ -126,9 +126,7 @@ void mail_link_expect(struct mail_link *link, unsigned seconds)
 static void mail_link_start_tls(struct mail_link *link)
 {
     intake_settle(&link->intake);
-    if (link->intake.input.length > 0 ||
-        !transport_start_tls_client(&link->transport, link->target.tls_context,
-                                    target_tls_name(&link->target)))
+    if (link->intake.input.length > 0 || !target_start_tls(&link->target, &link->transport))
         mail_link_lose(link, "plaintext behind STARTTLS");
 }
 

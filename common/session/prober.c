@@ -128,11 +128,10 @@ static bool probe_start_tls(struct probe *probe)
 
     return tls->transport != TLS_MODE_IMPLICIT ||
            (backend && transport_start_tls_client(&probe->transport, service->tls_backend,
-                                                  tls->verify ? backend->tls_name : NULL));
+                                                  tls->verify ? backend->tls_name : NULL, NULL));
 }
 
-static void probe_connected(struct connector *connector, struct io_watch *watch,
-                            const char *error)
+static void probe_connected(struct connector *connector, struct io_watch *watch, const char *error)
 {
     struct probe *probe = connector_context(connector);
 

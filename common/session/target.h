@@ -7,8 +7,10 @@
 #define MAILSTEAD_SESSION_TARGET_H
 
 #include <openssl/ssl.h>
+#include <stdio.h>
 
 #include "common/io/endpoint.h"
+#include "common/io/transport.h"
 #include "common/service/config.h"
 #include "directory/route.h"
 
@@ -34,10 +36,14 @@ struct target {
     const char *reason;    /* static text for the log; NULL when GO */
 };
 
-/* The name for transport_start_tls_client. */
-static inline const char *target_tls_name(const struct target *target)
+/* Begins TLS with the target on `transport`; false as transport_start_tls_client. */
+static inline bool target_start_tls(const struct target *target, struct transport *transport)
 {
-    return *target->tls_name ? target->tls_name : NULL;
+    char peer[ROUTE_HOST_SIZE + 8];
+
+    snprintf(peer, sizeof(peer), "%s %u", target->name, target->endpoints[0].port);
+    return transport_start_tls_client(transport, target->tls_context,
+                                      *target->tls_name ? target->tls_name : NULL, peer);
 }
 
 #endif

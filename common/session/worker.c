@@ -11,6 +11,7 @@
 #include "common/base/log.h"
 #include "common/io/keepalive.h"
 #include "common/io/tls.h"
+#include "common/service/config_certificate.h"
 #include "common/session/login_session.h"
 #include "common/session/mail_session.h"
 
@@ -153,21 +154,32 @@ static void worker_child_stop(struct child *child)
 
 /* --- the start ---------------------------------------------------------------------- */
 
+static bool worker_load_certificates(struct worker *worker)
+{
+    const struct tls_config *tls = &worker->child->config->tls;
+    struct tls_certificate *certificates =
+        memory_new((tls->other_count + 1) * sizeof(*certificates));
+    struct tls_server_options options = config_tls_options(tls, certificates);
+    char error[TLS_ERROR_SIZE] = "";
+    size_t wrong;
+
+    options.tickets = worker->child->tickets;
+    worker->service.tls_server = tls_server_context(&options, &wrong, error);
+    free(certificates);
+    if (!worker->service.tls_server)
+        LOG_EVENT(LOG_LEVEL_ERROR, NULL, "tls_failed", LOG_TEXT("section", "tls"),
+                  LOG_TEXT("why", error));
+    return worker->service.tls_server != NULL;
+}
+
 static bool worker_load_tls(struct worker *worker)
 {
     const struct config *config = worker->child->config;
     struct session_service *service = &worker->service;
     char error[TLS_ERROR_SIZE] = "";
 
-    if (config->tls.certificate && config->tls.key) {
-        service->tls_server = tls_server_context(config->tls.certificate, config->tls.key,
-                                                 worker->child->ticket_key, error);
-        if (!service->tls_server) {
-            LOG_EVENT(LOG_LEVEL_ERROR, NULL, "tls_failed", LOG_TEXT("section", "tls"),
-                      LOG_TEXT("why", error));
-            return false;
-        }
-    }
+    if (config->tls.pem.certificate && config->tls.pem.key && !worker_load_certificates(worker))
+        return false;
     if (config->backend_tls.transport == TLS_MODE_OFF)
         return true;
     service->tls_backend =

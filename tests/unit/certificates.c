@@ -40,6 +40,7 @@ static void certificate_extend(X509 *x509, int kind, const char *value)
     X509_EXTENSION_free(extension);
 }
 
+/* With a key of its own that is there already, or a new one. */
 static void certificate_make(struct test_certificate *certificate,
                              const struct test_certificate *authority, const char *name,
                              const char *alternative_names)
@@ -50,7 +51,8 @@ static void certificate_make(struct test_certificate *certificate,
     const X509 *issuer = authority ? authority->x509 : x509;
 
     certificate->x509 = x509;
-    certificate->pkey = EVP_EC_gen("P-256");
+    if (!certificate->pkey)
+        certificate->pkey = EVP_EC_gen("P-256");
     assert_non_null(certificate->pkey);
     X509_set_version(x509, X509_VERSION_3);
     ASN1_INTEGER_set(X509_get_serialNumber(x509), ++serial);
@@ -69,19 +71,40 @@ static void certificate_make(struct test_certificate *certificate,
 
 void test_authority_make(struct test_certificate *authority)
 {
+    authority->pkey = NULL;
     certificate_make(authority, NULL, "Test authority", NULL);
 }
 
 void test_authority_issue(struct test_certificate *certificate,
                           const struct test_certificate *authority)
 {
+    certificate->pkey = NULL;
     certificate_make(certificate, authority, "Test intermediate", NULL);
 }
 
 void test_certificate_issue(struct test_certificate *certificate,
                             const struct test_certificate *authority, const char *alternative_names)
 {
+    certificate->pkey = NULL;
     certificate_make(certificate, authority, "Test server", alternative_names);
+}
+
+void test_certificate_issue_rsa(struct test_certificate *certificate,
+                                const struct test_certificate *authority,
+                                const char *alternative_names)
+{
+    certificate->pkey = EVP_RSA_gen(2048);
+    certificate_make(certificate, authority, "Test server", alternative_names);
+}
+
+SSL_CTX *test_server_context(const struct test_certificate *certificate, char error[TLS_ERROR_SIZE])
+{
+    const struct tls_certificate pem = { certificate->certificate, certificate->key };
+    size_t wrong;
+
+    return tls_server_context(
+        &(struct tls_server_options){ .certificates = &pem, .certificate_count = 1 }, &wrong,
+        error);
 }
 
 void test_certificate_free(struct test_certificate *certificate)

@@ -5,6 +5,8 @@
 
 #include <openssl/x509.h>
 
+#include "common/io/tls.h"
+
 struct test_certificate {
     X509 *x509;
     EVP_PKEY *pkey;
@@ -23,6 +25,15 @@ void test_certificate_issue(struct test_certificate *certificate,
 /* An authority below another. */
 void test_authority_issue(struct test_certificate *certificate,
                           const struct test_certificate *authority);
+
+/* The same with an RSA key. */
+void test_certificate_issue_rsa(struct test_certificate *certificate,
+                                const struct test_certificate *authority,
+                                const char *alternative_names);
+
+/* A server context that shows it. */
+SSL_CTX *test_server_context(const struct test_certificate *certificate,
+                             char error[TLS_ERROR_SIZE]);
 
 void test_certificate_free(struct test_certificate *certificate);
 

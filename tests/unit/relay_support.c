@@ -97,8 +97,7 @@ int relay_group_setup(void **state)
 
     test_authority_make(&authority);
     test_certificate_issue(&certificate, &authority, "DNS:mail.example.org");
-    fixture->server_context =
-        tls_server_context(certificate.certificate, certificate.key, NULL, error);
+    fixture->server_context = test_server_context(&certificate, error);
     fixture->client_context = tls_client_context(NULL, false, error);
     assert_non_null(fixture->server_context);
     assert_non_null(fixture->client_context);
@@ -188,8 +187,8 @@ void relay_secure_client(struct relay_fixture *fixture)
     struct wait wait = { fixture, 0, 0, fixture->near_secured + 1 };
 
     assert_true(transport_start_tls_server(&fixture->near_client, fixture->server_context));
-    assert_true(
-        transport_start_tls_client(&fixture->client.peer.transport, fixture->client_context, NULL));
+    assert_true(transport_start_tls_client(&fixture->client.peer.transport, fixture->client_context,
+                                           NULL, NULL));
     io_run_until(&fixture->loop, wait_is_over, &wait);
 }
 
@@ -199,7 +198,8 @@ void relay_secure_backend(struct relay_fixture *fixture)
 
     assert_true(
         transport_start_tls_server(&fixture->backend.peer.transport, fixture->server_context));
-    assert_true(transport_start_tls_client(&fixture->near_backend, fixture->client_context, NULL));
+    assert_true(
+        transport_start_tls_client(&fixture->near_backend, fixture->client_context, NULL, NULL));
     io_run_until(&fixture->loop, wait_is_over, &wait);
 }
 

@@ -510,11 +510,64 @@ static void test_pem_files_are_read_and_the_key_wiped(void **unused)
     config = load_as(text, CONFIG_FRONTEND, true);
     assert_string_equal(complaints, "");
     assert_non_null(config);
-    assert_non_null(strstr(config->tls.key, "-----BEGIN PRIVATE KEY-----"));
+    assert_non_null(strstr(config->tls.pem.key, "-----BEGIN PRIVATE KEY-----"));
     config_wipe_secrets(config, CONFIG_SECRET_DIRECTORY);
-    assert_null(config->tls.key);
-    assert_non_null(config->tls.certificate);
+    assert_null(config->tls.pem.key);
+    assert_non_null(config->tls.pem.certificate);
     config_free(config);
+}
+
+static void test_more_certificates_are_read_and_their_keys_wiped(void **unused)
+{
+    char text[2048];
+    struct config *config;
+
+    (void)unused;
+    make_certificate("c.pem", "k.pem");
+    make_certificate("c2.pem", "k2.pem");
+    snprintf(text, sizeof(text),
+             GOOD "tls { certificate = \"%s/c.pem\" key = \"%s/k.pem\" min_version = 1.3\n"
+                  "ciphers = HIGH client_identity = common_name ticket_key_s = 60 }\n"
+                  "certificate \"shop\" { certificate = \"%s/c2.pem\" key = \"%s/k2.pem\" }\n",
+             folder, folder, folder, folder);
+    config = load_as(text, CONFIG_FRONTEND, true);
+    assert_string_equal(complaints, "");
+    assert_non_null(config);
+    assert_int_equal(config->tls.min_version, TLS_VERSION_1_3);
+    assert_int_equal(config->tls.client_identity, TLS_IDENTITY_COMMON_NAME);
+    assert_int_equal(config->tls.ticket_key_s, 60);
+    assert_int_equal(config->tls.expiry_warning_days, 14);
+    assert_int_equal(config->tls.other_count, 1);
+    assert_string_equal(config->tls.others[0].title, "shop");
+    assert_non_null(strstr(config->tls.others[0].pem.key, "-----BEGIN PRIVATE KEY-----"));
+    config_wipe_secrets(config, CONFIG_SECRET_DIRECTORY);
+    assert_null(config->tls.others[0].pem.key);
+    assert_non_null(config->tls.others[0].pem.certificate);
+    config_free(config);
+}
+
+static void test_what_is_wrong_with_a_certificate_is_said_of_its_section(void **unused)
+{
+    char text[2048];
+
+    (void)unused;
+    make_certificate("c.pem", "k.pem");
+    make_certificate("c2.pem", "k2.pem");
+    snprintf(text, sizeof(text),
+             GOOD "tls { certificate = \"%s/c.pem\" key = \"%s/k.pem\" }\n"
+                  "certificate \"a\" { certificate = \"%s/c2.pem\" key = \"%s/k2.pem\" }\n"
+                  "certificate \"b\" {\n certificate = \"%s/c.pem\" key = \"%s/k2.pem\" }\n",
+             folder, folder, folder, folder, folder, folder);
+    assert_null(load_as(text, CONFIG_FRONTEND, true));
+    assert_non_null(strstr(complaints, "7: certificate \"b\".certificate: "));
+    snprintf(text, sizeof(text),
+             GOOD "tls { certificate = \"%s/c.pem\" key = \"%s/k.pem\"\n ciphers = NONE-SUCH }\n",
+             folder, folder);
+    assert_null(load_as(text, CONFIG_FRONTEND, true));
+    assert_non_null(strstr(complaints, "tls: ciphers: "));
+    assert_refused(GOOD "certificate \"a\" {\n certificate = \"/c\" key = \"/k\" }\n",
+                   "5: certificate \"a\": there is no tls.certificate; expected one, for clients "
+                   "that ask for no name\n");
 }
 
 static void test_a_key_that_is_none_or_of_another_certificate_is_refused(void **unused)
@@ -590,8 +643,8 @@ static int make_folder(void **unused)
 
 static int remove_folder(void **unused)
 {
-    static const char *const names[] = { "test.conf", "nul.conf", "secret", "c.pem",
-                                         "ca.pem",    "k.pem",    "open" };
+    static const char *const names[] = { "test.conf", "nul.conf", "secret", "c.pem", "c2.pem",
+                                         "k2.pem",    "ca.pem",   "k.pem",  "open" };
     char path[128];
 
     (void)unused;
@@ -621,6 +674,8 @@ int main(void)
         cmocka_unit_test(test_a_secret_is_one_line_without_its_end),
         cmocka_unit_test(test_a_secret_that_is_not_there_is_an_error_only_for_who_reads_it),
         cmocka_unit_test(test_pem_files_are_read_and_the_key_wiped),
+        cmocka_unit_test(test_more_certificates_are_read_and_their_keys_wiped),
+        cmocka_unit_test(test_what_is_wrong_with_a_certificate_is_said_of_its_section),
         cmocka_unit_test(test_a_key_that_is_none_or_of_another_certificate_is_refused),
         cmocka_unit_test(test_a_secret_that_all_can_read_is_a_warning),
         cmocka_unit_test(test_a_truncated_file_is_never_taken_silently_as_whole),

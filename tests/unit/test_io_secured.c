@@ -28,8 +28,7 @@ static int group_setup(void **state)
                            "DNS:mail.example.org,IP:192.0.2.1");
     strcpy(fixture->ca_file, "/tmp/test_io_secured.XXXXXX");
     test_pem_write(fixture->authority.certificate, fixture->ca_file);
-    fixture->server_context =
-        tls_server_context(fixture->certificate.certificate, fixture->certificate.key, NULL, error);
+    fixture->server_context = test_server_context(&fixture->certificate, error);
     fixture->client_context = tls_client_context(fixture->ca_file, true, error);
     assert_non_null(fixture->server_context);
     assert_non_null(fixture->client_context);
@@ -84,8 +83,8 @@ static bool both_are_secured(void *context)
 static void start_both(struct fixture *fixture, const char *name)
 {
     assert_true(transport_start_tls_server(&fixture->server.transport, fixture->server_context));
-    assert_true(
-        transport_start_tls_client(&fixture->client.transport, fixture->client_context, name));
+    assert_true(transport_start_tls_client(&fixture->client.transport, fixture->client_context,
+                                           name, NULL));
 }
 
 static void secure_both(struct fixture *fixture)
@@ -267,7 +266,7 @@ static void tls_starts_behind_the_plain_text_that_is_held(void **state)
         io_loop_turn(&fixture->loop, false);
     }
     assert_memory_equal(copy, plain, BIG);
-    assert_true(transport_start_tls_client(client, fixture->client_context, NULL));
+    assert_true(transport_start_tls_client(client, fixture->client_context, NULL, NULL));
     transport_watch(client, TRANSPORT_READABLE);
     run_until_received(fixture, &fixture->client, 6);
     assert_span(bytes_span(&fixture->client.received), "inside");
@@ -297,8 +296,8 @@ static void garbage_that_waits_for_a_client_fails_its_handshake_from_the_loop(vo
 
     transport_watch(&fixture->client.transport, 0);
     assert_true(transport_send(&fixture->server.transport, SPAN_LITERAL("220 plain text\r\n")));
-    assert_true(
-        transport_start_tls_client(&fixture->client.transport, fixture->client_context, NULL));
+    assert_true(transport_start_tls_client(&fixture->client.transport, fixture->client_context,
+                                           NULL, NULL));
     assert_false(fixture->client.has_failed);
     io_run_until_set(&fixture->loop, &fixture->client.has_failed);
     assert_memory_equal(transport_error(&fixture->client.transport), "TLS handshake: ", 15);
@@ -359,7 +358,7 @@ static void an_unknown_authority_is_refused_and_both_sides_say_why(void **state)
     assert_non_null(context);
     assert_true(transport_start_tls_server(&fixture->server.transport, fixture->server_context));
     assert_true(
-        transport_start_tls_client(&fixture->client.transport, context, "mail.example.org"));
+        transport_start_tls_client(&fixture->client.transport, context, "mail.example.org", NULL));
     io_run_until_set(&fixture->loop, &fixture->client.has_failed);
     assert_memory_equal(transport_error(&fixture->client.transport), "TLS handshake: ", 15);
     assert_non_null(strstr(transport_error(&fixture->client.transport), "certificate"));
@@ -379,7 +378,7 @@ static void without_verification_any_certificate_and_name_will_do(void **state)
     assert_non_null(context);
     assert_true(transport_start_tls_server(&fixture->server.transport, fixture->server_context));
     assert_true(
-        transport_start_tls_client(&fixture->client.transport, context, "other.example.org"));
+        transport_start_tls_client(&fixture->client.transport, context, "other.example.org", NULL));
     io_run_until(&fixture->loop, both_are_secured, fixture);
     SSL_CTX_free(context);
 }

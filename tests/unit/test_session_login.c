@@ -63,15 +63,13 @@ static void plain_text_before_tls_is_not_read_again_inside_it(void **state)
     struct rig *rig = *state;
     struct test_certificate authority, certificate;
     char error[TLS_ERROR_SIZE];
-    unsigned char ticket_key[80] = { 1 };
     struct peer *client;
     SSL_CTX *context = tls_client_context(NULL, false, error);
 
     rig->imap.tls = TLS_MODE_STARTTLS;
     test_authority_make(&authority);
     test_certificate_issue(&certificate, &authority, "DNS:mx.example.org");
-    rig->service.tls_server =
-        tls_server_context(certificate.certificate, certificate.key, ticket_key, error);
+    rig->service.tls_server = test_server_context(&certificate, error);
     assert_non_null(rig->service.tls_server);
     client = rig_connect(rig, &rig->imap);
     rig_expect(client, "ready.\r\n");
@@ -79,7 +77,7 @@ static void plain_text_before_tls_is_not_read_again_inside_it(void **state)
     io_run_turns(&rig->loop, 5);
     rig_say(client, "TLS\r\n");
     rig_expect(client, "1 OK Begin TLS negotiation now.\r\n");
-    assert_true(transport_start_tls_client(&client->transport, context, NULL));
+    assert_true(transport_start_tls_client(&client->transport, context, NULL, NULL));
     io_run_until_set(&rig->loop, &client->is_secured);
     rig_say(client, "2 NOOP\r\n");
     rig_expect(client, "\r\n");

@@ -81,14 +81,12 @@ static void where_tls_comes_first_the_probe_begins_it(void **state)
 {
     struct rig *rig = *state;
     struct test_certificate authority, certificate;
-    unsigned char ticket_key[80] = { 1 };
     char error[TLS_ERROR_SIZE];
     struct prober *prober;
 
     test_authority_make(&authority);
     test_certificate_issue(&certificate, &authority, "DNS:sv0");
-    rig->backend_tls =
-        tls_server_context(certificate.certificate, certificate.key, ticket_key, error);
+    rig->backend_tls = test_server_context(&certificate, error);
     rig->service.tls_backend = tls_client_context(NULL, false, error);
     rig->config.backend_tls.transport = TLS_MODE_IMPLICIT;
     prober = start(rig);

@@ -103,7 +103,7 @@ static void worker_accepted(struct listener *listener, int fd, const struct sock
         (int)child->generation, child->number, (int)getpid(),
         (int)board_sum(child->board, BOARD_CONNECTIONS), (int)getuid(),
         prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), child->config->directory.bind_password.value,
-        child->ticket_key[0]);
+        (int)tls_tickets_count(child->tickets));
     (void)!write(fd, line, strlen(line));
     session->worker = worker;
     session->fd = fd;
