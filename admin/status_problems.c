@@ -111,6 +111,24 @@ static void look_at_backends(const json_t *status, json_t *problems)
     }
 }
 
+static void look_at_certificates(const json_t *status, json_t *problems)
+{
+    json_t *certificate;
+    size_t i;
+
+    json_array_foreach (json_object_get(status, "certificates"), i, certificate) {
+        const char *file = json_text(certificate, "file");
+        int64_t left_s = json_number(certificate, "left_s", 0);
+        char left[OUTPUT_TEXT_SIZE];
+
+        if (left_s < 0)
+            note(problems, "certificate %s has expired", file ? file : "?");
+        else if (json_flag(certificate, "is_ending") == 1)
+            note(problems, "certificate %s expires in %s", file ? file : "?",
+                 format_duration(1000 * left_s, left));
+    }
+}
+
 static void look_at_queue(const json_t *status, json_t *problems)
 {
     const json_t *queue = json_object_get(status, "queue");
@@ -134,5 +152,6 @@ json_t *status_problems(const json_t *status)
     look_at_held(status, problems);
     look_at_backends(status, problems);
     look_at_queue(status, problems);
+    look_at_certificates(status, problems);
     return problems;
 }

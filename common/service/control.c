@@ -13,6 +13,7 @@
 
 #include "common/base/bytes.h"
 #include "common/base/log.h"
+#include "common/service/certificate_watch.h"
 #include "common/service/control_hub.h"
 
 enum { UNREAD_MAX = 32 * 1024 * 1024 };
@@ -21,6 +22,7 @@ struct control {
     struct child *child;
     struct control_hub hub;
     struct listener listener;
+    struct certificate_watch certificates;
     struct list clients;
     size_t client_count;
 };
@@ -255,6 +257,7 @@ static void control_stop(struct child *child)
     struct control *control = child->context;
 
     listener_stop(&control->listener, NULL);
+    certificate_watch_stop(&control->certificates);
     while (!list_is_empty(&control->clients))
         client_close(LIST_ELEMENT(control->clients.next, struct client, node));
     control_hub_stop(&control->hub);
@@ -268,6 +271,7 @@ bool control_run(struct child *child)
     child->context = &control;
     child->stop = control_stop;
     control_hub_start(&control.hub, child);
+    certificate_watch_start(&control.certificates, &child->loop, &child->config->tls);
     listener_start(&control.listener, &child->loop, child->control_fd, control_accepted, &control);
     child_run_loop(child);
     child->context = NULL;

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/service/certificate_watch.h"
 #include "common/service/control_hub.h"
 #include "common/service/supervisor.h"
 
@@ -78,6 +79,7 @@ static json_t *status(const struct child *child)
     json_object_set_new(answer, "processes", process_rows(child, now_ms));
     json_object_set_new(answer, "counters", sums(board));
     json_object_set_new(answer, "mirror", mirror(board));
+    json_object_set_new(answer, "certificates", certificate_rows(&child->config->tls));
     return answer;
 }
 
