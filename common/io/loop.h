@@ -15,7 +15,7 @@
 #include "common/base/buffer.h"
 #include "common/base/list.h"
 
-enum { IO_SCRATCH_SIZE = 65536, IO_OUT_SIZE = 65536, IO_MESSAGE_SIZE = 131072 };
+enum { IO_SCRATCH_SIZE = 262144, IO_OUT_SIZE = 65536, IO_MESSAGE_SIZE = 131072 };
 
 struct io_loop {
     uv_loop_t uv;        /* never run but by a turn of this loop */

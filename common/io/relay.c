@@ -10,6 +10,9 @@
  */
 #include "common/io/relay.h"
 
+/* What is held back at most for a peer that does not take it: there may be thousands. */
+enum { RELAY_READ_MAX = 65536 };
+
 #include <assert.h>
 
 static struct transport *relay_peer(const struct relay *relay, const struct transport *transport)
@@ -55,7 +58,7 @@ static void relay_pass(struct relay *relay, struct transport *source, struct spa
 static bool relay_pump_once(struct relay *relay, struct transport *source)
 {
     char *scratch = source->loop->scratch;
-    ssize_t count = transport_read(source, scratch, IO_SCRATCH_SIZE);
+    ssize_t count = transport_read(source, scratch, RELAY_READ_MAX);
 
     switch (count) {
     case TRANSPORT_AGAIN:

@@ -13,7 +13,7 @@
 
 /*
  * One read(2) takes up to four full TLS 1.3 records (5 bytes of header, 16384 of content, 17 of
- * type and tag), which is IO_SCRATCH_SIZE of content, behind OpenSSL's 3 bytes of alignment.  A few
+ * type and tag) behind OpenSSL's 3 bytes of alignment.  A few
  * bytes less would cost another call for the tail.  The buffer is only there while input is.
  */
 enum { TLS_READ_BUFFER_SIZE = 4 * (5 + 16384 + 17) + 3 };

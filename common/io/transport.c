@@ -26,7 +26,7 @@
 
 #include "common/io/transport_tls.h"
 
-enum { TRANSPORT_PENDING_MAX = 1024 * 1024, TRANSPORT_TURN_MAX = 4 * IO_SCRATCH_SIZE };
+enum { TRANSPORT_PENDING_MAX = 1024 * 1024, TRANSPORT_TURN_MAX = IO_SCRATCH_SIZE };
 
 /* --- what is watched ------------------------------------------------------- */
 

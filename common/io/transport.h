@@ -126,8 +126,8 @@ bool transport_start_tls_client(struct transport *transport, SSL_CTX *context,
 /*
  * Reads up to `size` (> 0) bytes: their count, or AGAIN, END (orderly), ERROR.  After a read that
  * was not filled it says AGAIN, without asking the kernel, until the descriptor is ready again.
- * It also says so when more than four times IO_SCRATCH_SIZE was read in this turn of the loop, so
- * that a fast peer leaves the others their turn; then READABLE comes in the next one.
+ * It also says so when IO_SCRATCH_SIZE or more was read in this turn of the loop, so that a fast
+ * peer leaves the others their turn; then READABLE comes in the next one.
  * After a write that failed, what the peer still said is read first, then ERROR.
  * Inside TLS a connection that ends without close_notify ends in order too: what is inside
  * (SMTP, IMAP, POP3) says by itself whether it is whole.

@@ -23,7 +23,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2] / "contrib"),
 
 from cluster import Cluster, Network, TroubleError, clients, wait_until  # noqa: E402
 from desk import Desk  # noqa: E402
-from scripted import ScriptedCluster  # noqa: E402
+from scripted import ReturningCluster, ReusingCluster, ScriptedCluster  # noqa: E402
 
 BUG = re.compile(r"AddressSanitizer|LeakSanitizer|runtime error:|\bbug:|Assertion .* failed|"
                  r"stack smashing|double free|event=child_died (?!.*name=KILL)|event=child_cannot_run")
@@ -95,6 +95,18 @@ def cluster(build, request):
 def scripted_cluster(build, request):
     """Three frontends with scripted servers in the places of the backends and of the relay host."""
     with running(lambda folder: ScriptedCluster(folder, Network.find(), build), request) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def returning_cluster(build, request):
+    with running(lambda folder: ReturningCluster(folder, Network.find(), build), request) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def reusing_cluster(build, request):
+    with running(lambda folder: ReusingCluster(folder, Network.find(), build), request) as cluster:
         yield cluster
 
 

@@ -17,6 +17,7 @@ import re
 import socket
 import ssl
 import threading
+import time
 from typing import NamedTuple
 
 from cluster import Cluster, FrontendDaemon, Network, clients
@@ -73,6 +74,7 @@ class Connection:
         self.lines = []              # the lines that were taken as commands
         self.credentials = []        # (name, password) of each login that was tried
         self.was_hasty = False       # commands came that had to wait for an answer
+        self.accepted_s = time.monotonic()
         self.is_over = threading.Event()
         self.is_secured = False
 
@@ -400,19 +402,26 @@ queue {{
     unknown_delay_s = {unknown_delay_s}
 }}
 smtp {{
-    reused_connections = 0
+    reused_connections = {reused_connections}
+    verified_at_a_time = {verified_at_a_time}
 }}
 health {{
-    probe_interval_ms = 500
-    failures = 100
+    probe_interval_ms = {probe_interval_ms}
+    failures = {failures}
+    ramp_s = {ramp_s}
+    ramp_first = {ramp_first}
 }}
 timeouts {{
     connect_s = 2
     backend_s = {backend_s}
     data_end_s = {backend_s}
-    login_hold_s = 2
+    command_s = {command_s}
+    login_hold_s = {login_hold_s}
 }}
 """
+# Short deadlines; no backend is ever down, and no connection is used twice.
+SETTINGS = {"backend_s": 2, "command_s": 300, "login_hold_s": 2, "reused_connections": 0, "verified_at_a_time": 100,
+            "probe_interval_ms": 500, "failures": 100, "ramp_s": 10, "ramp_first": 20}
 
 RELAY_HOST = """\
 relay_host {{
@@ -430,11 +439,12 @@ UNKNOWN_DELAY_S = 2  # after a lost reply
 
 
 class ScriptedFrontend(FrontendDaemon):
-    """A frontend with short deadlines, for which no backend is ever down."""
+    """A frontend before scripted backends; `settings` are those of SETTINGS that are to be different."""
 
-    def __init__(self, name, cluster, address, backend_tls="off", has_relay_host=True, backend_s=2):
+    def __init__(self, name, cluster, address, backend_tls="off", has_relay_host=True, **settings):
         super().__init__(name, cluster, address)
-        self.backend_tls, self.has_relay_host, self.backend_s = backend_tls, has_relay_host, backend_s
+        self.backend_tls, self.has_relay_host = backend_tls, has_relay_host
+        self.settings = {**SETTINGS, **settings}
         # Freed memory is not kept long, so that a bound on a process's size means something.
         self.process.environment = {**self.process.environment,
                                     "ASAN_OPTIONS": self.process.environment["ASAN_OPTIONS"]
@@ -447,7 +457,7 @@ class ScriptedFrontend(FrontendDaemon):
         cluster = self.cluster
         login = '    default_domain = "example.org"\n    plaintext_allowed = true\n'
         text = FRONTEND.format(backend_tls=self.backend_tls, ca=cluster.certificates.ca,
-                               queue=self.queue_folder(), unknown_delay_s=UNKNOWN_DELAY_S, backend_s=self.backend_s)
+                               queue=self.queue_folder(), unknown_delay_s=UNKNOWN_DELAY_S, **self.settings)
         if self.has_relay_host:
             text += RELAY_HOST.format(address=cluster.relay.address, port=cluster.relay.port,
                                       ca=cluster.certificates.ca, user=RELAY_USER.decode(),
@@ -510,6 +520,30 @@ class ScriptedCluster(Cluster):
         for server in self.servers():
             server.refuse_connections()
         return stubborn + ([] if self.slapd.process.stop() else ["slapd"])
+
+
+class ReturningCluster(ScriptedCluster):
+    """One frontend with two workers, for which backends go down soon and come back up a ramp."""
+
+    RAMP_S, RAMP_FIRST = 5, 10
+
+    def __init__(self, folder, network, build):
+        super().__init__(folder, network, build)
+        self.workers = 2
+        self.frontends = {"fe1": ScriptedFrontend(
+            "fe1", self, network.address(21), has_relay_host=False, probe_interval_ms=300, failures=3,
+            login_hold_s=60, ramp_s=self.RAMP_S, ramp_first=self.RAMP_FIRST)}
+
+
+class ReusingCluster(ScriptedCluster):
+    """Frontends that use connections to backends again: fe1 in plain text, fe2 inside TLS."""
+
+    def __init__(self, folder, network, build):
+        super().__init__(folder, network, build)
+        self.frontends = {
+            "fe1": ScriptedFrontend("fe1", self, network.address(21), reused_connections=10),
+            "fe2": ScriptedFrontend("fe2", self, network.address(22), backend_tls="starttls",
+                                    reused_connections=10)}
 
 
 # -- a client ------------------------------------------------------------------

@@ -3,6 +3,7 @@
 
 #include "common/base/bytes.h"
 #include "common/base/memory.h"
+#include "common/base/random.h"
 #include "common/proto/dot_stuffing.h"
 #include "common/proto/smtp_content.h"
 
@@ -168,12 +169,69 @@ static void test_skipping_stops_at_the_true_end_only(void **unused)
     }
 }
 
+/* The definition, byte by byte: the content before the end or before what is broken. */
+static enum smtp_content_progress read_naively(struct span wire, struct bytes *content)
+{
+    char before = '\n';
+
+    for (size_t i = 0; i < wire.length; before = wire.data[i++]) {
+        struct span rest = span_drop(wire, i);
+        bool is_line_end = span_starts_with_ignore_case(rest, SPAN_LITERAL("\r\n"));
+
+        if (before == '\n' && span_starts_with_ignore_case(rest, SPAN_LITERAL(".\r\n")))
+            return SMTP_CONTENT_END;
+        if (before == '\n' && wire.data[i] == '.')
+            continue;
+        if ((wire.data[i] == '\r' && !is_line_end) || (wire.data[i] == '\n' && before != '\r'))
+            return SMTP_CONTENT_BROKEN;
+        must_append(content, span_take(rest, 1));
+    }
+    return SMTP_CONTENT_NEED_INPUT;
+}
+
+/* Lines of text, then `length` bytes that are likely to be special ones, then a true end. */
+static size_t compose_wire(char *wire, size_t length)
+{
+    static const char line[] = "mail has lines.\r\n";
+    static const char special[] = "\r\n..ab\r\n\r\n";
+    size_t plain = random_below(200), size = 0;
+
+    for (; size < plain; size++)
+        wire[size] = line[size % (sizeof(line) - 1)];
+    for (size_t i = 0; i < length; i++)
+        wire[size++] = special[random_below(sizeof(special) - 1)];
+    for (size_t i = 0; i < plain; i++)
+        wire[size++] = line[i % (sizeof(line) - 1)];
+    return (size_t)(stpcpy(wire + size, "\r\n.\r\n\r\n.\r\n") - wire);
+}
+
+static void test_every_wire_is_read_as_byte_by_byte(void **unused)
+{
+    (void)unused;
+    for (unsigned round = 0; round < 20000; round++) {
+        char wire[1024];
+        struct span whole = span_of(wire, compose_wire(wire, random_below(12)));
+        struct bytes expected = bytes_empty(BYTES_MAX), got = bytes_empty(BYTES_MAX);
+        enum smtp_content_progress progress = read_naively(whole, &expected);
+        size_t step = round % 2 ? whole.length : 1 + random_below(150);
+        struct span rest;
+
+        assert_int_equal(unstuff(whole, step, &got, &rest), progress);
+        assert_int_equal(got.length, expected.length);
+        assert_memory_equal(got.data ? got.data : "", expected.data ? expected.data : "",
+                            expected.length);
+        bytes_release(&got);
+        bytes_release(&expected);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stuffing_is_the_same_for_every_cut),
         cmocka_unit_test(test_unstuffing_gives_the_content_back_and_leaves_what_follows),
         cmocka_unit_test(test_a_bare_cr_or_lf_is_broken_at_its_place),
+        cmocka_unit_test(test_every_wire_is_read_as_byte_by_byte),
         cmocka_unit_test(test_skipping_stops_at_the_true_end_only),
     };
 
