@@ -103,6 +103,7 @@ struct listener_config {
     enum tls_mode tls;
     char *default_domain;                   /* for login names without one; NULL: none */
     bool plaintext_allowed;                 /* credentials outside TLS */
+    unsigned mechanisms;                    /* SASL: a bit for each, as in enum sasl_mechanism */
     struct string_list proxy_protocol_from; /* networks of balancers */
     struct string_list xclient_from;        /* networks of filters and relays that are believed */
 };

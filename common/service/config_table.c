@@ -18,6 +18,8 @@ static const char *const tls_words[] = { "off", "starttls", "implicit", NULL };
 static const char *const tls_version_words[] = { "1.2", "1.3", NULL };
 static const char *const identity_words[] = { "email", "common_name", NULL };
 static const char *const state_words[] = { "up", "leaving", "down", NULL };
+static const char *const mechanism_words[] = { "PLAIN",       "LOGIN",    "XOAUTH2",
+                                               "OAUTHBEARER", "EXTERNAL", NULL };
 static const char *const level_words[] = { "debug", "info", "warning", "error", NULL };
 
 /* Rows by type: TEXT(struct, member, option, default, programs, help). */
@@ -42,6 +44,9 @@ static const char *const level_words[] = { "debug", "info", "warning", "error", 
     ROW(WORD, record, member, #member, fallback, 0, 0, words, required, help)
 #define LIST(type, record, member, fallback, required, help)                                       \
     ROW(type, record, member, #member, fallback, 1, TEXT_MAX, NULL, required, help)
+
+#define LIST_OF_WORDS(record, member, fallback, words, help)                                       \
+    ROW(WORD_SET, record, member, #member, fallback, 0, 0, words, 0, help)
 
 static const struct config_option top_options[] = {
     NUMBER(config, workers, "0", 0, 64, "Worker processes; 0 is one for each processor."),
@@ -257,6 +262,9 @@ static const struct config_option listen_options[] = {
         "The domain of login names that have none; without it, they stay as they are."),
     BOOLEAN(listener_config, plaintext_allowed, "false",
             "Whether passwords are taken outside TLS."),
+    LIST_OF_WORDS(listener_config, mechanisms, "PLAIN, LOGIN", mechanism_words,
+                  "The SASL mechanisms of imap and pop3 at a frontend: XOAUTH2 and OAUTHBEARER for "
+                  "backends that take tokens, EXTERNAL for clients with a certificate."),
     LIST(NETWORK_LIST, listener_config, proxy_protocol_from, NULL, 0,
          "The addresses and CIDR networks of load balancers: each connection of theirs begins with "
          "the PROXY protocol, version 1 or 2, and counts as its client's; for smtp and lmtp."),

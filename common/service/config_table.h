@@ -16,6 +16,7 @@ enum config_type {                        /* the member that it fills */
                    CONFIG_TYPE_TEXT_LIST, /* struct string_list of such */
                    CONFIG_TYPE_WORD_TEXT, /* char *: one of `words` */
                    CONFIG_TYPE_WORD,      /* enum (int): the index of one of `words` */
+                   CONFIG_TYPE_WORD_SET,  /* unsigned: a bit, 1 << index, for each of `words` */
                    CONFIG_TYPE_BOOLEAN,   /* bool */
                    CONFIG_TYPE_NUMBER,    /* unsigned: `min` to `max` */
                    CONFIG_TYPE_SIZE,      /* uint64_t: `min` to `max` */

@@ -90,6 +90,16 @@ static bool set_word(const struct config_option *option, void *member, const cha
     return true;
 }
 
+static bool set_word_set(const struct config_option *option, void *member, const char *text)
+{
+    int word = find_word(option, text);
+
+    if (word < 0)
+        return false;
+    *(unsigned *)member |= 1U << word;
+    return true;
+}
+
 static bool set_boolean(const struct config_option *option, void *member, const char *text)
 {
     static const char *const words[] = { "false", "true", "no", "yes", "off", "on" };
@@ -256,6 +266,7 @@ static const struct {
     [CONFIG_TYPE_TEXT_LIST] = { set_text_list, NULL },
     [CONFIG_TYPE_WORD_TEXT] = { set_word_text, NULL },
     [CONFIG_TYPE_WORD] = { set_word, NULL },
+    [CONFIG_TYPE_WORD_SET] = { set_word_set, NULL },
     [CONFIG_TYPE_BOOLEAN] = { set_boolean, "true or false" },
     [CONFIG_TYPE_NUMBER] = { set_number, NULL },
     [CONFIG_TYPE_SIZE] = { set_size, NULL },
@@ -306,11 +317,16 @@ void config_value_clear(const struct config_option *option, void *record)
 {
     void *member = member_of(option, record);
 
-    if (config_value_is_list(option)) {
-        clear_list(member);
-        return;
-    }
     switch (option->type) {
+    case CONFIG_TYPE_TEXT_LIST:
+    case CONFIG_TYPE_DOMAIN_LIST:
+    case CONFIG_TYPE_URI_LIST:
+    case CONFIG_TYPE_NETWORK_LIST:
+        clear_list(member);
+        break;
+    case CONFIG_TYPE_WORD_SET:
+        *(unsigned *)member = 0;
+        break;
     case CONFIG_TYPE_TEXT:
     case CONFIG_TYPE_WORD_TEXT:
     case CONFIG_TYPE_DOMAIN:
@@ -335,6 +351,7 @@ bool config_value_is_list(const struct config_option *option)
     case CONFIG_TYPE_DOMAIN_LIST:
     case CONFIG_TYPE_URI_LIST:
     case CONFIG_TYPE_NETWORK_LIST:
+    case CONFIG_TYPE_WORD_SET:
         return true;
     default:
         return false;

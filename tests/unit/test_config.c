@@ -95,6 +95,7 @@ static void test_minimal_configuration_has_the_defaults(void **unused)
     assert_int_equal(config->listeners[0].protocol, PROTOCOL_IMAP);
     assert_int_equal(config->listeners[0].tls, TLS_MODE_OFF);
     assert_false(config->listeners[0].plaintext_allowed);
+    assert_int_equal(config->listeners[0].mechanisms, 1 << 0 | 1 << 1);
     assert_int_equal(config->backend_tls.transport, TLS_MODE_STARTTLS);
     assert_true(config->backend_tls.verify);
     assert_string_equal(config->user, "mailstead");
@@ -191,7 +192,8 @@ static void test_everything_can_be_set(void **unused)
         "backend_tls { transport = \"implicit\" verify = no ca = \"/ca.pem\" }\n"
         "relay_host { address = \"relay.example.org\" port = 25 tls = off }\n"
         "listen \"a\" { protocol = pop3 address = \"127.0.0.1:110\" tls = off "
-        "  plaintext_allowed = yes default_domain = \"Example.org\" }\n"
+        "  plaintext_allowed = yes default_domain = \"Example.org\""
+        "  mechanisms = { \"PLAIN\", OAUTHBEARER } }\n"
         "listen \"b\" { protocol = smtp address = \"[::1]:25\" tls = off }\n"
         "queue { directory = \"/q\" retry_min_s = 1 retry_max_s = 2 }\n"
         "smtp { message_size_max = 1048576 }\ntimeouts { drain_s = 0 login_hold_s = 0 }\n"
@@ -220,6 +222,7 @@ static void test_everything_can_be_set(void **unused)
     assert_int_equal(config->listeners[0].endpoint.port, 110);
     assert_string_equal(config->listeners[0].default_domain, "example.org");
     assert_true(config->listeners[0].plaintext_allowed);
+    assert_int_equal(config->listeners[0].mechanisms, 1 << 0 | 1 << 3);
     assert_string_equal(config->listeners[1].endpoint.host, "::1");
     assert_int_equal(config->timeout.drain_s, 0);
     assert_int_equal(config->health.ramp_s, 0);
