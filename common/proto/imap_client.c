@@ -12,10 +12,10 @@
 #include "common/proto/imap_client.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 #include "common/base/memory.h"
 #include "common/proto/imap_parse.h"
-#include "common/proto/sasl.h"
 
 enum { IMAP_LINE_MAX = 8192, IMAP_LITERAL_MAX = 1 << 20 };
 
@@ -113,7 +113,7 @@ static void imap_send_id(const struct forwarded *forwarded, struct buffer *out)
 
 static void imap_send_response(const struct login_client_options *options, struct buffer *out)
 {
-    sasl_plain_encode(options->name, options->credentials->password, out);
+    sasl_append_response(options->credentials, options->name, out);
     buffer_append_string(out, "\r\n");
 }
 
@@ -122,13 +122,15 @@ static unsigned imap_send_login(const struct imap_client *client, struct buffer 
 {
     const struct login_client_options *options = &client->options;
     const char *password = options->credentials->password;
+    const char *mechanism = sasl_mechanism_name(client->mechanism);
 
-    if (client->has_sasl_ir && client->has_auth_plain) {
-        buffer_append_string(out, TAG_LOGIN " AUTHENTICATE PLAIN ");
+    if (client->has_sasl_ir && client->has_mechanism) {
+        buffer_append_format(out, TAG_LOGIN " AUTHENTICATE %s ", mechanism);
         imap_send_response(options, out);
         return IMAP_LAST;
     }
-    if (imap_is_quotable(options->name) && imap_is_quotable(password)) {
+    if (client->mechanism == SASL_PLAIN && imap_is_quotable(options->name) &&
+        imap_is_quotable(password)) {
         buffer_append_string(out, TAG_LOGIN " LOGIN ");
         imap_append_quoted(out, options->name);
         buffer_append_byte(out, ' ');
@@ -136,7 +138,7 @@ static unsigned imap_send_login(const struct imap_client *client, struct buffer 
         buffer_append_string(out, "\r\n");
         return IMAP_LAST;
     }
-    buffer_append_string(out, TAG_LOGIN " AUTHENTICATE PLAIN\r\n");
+    buffer_append_format(out, TAG_LOGIN " AUTHENTICATE %s\r\n", mechanism);
     return IMAP_AUTH;
 }
 
@@ -147,8 +149,7 @@ static enum login_client_event imap_begin_login(struct imap_client *client, stru
     bool forwards = options->forwarded && options->forwarded->address[0] != '\0' &&
                     (client->has_id || !client->knows_capabilities);
 
-    if (!credentials_name_is_sendable(options->name) ||
-        !credentials_password_is_sendable(options->credentials->password))
+    if (!credentials_are_sendable(options->credentials, options->name))
         return imap_finish(client, LOGIN_CLIENT_FAILED,
                            SPAN_LITERAL("the credentials cannot be sent"));
     if (forwards) {
@@ -159,6 +160,14 @@ static enum login_client_event imap_begin_login(struct imap_client *client, stru
     if (!forwards)
         state_move(&client->state, client->after_id);
     return LOGIN_CLIENT_NEED_INPUT;
+}
+
+static bool imap_has_mechanism(struct span capabilities, enum sasl_mechanism mechanism)
+{
+    char word[32];
+
+    snprintf(word, sizeof(word), "AUTH=%s", sasl_mechanism_name(mechanism));
+    return imap_has_capability(capabilities, word);
 }
 
 static enum login_client_event imap_take_greeting(struct imap_client *client, struct span line,
@@ -178,7 +187,7 @@ static enum login_client_event imap_take_greeting(struct imap_client *client, st
     client->knows_capabilities = capabilities.length > 0;
     client->has_id = imap_has_capability(capabilities, "ID");
     client->has_sasl_ir = imap_has_capability(capabilities, "SASL-IR");
-    client->has_auth_plain = imap_has_capability(capabilities, "AUTH=PLAIN");
+    client->has_mechanism = imap_has_mechanism(capabilities, client->mechanism);
     return imap_begin_login(client, out);
 }
 
@@ -246,6 +255,8 @@ static enum login_client_event imap_take_tagged(struct imap_client *client, stru
         state_move(&client->state, IMAP_TLS);
         return LOGIN_CLIENT_STARTTLS;
     case IMAP_LAST:
+        if (ok && client->has_challenge) /* what refuses cannot accept */
+            return imap_finish(client, LOGIN_CLIENT_FAILED, text);
         return ok ? imap_accepted(client, text) : imap_refused(client, text);
     default: /* IMAP_AUTH: a success without our response is none */
         return ok ? imap_finish(client, LOGIN_CLIENT_FAILED, text) : imap_refused(client, text);
@@ -260,6 +271,23 @@ static struct span imap_awaited_tag(const struct imap_client *client)
     if (client->state.current == IMAP_STARTTLS)
         return SPAN_LITERAL(TAG_STARTTLS);
     return SPAN_LITERAL(TAG_LOGIN);
+}
+
+/* Answers a challenge, if one can come now. */
+static bool imap_take_challenge(struct imap_client *client, struct span text, struct buffer *out)
+{
+    if (client->state.current == IMAP_AUTH) {
+        imap_send_response(&client->options, out);
+        state_move(&client->state, IMAP_LAST);
+        return true;
+    }
+    if (client->state.current != IMAP_LAST || client->mechanism == SASL_PLAIN ||
+        client->has_challenge)
+        return false;
+    client->has_challenge = true;
+    sasl_keep_challenge(text, client->challenge);
+    buffer_append_string(out, SASL_FAILURE_ANSWER "\r\n");
+    return true;
 }
 
 static enum login_client_event imap_take_line(struct imap_client *client, struct span line,
@@ -277,11 +305,8 @@ static enum login_client_event imap_take_line(struct imap_client *client, struct
         return imap_take_untagged(client, text);
     if (span_equals(tag, imap_awaited_tag(client)) && imap_is_status(text))
         return imap_take_tagged(client, text);
-    if (span_equals(tag, SPAN_LITERAL("+")) && client->state.current == IMAP_AUTH) {
-        imap_send_response(&client->options, out);
-        state_move(&client->state, IMAP_LAST);
+    if (span_equals(tag, SPAN_LITERAL("+")) && imap_take_challenge(client, text, out))
         return LOGIN_CLIENT_NEED_INPUT;
-    }
     return imap_finish(client, LOGIN_CLIENT_FAILED, SPAN_LITERAL("not an IMAP response"));
 }
 
@@ -289,7 +314,8 @@ static void imap_client_init(void *machine, const struct login_client_options *o
 {
     struct imap_client *client = machine;
 
-    *client = (struct imap_client){ .options = *options };
+    *client = (struct imap_client){ .options = *options,
+                                    .mechanism = sasl_replay_mechanism(options->credentials) };
     state_init(&client->state, imap_states, IMAP_GREETING);
 }
 
@@ -313,7 +339,7 @@ static enum login_client_event imap_client_next(void *machine, struct span *in, 
     while (event == LOGIN_CLIENT_NEED_INPUT) {
         struct span line;
 
-        if (buffer_room(out) < MACHINE_REPLY_ROOM)
+        if (buffer_room(out) < LOGIN_CLIENT_ROOM)
             return LOGIN_CLIENT_FLUSH;
         imap_drop_literal(client, in);
         switch (login_take_line(in, IMAP_LINE_MAX, &line)) {
@@ -344,6 +370,13 @@ static struct span imap_client_text(const void *machine)
     return span_from_string(client->text);
 }
 
+static struct span imap_client_challenge(const void *machine)
+{
+    const struct imap_client *client = machine;
+
+    return span_from_string(client->challenge);
+}
+
 static bool imap_client_is_temporary(const void *machine)
 {
     const struct imap_client *client = machine;
@@ -363,6 +396,7 @@ const struct login_client_ops imap_client_ops = {
     .next = imap_client_next,
     .tls_started = imap_client_tls_started,
     .text = imap_client_text,
+    .challenge = imap_client_challenge,
     .is_temporary = imap_client_is_temporary,
     .fini = imap_client_fini,
 };

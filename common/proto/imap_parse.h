@@ -6,8 +6,9 @@
 #include "common/proto/login.h"
 
 enum {
-    IMAP_COMMAND_MAX = 8192, /* bytes of a command with its literals and line ends */
-    IMAP_TAG_SIZE = 64       /* a tag and its NUL */
+    /* Bytes of a command with its literals and line ends. */
+    IMAP_COMMAND_MAX = SASL_LINE_MAX,
+    IMAP_TAG_SIZE = 64 /* a tag and its NUL */
 };
 
 /* A literal that a line announces at its end, "{5}" or "{5+}". */

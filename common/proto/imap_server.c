@@ -14,7 +14,6 @@
 #include <assert.h>
 
 #include "common/base/memory.h"
-#include "common/proto/sasl.h"
 
 enum { IMAP_COMMAND, IMAP_RESPONSE, IMAP_TLS, IMAP_TRYING, IMAP_DONE };
 
@@ -23,7 +22,8 @@ static const struct state_row imap_states[] = {
                                       STATE_BIT(IMAP_TRYING) | STATE_BIT(IMAP_DONE) },
     [IMAP_RESPONSE] = { "response", STATE_BIT(IMAP_COMMAND) | STATE_BIT(IMAP_DONE) },
     [IMAP_TLS] = { "tls", STATE_BIT(IMAP_COMMAND) | STATE_BIT(IMAP_DONE) },
-    [IMAP_TRYING] = { "trying", STATE_BIT(IMAP_COMMAND) | STATE_BIT(IMAP_DONE) },
+    [IMAP_TRYING] = { "trying",
+                      STATE_BIT(IMAP_COMMAND) | STATE_BIT(IMAP_RESPONSE) | STATE_BIT(IMAP_DONE) },
     [IMAP_DONE] = { "done", STATE_BIT(IMAP_DONE) },
 };
 
@@ -72,12 +72,22 @@ static enum login_event imap_malformed(struct imap_server *server, struct buffer
     return imap_error(server, out, "BAD Malformed arguments.");
 }
 
+static void imap_append_mechanisms(const struct imap_server *server, struct buffer *out)
+{
+    for (enum sasl_mechanism mechanism = 0; mechanism < SASL_MECHANISMS; mechanism++)
+        if (sasl_is_offered(&server->options.sasl, mechanism))
+            buffer_append_format(out, " AUTH=%s", sasl_mechanism_name(mechanism));
+}
+
 static void imap_append_capabilities(const struct imap_server *server, struct buffer *out)
 {
     buffer_append_string(out, "CAPABILITY IMAP4rev1 LITERAL+ SASL-IR ID");
     if (imap_offers_tls(server))
         buffer_append_string(out, " STARTTLS");
-    buffer_append_string(out, imap_takes_credentials(server) ? " AUTH=PLAIN" : " LOGINDISABLED");
+    if (imap_takes_credentials(server))
+        imap_append_mechanisms(server, out);
+    else
+        buffer_append_string(out, " LOGINDISABLED");
 }
 
 static enum login_event imap_capability(struct imap_server *server, struct span arguments,
@@ -139,21 +149,42 @@ static enum login_event imap_login(struct imap_server *server, struct span argum
         credentials_wipe(credentials);
         return imap_malformed(server, out);
     }
+    credentials->kind = CREDENTIALS_PASSWORD;
+    server->has_exchange = false;
     state_move(&server->state, IMAP_TRYING);
     return LOGIN_CREDENTIALS;
 }
 
-/* Takes the response to AUTHENTICATE PLAIN, initial or not. */
-static enum login_event imap_respond(struct imap_server *server, struct span response,
-                                     struct buffer *out)
+/* The kept refusal of a token. */
+static enum login_event imap_tell_refusal(struct imap_server *server, struct buffer *out)
 {
-    switch (sasl_plain_decode(response, &server->credentials)) {
+    buffer_append_format(out, "%s NO %s\r\n", server->tag, server->refusal);
+    server->refusal[0] = '\0';
+    return LOGIN_NEED_INPUT;
+}
+
+/* Goes where the exchange of AUTHENTICATE leads. */
+static enum login_event imap_go_on(struct imap_server *server, enum sasl_result result,
+                                   struct buffer *out)
+{
+    switch (result) {
     case SASL_OK:
+        server->has_exchange = true;
         state_move(&server->state, IMAP_TRYING);
         return LOGIN_CREDENTIALS;
+    case SASL_CHALLENGE:
+        buffer_append_format(out, "+ %s\r\n", sasl_challenge(&server->exchange));
+        state_move(&server->state, IMAP_RESPONSE);
+        return LOGIN_NEED_INPUT;
+    case SASL_REFUSED:
+        return imap_tell_refusal(server, out);
     case SASL_AUTHZID_REFUSED:
         return imap_error(server, out,
                           "NO [AUTHORIZATIONFAILED] Acting for another user is not allowed.");
+    case SASL_UNKNOWN:
+        return imap_error(server, out, "NO Unknown authentication mechanism.");
+    case SASL_CANCELLED:
+        return imap_error(server, out, "BAD Authentication cancelled.");
     case SASL_MALFORMED:
         break;
     }
@@ -163,21 +194,21 @@ static enum login_event imap_respond(struct imap_server *server, struct span res
 static enum login_event imap_authenticate(struct imap_server *server, struct span arguments,
                                           struct buffer *out)
 {
+    const struct span *initial = NULL;
     struct span mechanism;
 
     if (!imap_take_byte(&arguments, ' ') || !imap_take_atom(&arguments, &mechanism))
         return imap_malformed(server, out);
     if (!imap_takes_credentials(server))
         return imap_require_tls(server, out);
-    if (!span_equals_ignore_case(mechanism, SPAN_LITERAL("PLAIN")))
-        return imap_error(server, out, "NO Unknown authentication mechanism.");
-    if (imap_take_byte(&arguments, ' ')) /* RFC 4959 section 3: "=" is an empty response */
-        return imap_respond(server, arguments, out);
-    if (arguments.length > 0)
+    if (imap_take_byte(&arguments, ' ')) /* RFC 4959 section 3 */
+        initial = &arguments;
+    else if (arguments.length > 0)
         return imap_malformed(server, out);
-    buffer_append_string(out, "+ \r\n");
-    state_move(&server->state, IMAP_RESPONSE);
-    return LOGIN_NEED_INPUT;
+    return imap_go_on(server,
+                      sasl_start(&server->exchange, &server->options.sasl, mechanism, initial,
+                                 &server->credentials),
+                      out);
 }
 
 /* Keeps what a field of a trusted peer's ID forwards; other fields and values are passed over. */
@@ -319,12 +350,14 @@ static enum login_event imap_take_response(struct imap_server *server, struct sp
         return imap_bye(server, out, "Line too long.");
     case LOGIN_LINE_BROKEN:
         state_move(&server->state, IMAP_COMMAND);
+        server->refusal[0] = '\0';
         return imap_error(server, out, "BAD A line ends with CRLF and holds no CR or NUL.");
     case LOGIN_LINE_WHOLE:
         state_move(&server->state, IMAP_COMMAND);
-        if (span_equals(line, SPAN_LITERAL("*")))
-            return imap_error(server, out, "BAD Authentication cancelled.");
-        return imap_respond(server, line, out);
+        return imap_go_on(
+            server,
+            sasl_respond(&server->exchange, &server->options.sasl, line, &server->credentials),
+            out);
     }
     *incomplete = true;
     return LOGIN_NEED_INPUT;
@@ -397,6 +430,25 @@ static void imap_answer(struct imap_server *server, const char *status, struct s
     buffer_append_string(out, "\r\n");
 }
 
+/* Tells of a refused token by a challenge, when its mechanism does, and keeps `text` for later. */
+static bool imap_refuse_by_challenge(struct imap_server *server,
+                                     const struct login_refusal *refusal, struct span text,
+                                     struct buffer *out)
+{
+    struct span challenge = login_refusal_challenge(refusal);
+
+    assert(server->state.current == IMAP_TRYING && !span_has_line_break_or_nul(text));
+    if (!server->has_exchange || challenge.length == 0 || !sasl_refuse(&server->exchange))
+        return false;
+    credentials_wipe(&server->credentials);
+    login_copy_text(text, server->refusal);
+    buffer_append_string(out, "+ ");
+    buffer_append(out, challenge);
+    buffer_append_string(out, "\r\n");
+    state_move(&server->state, IMAP_RESPONSE);
+    return true;
+}
+
 static void imap_server_refuse(void *machine, const struct login_refusal *refusal,
                                struct buffer *out)
 {
@@ -406,7 +458,8 @@ static void imap_server_refuse(void *machine, const struct login_refusal *refusa
         text = SPAN_LITERAL("[AUTHENTICATIONFAILED] Authentication failed.");
     else if (refusal->reason == LOGIN_REFUSED_TEMPORARY)
         text = SPAN_LITERAL("[UNAVAILABLE] The account cannot be reached now, try again later.");
-    imap_answer(machine, "NO", text, IMAP_COMMAND, out);
+    if (!imap_refuse_by_challenge(machine, refusal, text, out))
+        imap_answer(machine, "NO", text, IMAP_COMMAND, out);
 }
 
 static void imap_server_accept(void *machine, struct span text, struct buffer *out)
@@ -419,6 +472,8 @@ static void imap_server_goodbye(void *machine, const char *text, struct buffer *
     struct imap_server *server = machine;
 
     credentials_wipe(&server->credentials);
+    if (server->refusal[0])
+        imap_tell_refusal(server, out);
     imap_bye(server, out, text);
 }
 

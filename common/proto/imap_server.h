@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * IMAP towards the mail client, up to its credentials: the not authenticated state
- * of RFC 3501 and RFC 9051 with STARTTLS, LOGIN, AUTHENTICATE PLAIN, SASL-IR
+ * of RFC 3501 and RFC 9051 with STARTTLS, LOGIN, AUTHENTICATE, SASL-IR
  * (RFC 4959), LITERAL+ (RFC 7888) and ID (RFC 2971), which from a trusted peer
  * tells whom it speaks for.
  */
@@ -21,6 +21,9 @@ struct imap_server {
     struct login_server_options options;
     char tag[IMAP_TAG_SIZE]; /* of the command that is being answered; "*" when it had none */
     struct credentials credentials;
+    struct sasl_exchange exchange; /* of AUTHENTICATE */
+    bool has_exchange;             /* the credentials came by it */
+    char refusal[LOGIN_TEXT_SIZE]; /* of a token, until the client has answered the challenge */
     struct forwarded forwarded;
     bool has_id;        /* the first ID has come; a later one forwards nothing */
     unsigned continued; /* literals of the unfinished command that were asked for */

@@ -7,11 +7,6 @@
 
 #include <arpa/inet.h>
 
-void credentials_wipe(struct credentials *credentials)
-{
-    explicit_bzero(credentials, sizeof(*credentials));
-}
-
 enum login_line login_take_line(struct span *in, size_t line_max, struct span *line)
 {
     size_t end = span_find(span_take(*in, line_max), '\n');
@@ -36,19 +31,11 @@ void login_copy_text(struct span text, char target[LOGIN_TEXT_SIZE])
     target[text.length] = '\0';
 }
 
-bool credentials_name_is_sendable(const char *name)
+struct span login_refusal_challenge(const struct login_refusal *refusal)
 {
-    struct span span = span_from_string(name);
-
-    return span.length > 0 && span.length < LOGIN_NAME_SIZE && !span_has_line_break_or_nul(span);
-}
-
-bool credentials_password_is_sendable(const char *password)
-{
-    struct span span = span_from_string(password);
-
-    return span.length > 0 && span.length < LOGIN_PASSWORD_SIZE &&
-           !span_has_line_break_or_nul(span);
+    if (refusal->challenge.length > 0 || refusal->reason != LOGIN_REFUSED_CREDENTIALS)
+        return refusal->challenge;
+    return SPAN_LITERAL(SASL_REFUSAL_CHALLENGE);
 }
 
 static bool forwarded_set_address(struct forwarded *forwarded, struct span value)

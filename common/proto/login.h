@@ -11,25 +11,13 @@
 #define MAILSTEAD_PROTO_LOGIN_H
 
 #include "common/proto/machine.h"
+#include "common/proto/sasl.h"
 
 enum {
-    LOGIN_NAME_SIZE = 320,      /* an authcid and its NUL */
-    LOGIN_PASSWORD_SIZE = 1025, /* a password and its NUL */
-    LOGIN_TEXT_SIZE = 1024      /* a refusal's or an acceptance's text and its NUL */
+    LOGIN_TEXT_SIZE = 1024, /* a refusal's or an acceptance's text and its NUL */
+    /* A client machine writes only where so much room is left: for any credentials, and a line. */
+    LOGIN_CLIENT_ROOM = SASL_RESPONSE_MAX + 1024
 };
-
-/* What the client presented.  Wiped as soon as the backend has answered. */
-struct credentials {
-    char authcid[LOGIN_NAME_SIZE];      /* as presented; no CR, LF or NUL inside */
-    char password[LOGIN_PASSWORD_SIZE]; /* no CR, LF or NUL inside */
-};
-
-/* Wipes all of it. */
-void credentials_wipe(struct credentials *credentials);
-
-/* True when a machine may send `name` or `password`: not empty, not too long, no CR or LF. */
-bool credentials_name_is_sendable(const char *name);
-bool credentials_password_is_sendable(const char *password);
 
 enum login_line {
     LOGIN_LINE_NONE,    /* not yet whole; `*in` untouched */
@@ -77,8 +65,15 @@ enum login_refusal_reason {
 
 struct login_refusal {
     enum login_refusal_reason reason;
-    struct span text; /* BY_BACKEND: what followed NO or -ERR, with its response code */
+    struct span text;      /* BY_BACKEND: what followed NO or -ERR, with its response code */
+    struct span challenge; /* in base64: how the backend told that it refuses a token; or empty */
 };
+
+/*
+ * The challenge that tells a client that its token was refused: the backend's, or the usual
+ * one when we refuse ourselves.  Empty when the refusal says nothing about the token.
+ */
+struct span login_refusal_challenge(const struct login_refusal *refusal);
 
 enum login_event {
     LOGIN_NEED_INPUT,
@@ -94,6 +89,8 @@ struct login_server_options {
     bool tls_active;        /* the connection is already inside TLS */
     bool plaintext_allowed; /* credentials are accepted outside TLS */
     bool peer_is_trusted;   /* a frontend: what it forwards is believed */
+    /* The mechanisms of AUTHENTICATE and AUTH; its strings outlive the machine. */
+    struct sasl_options sasl;
 };
 
 /* A machine of the server side; `machine` is memory of `size` bytes that the session owns. */
@@ -109,7 +106,10 @@ struct login_server_ops {
     struct credentials *(*credentials)(void *machine);
     /* What a trusted peer forwarded; an empty address when nothing. */
     const struct forwarded *(*forwarded)(const void *machine);
-    /* Answers LOGIN_CREDENTIALS: not this time; the client may try again. */
+    /*
+     * Answers LOGIN_CREDENTIALS: not this time; the client may try again.  Who presented a token
+     * that is refused hears that when it has answered a challenge.
+     */
     void (*refuse)(void *machine, const struct login_refusal *refusal, struct buffer *out);
     /*
      * Answers LOGIN_CREDENTIALS: the backend accepted.  `text` is what the client
@@ -134,7 +134,7 @@ enum login_client_event {
 struct login_client_options {
     bool starttls;                         /* must be used before the credentials are sent */
     const char *name;                      /* the account's canonical name; outlives the machine */
-    const struct credentials *credentials; /* for the password; outlives the machine */
+    const struct credentials *credentials; /* for the secret; outlives the machine */
     const struct forwarded *forwarded; /* what to pass on; copied by nobody, outlives the machine */
 };
 
@@ -147,6 +147,8 @@ struct login_client_ops {
     void (*tls_started)(void *machine);
     /* After ACCEPTED, REFUSED or FAILED: at most LOGIN_TEXT_SIZE bytes, one line without CRLF. */
     struct span (*text)(const void *machine);
+    /* After REFUSED: the challenge that told of it, in base64; empty when there was none. */
+    struct span (*challenge)(const void *machine);
     /* After REFUSED: true when the same credentials may succeed later ([UNAVAILABLE], [SYS/TEMP]).
      */
     bool (*is_temporary)(const void *machine);

@@ -12,7 +12,6 @@
 #include <assert.h>
 
 #include "common/base/memory.h"
-#include "common/proto/sasl.h"
 
 enum {
     POP3_LINE_MAX = 1024,   /* of a reply; RFC 2449 section 4 allows 512 */
@@ -93,23 +92,26 @@ static bool pop3_fits_user_pass(const struct login_client_options *options)
     size_t room = POP3_COMMAND_MAX - strlen("USER \r\n");
     struct span name = span_from_string(options->name);
 
-    return span_find(name, ' ') == name.length && name.length <= room &&
+    return options->credentials->kind == CREDENTIALS_PASSWORD &&
+           span_find(name, ' ') == name.length && name.length <= room &&
            strlen(options->credentials->password) <= room;
 }
 
 static void pop3_send_response(const struct login_client_options *options, struct buffer *out)
 {
-    sasl_plain_encode(options->name, options->credentials->password, out);
+    sasl_append_response(options->credentials, options->name, out);
     buffer_append_string(out, "\r\n");
 }
 
-/* Sends AUTH PLAIN; the state in which its reply is awaited. */
-static unsigned pop3_send_auth(const struct login_client_options *options, struct buffer *out)
+/* Sends AUTH; the state in which its reply is awaited. */
+static unsigned pop3_send_auth(const struct pop3_client *client, struct buffer *out)
 {
-    size_t length = sasl_plain_encoded_length(options->name, options->credentials->password);
+    const struct login_client_options *options = &client->options;
+    const char *mechanism = sasl_mechanism_name(client->mechanism);
+    size_t length = sasl_response_length(options->credentials, options->name);
 
-    buffer_append_string(out, "AUTH PLAIN");
-    if (length > POP3_COMMAND_MAX - strlen("AUTH PLAIN \r\n")) {
+    buffer_append_format(out, "AUTH %s", mechanism);
+    if (length + strlen("AUTH  \r\n") + strlen(mechanism) > POP3_COMMAND_MAX) {
         buffer_append_string(out, "\r\n");
         return POP3_AUTH;
     }
@@ -133,8 +135,7 @@ static enum login_client_event pop3_begin_login(struct pop3_client *client, stru
 {
     const struct login_client_options *options = &client->options;
 
-    if (!credentials_name_is_sendable(options->name) ||
-        !credentials_password_is_sendable(options->credentials->password))
+    if (!credentials_are_sendable(options->credentials, options->name))
         return pop3_finish(client, LOGIN_CLIENT_FAILED,
                            SPAN_LITERAL("the credentials cannot be sent"));
     if (client->is_trusted) {
@@ -144,14 +145,14 @@ static enum login_client_event pop3_begin_login(struct pop3_client *client, stru
             pop3_send_xclient(options->forwarded, out);
             state_move(&client->state, POP3_XCLIENT);
         }
-        client->after_xclient = pop3_send_auth(options, out);
+        client->after_xclient = pop3_send_auth(client, out);
         if (!forwards)
             state_move(&client->state, client->after_xclient);
     } else if (pop3_fits_user_pass(options)) {
         buffer_append_format(out, "USER %s\r\n", options->name);
         state_move(&client->state, POP3_USER);
     } else {
-        state_move(&client->state, pop3_send_auth(options, out));
+        state_move(&client->state, pop3_send_auth(client, out));
     }
     return LOGIN_CLIENT_NEED_INPUT;
 }
@@ -184,7 +185,8 @@ static enum login_client_event pop3_take_ok(struct pop3_client *client, struct s
         state_move(&client->state, client->after_xclient);
         return LOGIN_CLIENT_NEED_INPUT;
     case POP3_LAST:
-        return pop3_finish(client, LOGIN_CLIENT_ACCEPTED, text);
+        return pop3_finish(
+            client, client->has_challenge ? LOGIN_CLIENT_FAILED : LOGIN_CLIENT_ACCEPTED, text);
     default: /* +OK where only "+ " may be */
         return pop3_finish(client, LOGIN_CLIENT_FAILED, text);
     }
@@ -204,6 +206,23 @@ static enum login_client_event pop3_take_error(struct pop3_client *client, struc
     }
 }
 
+/* Answers a challenge, if one can come now. */
+static bool pop3_take_challenge(struct pop3_client *client, struct span text, struct buffer *out)
+{
+    if (client->state.current == POP3_AUTH) {
+        pop3_send_response(&client->options, out);
+        state_move(&client->state, POP3_LAST);
+        return true;
+    }
+    if (client->state.current != POP3_LAST || client->mechanism == SASL_PLAIN ||
+        client->has_challenge)
+        return false;
+    client->has_challenge = true;
+    sasl_keep_challenge(text, client->challenge);
+    buffer_append_string(out, SASL_FAILURE_ANSWER "\r\n");
+    return true;
+}
+
 static enum login_client_event pop3_take_reply(struct pop3_client *client, struct span line,
                                                struct buffer *out)
 {
@@ -215,10 +234,8 @@ static enum login_client_event pop3_take_reply(struct pop3_client *client, struc
     case POP3_ERR:
         return pop3_take_error(client, text);
     case POP3_CONTINUE:
-        if (client->state.current != POP3_AUTH)
+        if (!pop3_take_challenge(client, text, out))
             break;
-        pop3_send_response(&client->options, out);
-        state_move(&client->state, POP3_LAST);
         return LOGIN_CLIENT_NEED_INPUT;
     case POP3_NO_STATUS:
         break;
@@ -230,7 +247,8 @@ static void pop3_client_init(void *machine, const struct login_client_options *o
 {
     struct pop3_client *client = machine;
 
-    *client = (struct pop3_client){ .options = *options };
+    *client = (struct pop3_client){ .options = *options,
+                                    .mechanism = sasl_replay_mechanism(options->credentials) };
     state_init(&client->state, pop3_states, POP3_GREETING);
 }
 
@@ -245,7 +263,7 @@ static enum login_client_event pop3_client_next(void *machine, struct span *in, 
     while (event == LOGIN_CLIENT_NEED_INPUT) {
         struct span line;
 
-        if (buffer_room(out) < MACHINE_REPLY_ROOM)
+        if (buffer_room(out) < LOGIN_CLIENT_ROOM)
             return LOGIN_CLIENT_FLUSH;
         switch (login_take_line(in, POP3_LINE_MAX, &line)) {
         case LOGIN_LINE_NONE:
@@ -275,6 +293,13 @@ static struct span pop3_client_text(const void *machine)
     return span_from_string(client->text);
 }
 
+static struct span pop3_client_challenge(const void *machine)
+{
+    const struct pop3_client *client = machine;
+
+    return span_from_string(client->challenge);
+}
+
 static bool pop3_client_is_temporary(const void *machine)
 {
     const struct pop3_client *client = machine;
@@ -294,6 +319,7 @@ const struct login_client_ops pop3_client_ops = {
     .next = pop3_client_next,
     .tls_started = pop3_client_tls_started,
     .text = pop3_client_text,
+    .challenge = pop3_client_challenge,
     .is_temporary = pop3_client_is_temporary,
     .fini = pop3_client_fini,
 };

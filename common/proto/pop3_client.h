@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * POP3 towards a backend, up to its answer to the credentials: RFC 1939, STLS
- * (RFC 2595), AUTH PLAIN (RFC 5034), XCLIENT as Dovecot takes it.
+ * (RFC 2595), AUTH (RFC 5034), XCLIENT as Dovecot takes it.
  *
  * A backend whose greeting has [XCLIENT] trusts us and is Dovecot or our own: it
  * gets XCLIENT and AUTH PLAIN in one packet, so that a login is one round trip.
  * Any other gets USER and PASS, which every POP3 server knows, unless the name or
- * the password cannot be said that way.
+ * the password cannot be said that way.  A token that is refused by a challenge (RFC 7628
+ * section 3.2.3) is given up at once, and the challenge is kept.
  */
 #ifndef MAILSTEAD_PROTO_POP3_CLIENT_H
 #define MAILSTEAD_PROTO_POP3_CLIENT_H
@@ -20,6 +21,9 @@ struct pop3_client {
     bool is_trusted;        /* the greeting had [XCLIENT] */
     unsigned after_xclient; /* the state that follows the reply to XCLIENT */
     bool is_temporary;
+    enum sasl_mechanism mechanism;       /* of the credentials */
+    char challenge[SASL_CHALLENGE_SIZE]; /* by which a token was refused; or empty */
+    bool has_challenge;
     char text[LOGIN_TEXT_SIZE];
 };
 

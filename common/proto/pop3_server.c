@@ -12,7 +12,6 @@
 #include <assert.h>
 
 #include "common/base/memory.h"
-#include "common/proto/sasl.h"
 
 enum { POP3_COMMAND, POP3_RESPONSE, POP3_TLS, POP3_TRYING, POP3_DONE };
 
@@ -22,7 +21,8 @@ static const struct state_row pop3_states[] = {
     [POP3_RESPONSE] = { "response",
                         STATE_BIT(POP3_COMMAND) | STATE_BIT(POP3_TRYING) | STATE_BIT(POP3_DONE) },
     [POP3_TLS] = { "tls", STATE_BIT(POP3_COMMAND) | STATE_BIT(POP3_DONE) },
-    [POP3_TRYING] = { "trying", STATE_BIT(POP3_COMMAND) | STATE_BIT(POP3_DONE) },
+    [POP3_TRYING] = { "trying",
+                      STATE_BIT(POP3_COMMAND) | STATE_BIT(POP3_RESPONSE) | STATE_BIT(POP3_DONE) },
     [POP3_DONE] = { "done", STATE_BIT(POP3_DONE) },
 };
 
@@ -78,6 +78,14 @@ static enum login_event pop3_unknown(struct pop3_server *server, struct buffer *
     return pop3_error(server, out, "Unknown command.");
 }
 
+static void pop3_append_mechanisms(const struct pop3_server *server, const char *before,
+                                   const char *behind, struct buffer *out)
+{
+    for (enum sasl_mechanism mechanism = 0; mechanism < SASL_MECHANISMS; mechanism++)
+        if (sasl_is_offered(&server->options.sasl, mechanism))
+            buffer_append_format(out, "%s%s%s", before, sasl_mechanism_name(mechanism), behind);
+}
+
 static enum login_event pop3_capa(struct pop3_server *server, struct span arguments,
                                   struct buffer *out)
 {
@@ -85,8 +93,11 @@ static enum login_event pop3_capa(struct pop3_server *server, struct span argume
     buffer_append_string(out, "+OK\r\nCAPA\r\n");
     if (pop3_offers_tls(server))
         buffer_append_string(out, "STLS\r\n");
-    if (pop3_takes_credentials(server))
-        buffer_append_string(out, "USER\r\nSASL PLAIN\r\n");
+    if (pop3_takes_credentials(server)) {
+        buffer_append_string(out, "USER\r\nSASL");
+        pop3_append_mechanisms(server, " ", "", out);
+        buffer_append_string(out, "\r\n");
+    }
     buffer_append_string(out, "RESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n"
                               "IMPLEMENTATION Mailstead\r\n.\r\n");
     return LOGIN_NEED_INPUT;
@@ -127,20 +138,41 @@ static enum login_event pop3_pass(struct pop3_server *server, struct span argume
     if (arguments.length == 0 || !span_copy_string(arguments, server->credentials.password,
                                                    sizeof(server->credentials.password)))
         return pop3_error(server, out, "PASS needs a password of at most 1024 bytes.");
+    server->credentials.kind = CREDENTIALS_PASSWORD;
+    server->has_exchange = false;
     state_move(&server->state, POP3_TRYING);
     return LOGIN_CREDENTIALS;
 }
 
-/* Takes the response to AUTH PLAIN, initial or not. */
-static enum login_event pop3_respond(struct pop3_server *server, struct span response,
-                                     struct buffer *out)
+/* The kept refusal of a token. */
+static enum login_event pop3_tell_refusal(struct pop3_server *server, struct buffer *out)
 {
-    switch (sasl_plain_decode(response, &server->credentials)) {
+    pop3_reply(out, "-ERR", span_from_string(server->refusal));
+    server->refusal[0] = '\0';
+    return LOGIN_NEED_INPUT;
+}
+
+/* Goes where the exchange of AUTH leads. */
+static enum login_event pop3_go_on(struct pop3_server *server, enum sasl_result result,
+                                   struct buffer *out)
+{
+    switch (result) {
     case SASL_OK:
+        server->has_exchange = true;
         state_move(&server->state, POP3_TRYING);
         return LOGIN_CREDENTIALS;
+    case SASL_CHALLENGE:
+        pop3_reply(out, "+", span_from_string(sasl_challenge(&server->exchange)));
+        state_move(&server->state, POP3_RESPONSE);
+        return LOGIN_NEED_INPUT;
+    case SASL_REFUSED:
+        return pop3_tell_refusal(server, out);
     case SASL_AUTHZID_REFUSED:
         return pop3_error(server, out, "[AUTH] Acting for another user is not allowed.");
+    case SASL_UNKNOWN:
+        return pop3_error(server, out, "Unknown authentication mechanism.");
+    case SASL_CANCELLED:
+        return pop3_error(server, out, "Authentication cancelled.");
     case SASL_MALFORMED:
         break;
     }
@@ -151,7 +183,7 @@ static enum login_event pop3_list_mechanisms(struct pop3_server *server, struct 
 {
     buffer_append_string(out, "+OK\r\n");
     if (pop3_takes_credentials(server))
-        buffer_append_string(out, "PLAIN\r\n");
+        pop3_append_mechanisms(server, "", "\r\n", out);
     buffer_append_string(out, ".\r\n");
     return LOGIN_NEED_INPUT;
 }
@@ -166,13 +198,11 @@ static enum login_event pop3_auth(struct pop3_server *server, struct span argume
         return pop3_list_mechanisms(server, out);
     if (!pop3_takes_credentials(server))
         return pop3_require_tls(server, out);
-    if (!span_equals_ignore_case(mechanism, SPAN_LITERAL("PLAIN")))
-        return pop3_error(server, out, "Unknown authentication mechanism.");
-    if (mechanism.length < arguments.length) /* RFC 5034 section 4: "=" is an empty response */
-        return pop3_respond(server, response, out);
-    buffer_append_string(out, "+ \r\n");
-    state_move(&server->state, POP3_RESPONSE);
-    return LOGIN_NEED_INPUT;
+    return pop3_go_on(server,
+                      sasl_start(&server->exchange, &server->options.sasl, mechanism,
+                                 mechanism.length < arguments.length ? &response : NULL,
+                                 &server->credentials),
+                      out);
 }
 
 /* Reads one KEY=VALUE of XCLIENT; a key that we have no use for is no error. */
@@ -238,15 +268,16 @@ static enum login_event pop3_take_response(struct pop3_server *server, struct sp
                                            struct buffer *out)
 {
     state_move(&server->state, POP3_COMMAND);
-    if (span_equals(line, SPAN_LITERAL("*")))
-        return pop3_error(server, out, "Authentication cancelled.");
-    return pop3_respond(server, line, out);
+    return pop3_go_on(
+        server, sasl_respond(&server->exchange, &server->options.sasl, line, &server->credentials),
+        out);
 }
 
 static enum login_event pop3_refuse_broken_line(struct pop3_server *server, struct buffer *out)
 {
     if (server->state.current == POP3_RESPONSE)
         state_move(&server->state, POP3_COMMAND);
+    server->refusal[0] = '\0';
     return pop3_error(server, out, "A line ends with CRLF and holds no CR or NUL.");
 }
 
@@ -319,7 +350,7 @@ static void pop3_server_refuse(void *machine, const struct login_refusal *refusa
                                struct buffer *out)
 {
     struct pop3_server *server = machine;
-    struct span text = refusal->text;
+    struct span text = refusal->text, challenge = login_refusal_challenge(refusal);
 
     if (refusal->reason == LOGIN_REFUSED_CREDENTIALS)
         text = SPAN_LITERAL("[AUTH] Authentication failed.");
@@ -327,6 +358,12 @@ static void pop3_server_refuse(void *machine, const struct login_refusal *refusa
         text = SPAN_LITERAL("[SYS/TEMP] The account cannot be reached now, try again later.");
     assert(!span_has_line_break_or_nul(text));
     credentials_wipe(&server->credentials);
+    if (server->has_exchange && challenge.length > 0 && sasl_refuse(&server->exchange)) {
+        login_copy_text(text, server->refusal);
+        pop3_reply(out, "+", challenge);
+        state_move(&server->state, POP3_RESPONSE);
+        return;
+    }
     state_move(&server->state, POP3_COMMAND);
     pop3_reply(out, "-ERR", text);
 }
@@ -346,6 +383,8 @@ static void pop3_server_goodbye(void *machine, const char *text, struct buffer *
     struct pop3_server *server = machine;
 
     credentials_wipe(&server->credentials);
+    if (server->refusal[0])
+        pop3_tell_refusal(server, out);
     buffer_append_format(out, "-ERR [SYS/TEMP] %s\r\n", text);
     state_move(&server->state, POP3_DONE);
 }

@@ -11,14 +11,17 @@
 #include "common/proto/login.h"
 
 enum {
-    POP3_SERVER_LINE_MAX = 4096, /* bytes of a command with its CRLF; room for any AUTH PLAIN */
-    POP3_SERVER_ERRORS_MAX = 10  /* commands answered with -ERR for their form before the end */
+    POP3_SERVER_LINE_MAX = SASL_LINE_MAX, /* bytes of a command or response with its CRLF */
+    POP3_SERVER_ERRORS_MAX = 10 /* commands answered with -ERR for their form before the end */
 };
 
 struct pop3_server {
     struct state state;
     struct login_server_options options;
     struct credentials credentials; /* the authcid alone after USER */
+    struct sasl_exchange exchange;  /* of AUTH */
+    bool has_exchange;              /* the credentials came by it */
+    char refusal[LOGIN_TEXT_SIZE];  /* of a token, until the client has answered the challenge */
     struct forwarded forwarded;
     unsigned errors;
 };

@@ -54,7 +54,8 @@ static void login_attempt_conclude(struct login_attempt *attempt, enum login_cli
     if (event == LOGIN_CLIENT_ACCEPTED)
         attempt->events->accepted(attempt, text);
     else
-        attempt->events->refused(attempt, text, attempt->ops->is_temporary(&attempt->machine));
+        attempt->events->refused(attempt, text, attempt->ops->challenge(&attempt->machine),
+                                 attempt->ops->is_temporary(&attempt->machine));
 }
 
 /* Runs the machine over what has come.  False when the attempt has ended. */

@@ -27,7 +27,8 @@ struct login_attempt_events {
     void (*connected)(struct login_attempt *attempt, struct io_watch *watch);
     /* What came behind the acceptance is in attempt->intake.input. */
     void (*accepted)(struct login_attempt *attempt, struct span text);
-    void (*refused)(struct login_attempt *attempt, struct span text, bool is_temporary);
+    void (*refused)(struct login_attempt *attempt, struct span text, struct span challenge,
+                    bool is_temporary);
     void (*failed)(struct login_attempt *attempt, const char *why);
 };
 

@@ -63,9 +63,9 @@ static void login_backend_accepted(struct login_attempt *attempt, struct span te
 }
 
 static void login_backend_refused(struct login_attempt *attempt, struct span text,
-                                  bool is_temporary)
+                                  struct span challenge, bool is_temporary)
 {
-    login_route_refused(login_backend_session(attempt), text, is_temporary);
+    login_route_refused(login_backend_session(attempt), text, challenge, is_temporary);
 }
 
 static void login_backend_failed(struct login_attempt *attempt, const char *why)

@@ -17,7 +17,8 @@ static void login_client_credentials(struct login_session *session)
 
     login->credentials_ms = io_loop_now_ms(head->service->loop);
     login->was_refused = login->has_waited = false;
-    login->refusal[0] = '\0';
+    login->refusal[0] = login->challenge[0] = '\0';
+    login->kind = login->server_ops->credentials(&login->server)->kind;
     transport_watch(&session->client, 0);
     if (head->service->peers_are_trusted && claimed->address[0]) {
         login->forwarded = *claimed;
@@ -100,6 +101,17 @@ static void login_client_readable(struct login_session *session)
     }
 }
 
+/* A node's clients are frontends: it takes whatever they replay. */
+static struct sasl_options login_client_sasl(const struct session *head)
+{
+    const unsigned replayed =
+        SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_XOAUTH2) | SASL_BIT(SASL_OAUTHBEARER);
+
+    return (struct sasl_options){
+        .mechanisms = head->service->peers_are_trusted ? replayed : head->listener->mechanisms,
+    };
+}
+
 void login_client_greet(struct login_session *session)
 {
     const struct session *head = &session->session;
@@ -110,6 +122,7 @@ void login_client_greet(struct login_session *session)
         .tls_active = session->is_secured,
         .plaintext_allowed = head->listener->plaintext_allowed,
         .peer_is_trusted = head->service->peers_are_trusted,
+        .sasl = login_client_sasl(head),
     };
     struct buffer out = io_loop_out(head->service->loop);
 

@@ -15,12 +15,29 @@ enum {
     LOGIN_REFUSALS_MAX = 3
 };
 
+/*
+ * How a refused token is told: as a backend last did it, so that a wrong token and an unknown
+ * account cannot be told apart.
+ */
+static struct span login_refusal_challenge_for(const struct login *login,
+                                               enum login_refusal_reason reason)
+{
+    char *usual = login->session->session.service->token_challenges[login->kind];
+
+    if (reason != LOGIN_REFUSED_CREDENTIALS)
+        return span_from_string(login->challenge);
+    if (login->challenge[0])
+        snprintf(usual, SASL_CHALLENGE_SIZE, "%s", login->challenge);
+    return span_from_string(usual);
+}
+
 static void login_refusal_send(struct login_session *session, enum login_refusal_reason reason,
                                struct span text, enum board_counter counter)
 {
     struct login *login = session->login;
     struct session_service *service = session->session.service;
-    const struct login_refusal refusal = { reason, text };
+    const struct login_refusal refusal = { reason, text,
+                                           login_refusal_challenge_for(login, reason) };
     struct buffer out = io_loop_out(service->loop);
 
     board_count(service->slot, counter, 1);

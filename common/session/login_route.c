@@ -42,7 +42,7 @@ static void login_route_go(struct login_session *session)
 
     switch (login->target.kind) {
     case TARGET_GO:
-        login->refusal[0] = '\0';
+        login->refusal[0] = login->challenge[0] = '\0';
         if (!credentials_name_is_sendable(login->request.route.account)) {
             login->target.is_misconfigured = true;
             login->target.reason = "the account's name cannot be sent";
@@ -96,11 +96,13 @@ void login_route_resolve(struct login_session *session)
         login_route_found(session);
 }
 
-void login_route_refused(struct login_session *session, struct span text, bool is_temporary)
+void login_route_refused(struct login_session *session, struct span text, struct span challenge,
+                         bool is_temporary)
 {
     struct login *login = session->login;
 
-    snprintf(login->refusal, sizeof(login->refusal), "%.*s", SPAN_PRINTF(text));
+    login_copy_text(text, login->refusal);
+    snprintf(login->challenge, sizeof(login->challenge), "%.*s", SPAN_PRINTF(challenge));
     login_backend_abandon(session);
     if (is_temporary) {
         login_route_hold(session, "refused temporarily by the backend");

@@ -43,9 +43,11 @@ struct login {
     struct forwarded forwarded; /* what is passed on to the owner */
     uint64_t credentials_ms;    /* when the credentials were complete */
     unsigned refusals;
-    bool has_waited;               /* it was held */
-    bool was_refused;              /* the backend has judged the credentials */
-    char refusal[LOGIN_TEXT_SIZE]; /* DELAYED and HELD: the backend's words; empty: our own */
+    bool has_waited;                     /* it was held */
+    bool was_refused;                    /* the backend has judged the credentials */
+    enum credentials_kind kind;          /* of the credentials, which may be wiped already */
+    char refusal[LOGIN_TEXT_SIZE];       /* DELAYED and HELD: the backend's words; empty: our own */
+    char challenge[SASL_CHALLENGE_SIZE]; /* with `refusal`: how it told that it refuses a token */
 };
 
 struct login_session {
@@ -103,8 +105,9 @@ void login_route_try_again(struct login_session *session);
 /* The owner cannot take it now: it waits and is resolved again, or is refused temporarily. */
 void login_route_hold(struct login_session *session, const char *why);
 
-/* The owner has refused it with these words. */
-void login_route_refused(struct login_session *session, struct span text, bool is_temporary);
+/* The owner has refused it with these words, and told so by this challenge or none. */
+void login_route_refused(struct login_session *session, struct span text, struct span challenge,
+                         bool is_temporary);
 
 /* --- the owner's side --- */
 

@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "common/base/map.h"
 #include "common/base/random.h"
+#include "common/proto/sasl.h"
 #include "common/service/child.h"
 #include "common/session/alarms.h"
 #include "common/session/backends.h"
@@ -45,6 +46,8 @@ struct session_service {
     struct map accounts; /* the sessions that are logged in, by account */
     struct departures departures;
     struct alarms alarms;
+    /* How a backend last told that it refuses a token, in base64; by kind of credentials. */
+    char token_challenges[CREDENTIALS_EXTERNAL + 1][SASL_CHALLENGE_SIZE];
     bool is_draining;
     void (*emptied)(struct session_service *service); /* draining, and the last session is gone */
 };

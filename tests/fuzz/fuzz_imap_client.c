@@ -15,7 +15,7 @@ static bool is_login(struct span arguments, const char *name, const char *passwo
            strcmp(said_password, password) == 0;
 }
 
-static bool is_allowed(struct span line, const char *name, const char *password)
+static bool is_allowed(struct span line, const char *name, const struct credentials *credentials)
 {
     struct span arguments = line;
     struct span tag = span_split(&arguments, ' ');
@@ -24,12 +24,12 @@ static bool is_allowed(struct span line, const char *name, const char *password)
     if (span_equals(tag, SPAN_LITERAL("i")))
         return span_equals(verb, SPAN_LITERAL("ID"));
     if (!span_equals(tag, SPAN_LITERAL("a")))
-        return fuzz_is_plain_response(line, name, password);
+        return fuzz_is_response(line, name, credentials);
     if (span_equals(verb, SPAN_LITERAL("LOGIN")))
-        return is_login(arguments, name, password);
+        return is_login(arguments, name, credentials->password);
     return span_equals(verb, SPAN_LITERAL("AUTHENTICATE")) &&
-           span_equals(span_split(&arguments, ' '), SPAN_LITERAL("PLAIN")) &&
-           (arguments.length == 0 || fuzz_is_plain_response(arguments, name, password));
+           fuzz_is_mechanism(span_split(&arguments, ' '), credentials) &&
+           (arguments.length == 0 || fuzz_is_response(arguments, name, credentials));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)

@@ -3,7 +3,7 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/login_client.h"
 
-static bool is_allowed(struct span line, const char *name, const char *password)
+static bool is_allowed(struct span line, const char *name, const struct credentials *credentials)
 {
     struct span arguments = line;
     struct span verb = span_split(&arguments, ' ');
@@ -11,16 +11,14 @@ static bool is_allowed(struct span line, const char *name, const char *password)
     if (span_equals(verb, SPAN_LITERAL("USER")))
         return span_equals(arguments, span_from_string(name));
     if (span_equals(verb, SPAN_LITERAL("PASS")))
-        return span_equals(arguments, span_from_string(password));
+        return span_equals(arguments, span_from_string(credentials->password));
     if (span_equals(verb, SPAN_LITERAL("XCLIENT")))
         return true;
     if (span_equals(verb, SPAN_LITERAL("AUTH"))) {
-        struct span mechanism = span_split(&arguments, ' ');
-
-        return span_equals(mechanism, SPAN_LITERAL("PLAIN")) &&
-               (arguments.length == 0 || fuzz_is_plain_response(arguments, name, password));
+        return fuzz_is_mechanism(span_split(&arguments, ' '), credentials) &&
+               (arguments.length == 0 || fuzz_is_response(arguments, name, credentials));
     }
-    return fuzz_is_plain_response(line, name, password);
+    return fuzz_is_response(line, name, credentials);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)

@@ -4,7 +4,13 @@
 #include "common/proto/sasl.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { OPTION_STARTTLS = 1, OPTION_FORWARDED = 2, OPTION_SESSION = 4 };
+enum {
+    OPTION_STARTTLS = 1,
+    OPTION_FORWARDED = 2,
+    OPTION_SESSION = 4,
+    OPTION_XOAUTH2 = 8,
+    OPTION_OAUTHBEARER = 16
+};
 
 enum { MACHINE_SIZE_MAX = 8192, SAID_MAX = 1 << 15 };
 
@@ -41,7 +47,10 @@ static void note_event(struct run *run, enum login_client_event event)
     run->is_over = true;
     FUZZ_CHECK(ops->text(run->machine).length < LOGIN_TEXT_SIZE);
     FUZZ_CHECK(!span_has_line_break_or_nul(ops->text(run->machine)));
+    FUZZ_CHECK(ops->challenge(run->machine).length < SASL_CHALLENGE_SIZE);
+    FUZZ_CHECK(!span_has_line_break_or_nul(ops->challenge(run->machine)));
     buffer_append(&run->trace, ops->text(run->machine));
+    buffer_append(&run->trace, ops->challenge(run->machine));
     buffer_append_format(&run->trace, "<%d>",
                          event == LOGIN_CLIENT_REFUSED && ops->is_temporary(run->machine));
 }
@@ -99,18 +108,22 @@ static void read_subject(struct subject *subject, const struct login_client_ops 
                          struct span *input, size_t *position)
 {
     unsigned bits = fuzz_take_byte(input);
-    struct span name, password;
+    struct span name, secret;
 
     *position = fuzz_take_byte(input) * 256 + fuzz_take_byte(input);
     name = span_take(span_split(input, '\0'), sizeof(subject->name) - 1);
-    password = span_take(span_split(input, '\0'), LOGIN_PASSWORD_SIZE - 1);
+    secret = span_take(span_split(input, '\0'), LOGIN_PASSWORD_SIZE - 1);
     *input = span_take(*input, FUZZ_INPUT_MAX);
     *subject =
         (struct subject){ .ops = ops,
                           .options = { .starttls = bits & OPTION_STARTTLS },
                           .forwarded = { .address = "2001:db8::1", .port = 4711, .ttl = 4 } };
     FUZZ_CHECK(span_copy_string(name, subject->name, sizeof(subject->name)));
-    FUZZ_CHECK(span_copy_string(password, subject->credentials.password, LOGIN_PASSWORD_SIZE));
+    FUZZ_CHECK(span_copy_string(secret, subject->credentials.token, LOGIN_TOKEN_SIZE));
+    if (bits & OPTION_XOAUTH2)
+        subject->credentials.kind = CREDENTIALS_XOAUTH2;
+    else if (bits & OPTION_OAUTHBEARER)
+        subject->credentials.kind = CREDENTIALS_OAUTHBEARER;
     if (bits & OPTION_SESSION)
         strcpy(subject->forwarded.session_id, "8fk\"2\\");
     subject->options.name = subject->name;
@@ -120,8 +133,7 @@ static void read_subject(struct subject *subject, const struct login_client_ops 
 
 /* Looks at each line that was said. */
 static void check_said(const struct run *run, const char *starttls,
-                       bool (*line_is_allowed)(struct span line, const char *name,
-                                               const char *password))
+                       fuzz_line_check *line_is_allowed)
 {
     const struct subject *subject = run->subject;
     struct span said = buffer_span(&run->said), line;
@@ -135,22 +147,32 @@ static void check_said(const struct run *run, const char *starttls,
     while (said.length > 0) {
         FUZZ_CHECK(login_take_line(&said, SAID_MAX, &line) == LOGIN_LINE_WHOLE);
         FUZZ_CHECK((subject->options.starttls && run->said_before_tls == 0) ||
-                   line_is_allowed(line, subject->name, subject->credentials.password));
+                   line_is_allowed(line, subject->name, &subject->credentials));
     }
 }
 
-bool fuzz_is_plain_response(struct span line, const char *name, const char *password)
+bool fuzz_is_mechanism(struct span name, const struct credentials *credentials)
 {
-    struct credentials credentials;
+    return span_equals(name,
+                       span_from_string(sasl_mechanism_name(sasl_replay_mechanism(credentials))));
+}
 
-    return sasl_plain_decode(line, &credentials) == SASL_OK &&
-           strcmp(credentials.authcid, name) == 0 && strcmp(credentials.password, password) == 0;
+bool fuzz_is_response(struct span line, const char *name, const struct credentials *credentials)
+{
+    enum sasl_mechanism mechanism = sasl_replay_mechanism(credentials);
+    const struct sasl_options options = { .mechanisms = SASL_BIT(mechanism) };
+    struct sasl_exchange exchange;
+    struct credentials said;
+
+    if (mechanism != SASL_PLAIN && span_equals(line, SPAN_LITERAL(SASL_FAILURE_ANSWER)))
+        return true;
+    return sasl_start(&exchange, &options, span_from_string(sasl_mechanism_name(mechanism)), &line,
+                      &said) == SASL_OK &&
+           strcmp(said.authcid, name) == 0 && strcmp(said.token, credentials->token) == 0;
 }
 
 void fuzz_login_client(const struct login_client_ops *ops, const char *starttls,
-                       bool (*line_is_allowed)(struct span line, const char *name,
-                                               const char *password),
-                       struct span input)
+                       fuzz_line_check *line_is_allowed, struct span input)
 {
     static char said[SAID_MAX], trace[FUZZ_TRACE_MAX];
     struct subject subject;

@@ -7,18 +7,21 @@
 
 /*
  * `input` is a byte of options, two bytes of a position, the name up to a NUL, the
- * password up to a NUL, and what the backend sends.  Checks that the machine says the
+ * password or token up to a NUL, and what the backend sends.  Checks that the machine says the
  * same whether that comes whole, cut at the position or (when it is short) byte by
  * byte; that nothing but `starttls` is said before TLS when it is asked for; and,
  * by `line_is_allowed`, that each line said is a command that may be, with exactly
- * the name and password as its arguments.
+ * the name and the secret as its arguments.
  */
+typedef bool fuzz_line_check(struct span line, const char *name,
+                             const struct credentials *credentials);
 void fuzz_login_client(const struct login_client_ops *ops, const char *starttls,
-                       bool (*line_is_allowed)(struct span line, const char *name,
-                                               const char *password),
-                       struct span input);
+                       fuzz_line_check *line_is_allowed, struct span input);
 
-/* True when `line` is what SASL PLAIN says of them, for line_is_allowed. */
-bool fuzz_is_plain_response(struct span line, const char *name, const char *password);
+/* True when `name` is the mechanism that replays the credentials. */
+bool fuzz_is_mechanism(struct span name, const struct credentials *credentials);
+
+/* True when `line` is a response of that mechanism for them, for line_is_allowed. */
+bool fuzz_is_response(struct span line, const char *name, const struct credentials *credentials);
 
 #endif

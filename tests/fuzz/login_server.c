@@ -3,9 +3,16 @@
 
 #include "tests/fuzz/fuzz.h"
 
-enum { OPTION_TLS = 1, OPTION_SECURE = 2, OPTION_PLAINTEXT = 4, OPTION_TRUSTED = 8 };
+enum {
+    OPTION_TLS = 1,
+    OPTION_SECURE = 2,
+    OPTION_PLAINTEXT = 4,
+    OPTION_TRUSTED = 8,
+    OPTION_MECHANISMS = 16, /* all, else PLAIN */
+    OPTION_ACTS = 32
+};
 
-enum { MACHINE_SIZE_MAX = 8192 };
+enum { MACHINE_SIZE_MAX = 16384 };
 
 /* One run of a machine over the input. */
 struct run {
@@ -20,9 +27,14 @@ struct run {
 static void check_credentials(const struct credentials *credentials)
 {
     FUZZ_CHECK(memchr(credentials->authcid, '\0', sizeof(credentials->authcid)));
-    FUZZ_CHECK(memchr(credentials->password, '\0', sizeof(credentials->password)));
-    FUZZ_CHECK(credentials_name_is_sendable(credentials->authcid));
-    FUZZ_CHECK(credentials_password_is_sendable(credentials->password));
+    if (credentials->kind == CREDENTIALS_PASSWORD)
+        FUZZ_CHECK(memchr(credentials->password, '\0', sizeof(credentials->password)));
+    else
+        FUZZ_CHECK(memchr(credentials->token, '\0', sizeof(credentials->token)));
+    if (credentials->kind == CREDENTIALS_EXTERNAL)
+        FUZZ_CHECK(credentials_name_is_sendable(credentials->authcid));
+    else
+        FUZZ_CHECK(credentials_are_sendable(credentials, credentials->authcid));
 }
 
 static void check_forwarded(const struct forwarded *forwarded)
@@ -37,18 +49,18 @@ static void check_forwarded(const struct forwarded *forwarded)
 static void answer_credentials(struct run *run, struct buffer *out)
 {
     static const struct login_refusal refusals[] = {
-        { LOGIN_REFUSED_CREDENTIALS, { NULL, 0 } },
-        { LOGIN_REFUSED_TEMPORARY, { NULL, 0 } },
-        { LOGIN_REFUSED_BY_BACKEND, { "[IN-USE] no", 11 } },
+        { LOGIN_REFUSED_CREDENTIALS, { NULL, 0 }, { NULL, 0 } },
+        { LOGIN_REFUSED_TEMPORARY, { NULL, 0 }, { NULL, 0 } },
+        { LOGIN_REFUSED_BY_BACKEND, { "[IN-USE] no", 11 }, { "AQ==", 4 } },
     };
     struct credentials *credentials = run->ops->credentials(run->machine);
     const struct forwarded *forwarded = run->ops->forwarded(run->machine);
 
     check_credentials(credentials);
     check_forwarded(forwarded);
-    buffer_append_format(&run->trace, "<%s|%s|%s:%u:%s:%u>", credentials->authcid,
-                         credentials->password, forwarded->address, (unsigned)forwarded->port,
-                         forwarded->session_id, forwarded->ttl);
+    buffer_append_format(&run->trace, "<%d|%s|%s|%s:%u:%s:%u>", (int)credentials->kind,
+                         credentials->authcid, credentials->token, forwarded->address,
+                         (unsigned)forwarded->port, forwarded->session_id, forwarded->ttl);
     credentials_wipe(credentials);
     if (run->logins < sizeof(refusals) / sizeof(refusals[0])) {
         run->ops->refuse(run->machine, &refusals[run->logins++], out);
@@ -92,6 +104,16 @@ static void feed(struct run *run, struct span input, size_t fed, struct buffer *
     }
 }
 
+static struct sasl_options fuzz_sasl(unsigned bits)
+{
+    unsigned all = SASL_BIT(SASL_MECHANISMS) - 1;
+
+    return (struct sasl_options){ .mechanisms =
+                                      bits & OPTION_MECHANISMS ? all : SASL_BIT(SASL_PLAIN),
+                                  .external_identity = "alice@example.org",
+                                  .external_may_act = bits & OPTION_ACTS };
+}
+
 /* Runs with the input given in pieces that end at `cut`, `cut` + `step`, ... and its end. */
 static struct span run_pieces(const struct login_server_ops *ops, unsigned bits, struct span input,
                               size_t cut, size_t step, char *trace)
@@ -100,7 +122,8 @@ static struct span run_pieces(const struct login_server_ops *ops, unsigned bits,
                                             .tls_available = bits & OPTION_TLS,
                                             .tls_active = bits & OPTION_SECURE,
                                             .plaintext_allowed = bits & OPTION_PLAINTEXT,
-                                            .peer_is_trusted = bits & OPTION_TRUSTED };
+                                            .peer_is_trusted = bits & OPTION_TRUSTED,
+                                            .sasl = fuzz_sasl(bits) };
     char out_memory[MACHINE_OUT_ROOM];
     struct buffer out = buffer_over(out_memory, sizeof(out_memory));
     struct run run = { .ops = ops, .trace = buffer_over(trace, FUZZ_TRACE_MAX) };

@@ -3,10 +3,13 @@
  * Replays the transcripts of the login machines.
  *
  * Options of a server: words of tls (STARTTLS is available), secure (TLS is
- * active), plaintext (allowed), trusted (the peer).  Options of a client, each
- * KEY=VALUE: name, password, from (address,port,session,ttl), and starttls alone.
+ * active), plaintext (allowed), trusted (the peer), mechanisms=A,B (else PLAIN),
+ * identity=NAME (of the client's certificate) and acts (it may act for anybody).  Options of a
+ * client, each KEY=VALUE: name, password, xoauth2 or oauthbearer (the token), from
+ * (address,port,session,ttl), and starttls alone.
  *
- * Answers: tls, accept TEXT, denied, temporary, backend TEXT, goodbye TEXT.
+ * Answers: tls, accept TEXT, denied, temporary, backend TEXT, challenge BASE64 TEXT (the backend
+ * refuses a token), goodbye TEXT.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,10 +28,34 @@ struct login_server {
         struct imap_server imap;
         struct pop3_server pop3;
     } machine;
+    char identity[LOGIN_NAME_SIZE];
 };
 
-static bool server_option(struct login_server_options *options, struct span word)
+static bool server_set_mechanisms(struct login_server_options *options, struct span names)
 {
+    options->sasl.mechanisms = 0;
+    while (names.length > 0) {
+        enum sasl_mechanism mechanism;
+
+        if (!sasl_mechanism_find(span_split(&names, ','), &mechanism))
+            return false;
+        options->sasl.mechanisms |= SASL_BIT(mechanism);
+    }
+    return true;
+}
+
+static bool server_option(struct login_server *server, struct login_server_options *options,
+                          struct span word)
+{
+    struct span value = word;
+    struct span key = span_split(&value, '=');
+
+    if (span_equals(key, SPAN_LITERAL("mechanisms")))
+        return server_set_mechanisms(options, value);
+    if (span_equals(key, SPAN_LITERAL("identity"))) {
+        options->sasl.external_identity = server->identity;
+        return transcript_copy_word(value, server->identity, sizeof(server->identity));
+    }
     if (span_equals(word, SPAN_LITERAL("tls")))
         options->tls_available = true;
     else if (span_equals(word, SPAN_LITERAL("secure")))
@@ -37,6 +64,8 @@ static bool server_option(struct login_server_options *options, struct span word
         options->plaintext_allowed = true;
     else if (span_equals(word, SPAN_LITERAL("trusted")))
         options->peer_is_trusted = true;
+    else if (span_equals(word, SPAN_LITERAL("acts")))
+        options->sasl.external_may_act = true;
     else
         return false;
     return true;
@@ -45,10 +74,11 @@ static bool server_option(struct login_server_options *options, struct span word
 static bool server_init(struct login_server *server, const struct login_server_ops *ops,
                         struct span words, struct buffer *out)
 {
-    struct login_server_options options = { .hostname = "mx.example.org" };
+    struct login_server_options options = { .hostname = "mx.example.org",
+                                            .sasl.mechanisms = SASL_BIT(SASL_PLAIN) };
 
     while (words.length > 0)
-        if (!server_option(&options, transcript_take_word(&words)))
+        if (!server_option(server, &options, transcript_take_word(&words)))
             return false;
     server->ops = ops;
     ops->init(&server->machine, &options, out);
@@ -65,13 +95,33 @@ static bool pop3_server_start(void *subject, struct span options, struct buffer 
     return server_init(subject, &pop3_server_ops, options, out);
 }
 
-/* "CREDENTIALS name|password", and what was forwarded when it was. */
+/* The secret, behind the mechanism that brought it unless it is a password. */
+static void note_secret(const struct credentials *credentials, struct buffer *note)
+{
+    switch (credentials->kind) {
+    case CREDENTIALS_PASSWORD:
+        buffer_append_string(note, credentials->password);
+        break;
+    case CREDENTIALS_XOAUTH2:
+        buffer_append_format(note, "xoauth2:%s", credentials->token);
+        break;
+    case CREDENTIALS_OAUTHBEARER:
+        buffer_append_format(note, "oauthbearer:%s", credentials->token);
+        break;
+    case CREDENTIALS_EXTERNAL:
+        buffer_append_string(note, "external");
+        break;
+    }
+}
+
+/* "CREDENTIALS name|secret", and what was forwarded when it was. */
 static void note_credentials(struct login_server *server, struct buffer *note)
 {
     const struct credentials *credentials = server->ops->credentials(&server->machine);
     const struct forwarded *forwarded = server->ops->forwarded(&server->machine);
 
-    buffer_append_format(note, "CREDENTIALS %s|%s", credentials->authcid, credentials->password);
+    buffer_append_format(note, "CREDENTIALS %s|", credentials->authcid);
+    note_secret(credentials, note);
     if (forwarded->address[0] != '\0')
         buffer_append_format(note, " from %s:%u:%s:%u", forwarded->address, forwarded->port,
                              forwarded->session_id, forwarded->ttl);
@@ -101,9 +151,9 @@ static enum transcript_step server_next(void *subject, struct span *in, struct b
 }
 
 static void server_refuse(struct login_server *server, enum login_refusal_reason reason,
-                          struct span text, struct buffer *out)
+                          struct span text, struct span challenge, struct buffer *out)
 {
-    struct login_refusal refusal = { reason, text };
+    struct login_refusal refusal = { reason, text, challenge };
 
     server->ops->refuse(&server->machine, &refusal, out);
 }
@@ -118,11 +168,15 @@ static enum transcript_answered server_answer(void *subject, struct span answer,
     if (span_equals(verb, SPAN_LITERAL("tls"))) {
         server->ops->tls_started(&server->machine);
     } else if (span_equals(verb, SPAN_LITERAL("denied"))) {
-        server_refuse(server, LOGIN_REFUSED_CREDENTIALS, SPAN_EMPTY, out);
+        server_refuse(server, LOGIN_REFUSED_CREDENTIALS, SPAN_EMPTY, SPAN_EMPTY, out);
     } else if (span_equals(verb, SPAN_LITERAL("temporary"))) {
-        server_refuse(server, LOGIN_REFUSED_TEMPORARY, SPAN_EMPTY, out);
+        server_refuse(server, LOGIN_REFUSED_TEMPORARY, SPAN_EMPTY, SPAN_EMPTY, out);
     } else if (span_equals(verb, SPAN_LITERAL("backend"))) {
-        server_refuse(server, LOGIN_REFUSED_BY_BACKEND, answer, out);
+        server_refuse(server, LOGIN_REFUSED_BY_BACKEND, answer, SPAN_EMPTY, out);
+    } else if (span_equals(verb, SPAN_LITERAL("challenge"))) {
+        struct span challenge = transcript_take_word(&answer);
+
+        server_refuse(server, LOGIN_REFUSED_BY_BACKEND, answer, challenge, out);
     } else if (span_equals(verb, SPAN_LITERAL("accept"))) {
         server->ops->accept(&server->machine, answer, out);
         return TRANSCRIPT_DONE;
@@ -176,6 +230,12 @@ static bool client_option(struct login_client *client, struct login_client_optio
     if (span_equals(key, SPAN_LITERAL("password")))
         return transcript_copy_word(value, client->credentials.password,
                                     sizeof(client->credentials.password));
+    if (span_equals(key, SPAN_LITERAL("xoauth2")) ||
+        span_equals(key, SPAN_LITERAL("oauthbearer"))) {
+        client->credentials.kind = key.length == 7 ? CREDENTIALS_XOAUTH2 : CREDENTIALS_OAUTHBEARER;
+        return transcript_copy_word(value, client->credentials.token,
+                                    sizeof(client->credentials.token));
+    }
     if (span_equals(key, SPAN_LITERAL("from"))) {
         options->forwarded = &client->forwarded;
         return client_set_forwarded(&client->forwarded, value);
@@ -217,6 +277,20 @@ static enum transcript_step note_text(const struct login_client *client, const c
     return TRANSCRIPT_END;
 }
 
+/* A refusal, and the challenge by which it was told. */
+static enum transcript_step note_refusal(const struct login_client *client, struct buffer *note)
+{
+    struct span challenge = client->ops->challenge(&client->machine);
+
+    if (challenge.length > 0) {
+        buffer_append_string(note, "CHALLENGE ");
+        buffer_append(note, challenge);
+        buffer_append_byte(note, ' ');
+    }
+    return note_text(client, client->ops->is_temporary(&client->machine) ? "TEMPORARY" : "REFUSED",
+                     note);
+}
+
 static enum transcript_step client_next(void *subject, struct span *in, struct buffer *out,
                                         struct buffer *note)
 {
@@ -233,8 +307,7 @@ static enum transcript_step client_next(void *subject, struct span *in, struct b
     case LOGIN_CLIENT_ACCEPTED:
         return note_text(client, "ACCEPTED", note);
     case LOGIN_CLIENT_REFUSED:
-        return note_text(
-            client, client->ops->is_temporary(&client->machine) ? "TEMPORARY" : "REFUSED", note);
+        return note_refusal(client, note);
     case LOGIN_CLIENT_FAILED:
         return note_text(client, "FAILED", note);
     }

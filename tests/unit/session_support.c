@@ -437,10 +437,12 @@ static void rig_configure(struct rig *rig)
     };
     rig->imap = (struct listener_config){ .name = TEXT("imap"),
                                           .protocol = PROTOCOL_IMAP,
-                                          .plaintext_allowed = true };
+                                          .plaintext_allowed = true,
+                                          .mechanisms = SASL_BIT(SASL_EXTERNAL) - 1 };
     rig->pop3 = (struct listener_config){ .name = TEXT("pop3"),
                                           .protocol = PROTOCOL_POP3,
-                                          .plaintext_allowed = true };
+                                          .plaintext_allowed = true,
+                                          .mechanisms = SASL_BIT(SASL_EXTERNAL) - 1 };
     rig->smtp = (struct listener_config){ .name = TEXT("mx"), .protocol = PROTOCOL_SMTP };
     rig->lmtp = (struct listener_config){ .name = TEXT("lmtp"), .protocol = PROTOCOL_LMTP };
 }

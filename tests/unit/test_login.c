@@ -35,7 +35,9 @@ static void pair_start(struct pair *pair, const struct protocol *protocol, const
     struct login_server_options server_options = { .hostname = "sv1",
                                                    .tls_available = starttls,
                                                    .plaintext_allowed = !starttls,
-                                                   .peer_is_trusted = is_trusted };
+                                                   .peer_is_trusted = is_trusted,
+                                                   .sasl.mechanisms =
+                                                       SASL_BIT(SASL_MECHANISMS) - 1 };
     struct login_client_options client_options = { .starttls = starttls,
                                                    .name = name,
                                                    .credentials = &pair->credentials,
@@ -190,7 +192,7 @@ static enum login_client_event refusal_seen(const struct protocol *protocol,
                                             const struct login_refusal *refusal,
                                             char text[LOGIN_TEXT_SIZE], bool *is_temporary)
 {
-    struct pair pair = { .credentials = { "", "secret" } };
+    struct pair pair = { .credentials.password = "secret" };
     enum login_client_event event;
 
     pair_start(&pair, protocol, "alice", true, false);
@@ -207,7 +209,7 @@ static void test_a_refusal_is_told_on_as_it_was_meant(void **unused)
 {
     (void)unused;
     for (size_t p = 0; p < ARRAY_LENGTH(protocols); p++) {
-        struct login_refusal refusal = { LOGIN_REFUSED_CREDENTIALS, SPAN_EMPTY };
+        struct login_refusal refusal = { .reason = LOGIN_REFUSED_CREDENTIALS };
         char text[LOGIN_TEXT_SIZE];
         bool is_temporary;
 
@@ -218,7 +220,8 @@ static void test_a_refusal_is_told_on_as_it_was_meant(void **unused)
         assert_int_equal(refusal_seen(&protocols[p], &refusal, text, &is_temporary),
                          LOGIN_CLIENT_REFUSED);
         assert_true(is_temporary);
-        refusal = (struct login_refusal){ LOGIN_REFUSED_BY_BACKEND, SPAN_LITERAL("[X] not you") };
+        refusal = (struct login_refusal){ .reason = LOGIN_REFUSED_BY_BACKEND,
+                                          .text = SPAN_LITERAL("[X] not you") };
         assert_int_equal(refusal_seen(&protocols[p], &refusal, text, &is_temporary),
                          LOGIN_CLIENT_REFUSED);
         assert_false(is_temporary);
@@ -230,7 +233,7 @@ static void test_a_server_that_ends_makes_the_client_fail_or_be_refused_for_now(
 {
     (void)unused;
     for (size_t p = 0; p < ARRAY_LENGTH(protocols); p++) {
-        struct pair pair = { .credentials = { "", "secret" } };
+        struct pair pair = { .credentials.password = "secret" };
         enum login_client_event event;
 
         pair_start(&pair, &protocols[p], "alice", false, false);
@@ -242,6 +245,40 @@ static void test_a_server_that_ends_makes_the_client_fail_or_be_refused_for_now(
             (event == LOGIN_CLIENT_REFUSED && protocols[p].client->is_temporary(pair.client)));
         pair_end(&pair);
     }
+}
+
+/* Replays the longest token, and has it refused by a challenge. */
+static void check_token(const struct protocol *protocol, enum credentials_kind kind,
+                        bool is_trusted, bool starttls)
+{
+    struct login_refusal refusal = { LOGIN_REFUSED_BY_BACKEND, SPAN_LITERAL("[X] not this one"),
+                                     SPAN_LITERAL("eyJzdGF0dXMiOiI0MDEifQ==") };
+    struct pair pair = { .credentials.kind = kind };
+    const struct credentials *got;
+
+    memset(pair.credentials.token, '~', LOGIN_TOKEN_SIZE - 1);
+    pair_start(&pair, protocol, "a,=b@example.org", is_trusted, starttls);
+    assert_true(pair_meet(&pair));
+    got = protocol->server->credentials(pair.server);
+    assert_int_equal(got->kind, kind);
+    assert_string_equal(got->authcid, "a,=b@example.org");
+    assert_string_equal(got->token, pair.credentials.token);
+    protocol->server->refuse(pair.server, &refusal, &pair.client_input);
+    assert_int_equal(pair_run_client(&pair), LOGIN_CLIENT_NEED_INPUT);
+    assert_int_equal(pair_run_server(&pair), LOGIN_NEED_INPUT);
+    assert_int_equal(pair_run_client(&pair), LOGIN_CLIENT_REFUSED);
+    assert_span(protocol->client->text(pair.client), "[X] not this one");
+    assert_span(protocol->client->challenge(pair.client), "eyJzdGF0dXMiOiI0MDEifQ==");
+    pair_end(&pair);
+}
+
+static void test_the_longest_token_arrives_and_its_refusal_comes_back(void **unused)
+{
+    (void)unused;
+    for (size_t p = 0; p < ARRAY_LENGTH(protocols); p++)
+        for (unsigned way = 0; way < 8; way++)
+            check_token(&protocols[p], way & 4 ? CREDENTIALS_XOAUTH2 : CREDENTIALS_OAUTHBEARER,
+                        way & 1, way & 2);
 }
 
 /* True when `secret` stands anywhere in the memory. */
@@ -256,8 +293,8 @@ static void test_an_answered_or_ended_server_holds_no_password(void **unused)
     for (size_t p = 0; p < ARRAY_LENGTH(protocols); p++) {
         for (int answer = 0; answer < 4; answer++) {
             const struct login_server_ops *ops = protocols[p].server;
-            struct login_refusal refusal = { LOGIN_REFUSED_CREDENTIALS, SPAN_EMPTY };
-            struct pair pair = { .credentials = { "", "hunter2-hunter2" } };
+            struct login_refusal refusal = { .reason = LOGIN_REFUSED_CREDENTIALS };
+            struct pair pair = { .credentials.password = "hunter2-hunter2" };
 
             pair_start(&pair, &protocols[p], "alice", false, false);
             assert_true(pair_meet(&pair));
@@ -328,6 +365,7 @@ int main(void)
         cmocka_unit_test(test_every_length_arrives_as_it_was),
         cmocka_unit_test(test_a_refusal_is_told_on_as_it_was_meant),
         cmocka_unit_test(test_a_server_that_ends_makes_the_client_fail_or_be_refused_for_now),
+        cmocka_unit_test(test_the_longest_token_arrives_and_its_refusal_comes_back),
         cmocka_unit_test(test_an_answered_or_ended_server_holds_no_password),
         cmocka_unit_test(test_forwarded_fields_are_checked),
         cmocka_unit_test(test_a_line_ends_with_crlf_only),
