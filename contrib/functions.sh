@@ -8,7 +8,7 @@ CLUSTER_PACKAGES="slapd ldap-utils dovecot-core dovecot-imapd dovecot-pop3d dove
   dovecot-ldap openssl python3"
 CLIENT_PACKAGES="curl swaks libnet-ssleay-perl isync fetchmail"
 TEST_PACKAGES="python3-pytest python3-pytest-xdist clang-tidy cppcheck mandoc xz-utils"
-BENCH_PACKAGES="nginx-core libnginx-mod-mail postfix postfix-ldap"
+BENCH_PACKAGES="haproxy nginx-core libnginx-mod-mail postfix postfix-ldap"
 
 say() { printf '%s\n' "$*"; }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }

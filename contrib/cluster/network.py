@@ -26,7 +26,7 @@ class Network:
         for port in ports:
             with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                for number in (1, 2, 11, 12, 13, 21, 22, 31):
+                for number in (1, 2, 11, 12, 13, 21, 22, 31, 32, 33):
                     if not can_bind(self.address(number), port):
                         return False
         return True

@@ -2,16 +2,18 @@
 /*
  * The load generator: clients that log in and out, or send messages, as fast as they are served.
  *
- *     load imap|pop3 ENDPOINT CLIENTS OPERATIONS ACCOUNTS [tls]
+ *     load imap|pop3 ENDPOINT CLIENTS OPERATIONS ACCOUNTS [tls|resumed]
  *     load noop|fetch ENDPOINT CLIENTS OPERATIONS ACCOUNTS [tls]
  *     load idle ENDPOINT SESSIONS 1 ACCOUNTS [tls]
  *     load smtp ENDPOINT CLIENTS OPERATIONS ACCOUNTS SIZE PER_SESSION
  *
  * An operation of "noop" is a NOOP, one of "fetch" a literal of 1 MiB, each in the client's one
- * session.  "idle" logs its sessions in, says so, and holds them until its input ends.
+ * session.  "resumed": TLS, and each client goes on with the session that it was given before.
+ * "idle" logs its sessions in, says so, and holds them until its input ends.
  *
  * Accounts are userN@example.org with the password secretN, N from 1 to ACCOUNTS.  One line of JSON
- * at the end: operations, failures, seconds, and latencies in milliseconds.
+ * at the end: operations, failures, TLS sessions that were resumed, seconds, and latencies in
+ * milliseconds.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -29,12 +31,13 @@ struct plan {
     const char *protocol, *endpoint;
     long clients, operations, accounts, size, per_session;
     SSL_CTX *tls;
+    bool resumes;
     char *message; /* dot-stuffed, with its end */
     size_t message_size;
 };
 
 static struct plan plan;
-static _Atomic long next_operation, failures;
+static _Atomic long next_operation, failures, resumed;
 static double *latencies_ms; /* one an operation */
 
 static double now_s(void)
@@ -193,12 +196,13 @@ static void run_smtp_session(struct stream *stream, long operation)
 
 static void *run_client(void *unused)
 {
-    struct stream *stream = malloc(sizeof(*stream));
+    struct stream *stream = calloc(1, sizeof(*stream));
     long operation;
 
     (void)unused;
     if (!stream)
-        bench_die("malloc");
+        bench_die("calloc");
+    stream->resumes = plan.resumes;
     if (strcmp(plan.protocol, "noop") == 0 || strcmp(plan.protocol, "fetch") == 0)
         run_session(stream);
     else if (strcmp(plan.protocol, "smtp") != 0)
@@ -206,6 +210,8 @@ static void *run_client(void *unused)
     else
         while ((operation = take_operation()) >= 0)
             run_smtp_session(stream, operation);
+    atomic_fetch_add(&resumed, stream->resumed);
+    SSL_SESSION_free(stream->session);
     free(stream);
     return NULL;
 }
@@ -217,10 +223,10 @@ static int hold_sessions(void)
     bool is_good = true;
 
     for (long i = 0; i < plan.clients && is_good; i++) {
-        struct stream *stream = malloc(sizeof(*stream)); /* for as long as the program runs */
+        struct stream *stream = calloc(1, sizeof(*stream)); /* for as long as the program runs */
 
         if (!stream)
-            bench_die("malloc");
+            bench_die("calloc");
         is_good = stream_connect(stream, plan.endpoint, plan.tls) &&
                   enter_imap(stream, 1 + i % plan.accounts);
         good += is_good;
@@ -270,7 +276,7 @@ static void parse_plan(int argc, char **argv)
     if (argc < (is_smtp ? 8 : 6)) {
         fprintf(stderr,
                 "usage: load imap|pop3|noop|fetch|idle ENDPOINT CLIENTS OPERATIONS ACCOUNTS "
-                "[tls]\n"
+                "[tls|resumed]\n"
                 "       load smtp ENDPOINT CLIENTS OPERATIONS ACCOUNTS SIZE PER_SESSION\n");
         exit(2);
     }
@@ -281,7 +287,8 @@ static void parse_plan(int argc, char **argv)
                           .accounts = atol(argv[5]),
                           .size = is_smtp ? atol(argv[6]) : 0,
                           .per_session = is_smtp ? atol(argv[7]) : 0 };
-    if (!is_smtp && argc > 6 && strcmp(argv[6], "tls") == 0)
+    plan.resumes = !is_smtp && argc > 6 && strcmp(argv[6], "resumed") == 0;
+    if (plan.resumes || (!is_smtp && argc > 6 && strcmp(argv[6], "tls") == 0))
         plan.tls = SSL_CTX_new(TLS_client_method());
     if (plan.clients < 1 || plan.operations < 1 || plan.accounts < 1) {
         fprintf(stderr, "load: numbers begin at 1\n");
@@ -310,8 +317,9 @@ int main(int argc, char **argv)
         pthread_join(threads[i], NULL);
     began = now_s() - began;
     qsort(latencies_ms, (size_t)plan.operations, sizeof(*latencies_ms), compare);
-    printf(
-        "{\"operations\":%ld,\"failures\":%ld,\"seconds\":%.3f,\"p50_ms\":%.2f,\"p99_ms\":%.2f}\n",
-        plan.operations, atomic_load(&failures), began, percentile(0.5), percentile(0.99));
+    printf("{\"operations\":%ld,\"failures\":%ld,\"resumed\":%ld,\"seconds\":%.3f,\"p50_ms\":%.2f,"
+           "\"p99_ms\":%.2f}\n",
+           plan.operations, atomic_load(&failures), atomic_load(&resumed), began, percentile(0.5),
+           percentile(0.99));
     return atomic_load(&failures) > 0;
 }

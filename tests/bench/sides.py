@@ -142,43 +142,7 @@ class Bench:
             raise TroubleError(f"load {arguments}: {done.stdout}{done.stderr}")
         return json.loads(done.stdout)
 
-    # -- peers -----------------------------------------------------------------
-    def start_nginx(self):
-        """nginx as a mail proxy; (its process, its helper's)."""
-        helper_endpoint = f"{self.peer_address}:8080"
-        slapd = self.cluster.slapd
-        helper = self.add("auth_http", [
-            self.build / "tests/bench/auth_http", helper_endpoint, slapd.uri, slapd.dn("mailstead"),
-            slapd.secret_file("mailstead"), PEOPLE,
-            *(f"{name}={backend.address}" for name, backend in self.cluster.backends.items())],
-            lambda: can_connect(self.peer_address, 8080))
-        folder = self.folder / "nginx"
-        folder.mkdir()
-        tls = self.cluster.certificates
-        servers = "".join(
-            f"    server {{ listen {self.peer_address}:{port}{' ssl' if is_tls else ''}; protocol {protocol}; }}\n"
-            for protocol, port, is_tls in (
-                ("imap", Network.IMAP, False), ("imap", Network.IMAPS, True),
-                ("pop3", Network.POP3, False), ("pop3", Network.POP3S, True)))
-        (folder / "nginx.conf").write_text(f"""\
-load_module /usr/lib/nginx/modules/ngx_mail_module.so;
-daemon off;
-worker_processes {self.cluster.workers};
-pid {folder}/nginx.pid;
-error_log {folder}/error.log info;
-events {{ worker_connections 4096; }}
-mail {{
-    auth_http {helper_endpoint}/;
-    ssl_certificate {tls.certificate("fe1")};
-    ssl_certificate_key {tls.key("fe1")};
-    ssl_session_cache off;
-{servers}}}
-""")
-        nginx = self.add("nginx", ["/usr/sbin/nginx", "-p", folder, "-e", folder / "error.log", "-c",
-                                   folder / "nginx.conf"],
-                         lambda: can_connect(self.peer_address, Network.IMAP))
-        return nginx, helper
-
+    # -- a peer ----------------------------------------------------------------
     def start_postfix(self):
         """Postfix as an MX whose LDAP map gives the transport of each address."""
         folder = self.folder / "postfix"

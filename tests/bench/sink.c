@@ -57,7 +57,7 @@ static bool answer_fetch(struct stream *stream, const char *tag, size_t size)
         if (!stream_write(stream, octets, part))
             return false;
     }
-    return stream_print(stream, ")\r\n%s OK\r\n", tag);
+    return stream_print(stream, ")\r\n%s OK done\r\n", tag);
 }
 
 static bool answer_imap(struct stream *stream, char *line)
@@ -75,17 +75,17 @@ static bool answer_imap(struct stream *stream, char *line)
         return stream_print(stream, "%s OK [CAPABILITY IMAP4rev1 IDLE] logged in\r\n", tag);
     }
     if (starts(command, "ID"))
-        return stream_print(stream, "* ID NIL\r\n%s OK\r\n", tag);
+        return stream_print(stream, "* ID NIL\r\n%s OK done\r\n", tag);
     if (starts(command, "CAPABILITY"))
-        return stream_print(stream, "* CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN ID\r\n%s OK\r\n",
-                            tag);
+        return stream_print(stream,
+                            "* CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN ID\r\n%s OK done\r\n", tag);
     if (starts(command, "FETCH "))
         return answer_fetch(stream, tag, strtoul(command + strlen("FETCH "), NULL, 10));
     if (starts(command, "LOGOUT")) {
-        (void)stream_print(stream, "* BYE\r\n%s OK\r\n", tag);
+        (void)stream_print(stream, "* BYE\r\n%s OK done\r\n", tag);
         return false;
     }
-    return finish_literals(stream, line) && stream_print(stream, "%s OK\r\n", tag);
+    return finish_literals(stream, line) && stream_print(stream, "%s OK done\r\n", tag);
 }
 
 static void serve_imap(struct stream *stream)

@@ -71,8 +71,11 @@ bool stream_connect(struct stream *stream, const char *endpoint, SSL_CTX *contex
     if (context) {
         stream->ssl = SSL_new(context);
         SSL_set_fd(stream->ssl, fd);
+        if (stream->session)
+            SSL_set_session(stream->ssl, stream->session);
         if (SSL_connect(stream->ssl) != 1)
             goto failed;
+        stream->resumed += SSL_session_reused(stream->ssl);
     }
     return true;
 
@@ -81,8 +84,25 @@ failed:
     return false;
 }
 
+/* TLS 1.3: the ticket comes behind the handshake, with what was read since. */
+static void keep_session(struct stream *stream)
+{
+    SSL_SESSION *session = SSL_get1_session(stream->ssl);
+
+    if (!session || !SSL_SESSION_is_resumable(session)) {
+        SSL_SESSION_free(session);
+        return;
+    }
+    SSL_SESSION_free(stream->session);
+    stream->session = session;
+}
+
 void stream_close(struct stream *stream)
 {
+    if (stream->ssl && stream->resumes) {
+        keep_session(stream);
+        SSL_set_shutdown(stream->ssl, SSL_SENT_SHUTDOWN); /* else the session counts as broken */
+    }
     SSL_free(stream->ssl);
     stream->ssl = NULL;
     close(stream->fd);

@@ -15,8 +15,11 @@ enum { STREAM_SIZE = 65536 };
 
 struct stream {
     int fd;
-    SSL *ssl;          /* NULL: plain */
-    size_t start, end; /* the unread part of `bytes` */
+    SSL *ssl;             /* NULL: plain */
+    bool resumes;         /* each TLS connection asks to go on with the session of the one before */
+    SSL_SESSION *session; /* NULL: none yet */
+    long resumed;         /* how many connections did */
+    size_t start, end;    /* the unread part of `bytes` */
     char bytes[STREAM_SIZE];
 };
 
@@ -26,8 +29,10 @@ void bench_die(const char *what) __attribute__((noreturn));
 /* Listens on "ADDRESS:PORT" (IPv4); dies when it cannot. */
 int stream_listen(const char *endpoint);
 
-/* Connects to "ADDRESS:PORT", with TLS (certificates unchecked) when `context` is given.  False on
- * failure. */
+/*
+ * Connects to "ADDRESS:PORT", with TLS (certificates unchecked) when `context` is given.  False on
+ * failure.  Memory that is zeroed before the first time, but for `resumes`.
+ */
 bool stream_connect(struct stream *stream, const char *endpoint, SSL_CTX *context);
 
 void stream_init(struct stream *stream, int fd);
