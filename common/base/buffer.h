@@ -47,6 +47,7 @@ static inline void buffer_clear(struct buffer *buffer)
 bool buffer_append(struct buffer *buffer, struct span bytes);
 bool buffer_append_string(struct buffer *buffer, const char *string);
 bool buffer_append_byte(struct buffer *buffer, char byte);
+bool buffer_append_integer(struct buffer *buffer, int64_t number); /* decimal */
 bool buffer_append_format(struct buffer *buffer, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 bool buffer_append_vformat(struct buffer *buffer, const char *format, va_list arguments)

@@ -73,26 +73,52 @@ static void log_append_field(struct buffer *line, const struct log_field *field)
 
     if (field->type == LOG_FIELD_SPAN && !field->text.data)
         return;
-    buffer_append_format(line, " %s=", field->key);
+    buffer_append_byte(line, ' ');
+    buffer_append_string(line, field->key);
+    buffer_append_byte(line, '=');
     if (field->type == LOG_FIELD_INTEGER)
-        buffer_append_format(line, "%lld", (long long)field->integer);
+        buffer_append_integer(line, field->integer);
     else if (log_value_is_plain(value))
         buffer_append(line, value);
     else
         log_append_quoted(line, value);
 }
 
+/* The second of `now` as text, up to the dot before its fraction; made once a second. */
+static struct span log_second(const struct timespec *now)
+{
+    static _Thread_local char text[64];
+    static _Thread_local size_t length;
+    static _Thread_local time_t second;
+    struct buffer buffer = buffer_over(text, sizeof(text));
+    struct tm date;
+
+    if (length > 0 && now->tv_sec == second)
+        return span_of(text, length);
+    gmtime_r(&now->tv_sec, &date);
+    buffer_append_format(&buffer, "%04d-%02d-%02dT%02d:%02d:%02d.", date.tm_year + 1900,
+                         date.tm_mon + 1, date.tm_mday, date.tm_hour, date.tm_min, date.tm_sec);
+    second = now->tv_sec;
+    length = buffer.length;
+    return span_of(text, length);
+}
+
 static void log_append_head(struct buffer *line, enum log_level level)
 {
     static const char *const names[] = { "debug", "info", "warning", "error" };
     struct timespec now;
-    struct tm date;
+    int milliseconds;
 
     clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &date);
-    buffer_append_format(line, "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ %s %s", date.tm_year + 1900,
-                         date.tm_mon + 1, date.tm_mday, date.tm_hour, date.tm_min, date.tm_sec,
-                         now.tv_nsec / 1000000, log_process, names[level]);
+    milliseconds = (int)(now.tv_nsec / 1000000);
+    buffer_append(line, log_second(&now));
+    buffer_append_byte(line, (char)('0' + milliseconds / 100));
+    buffer_append_byte(line, (char)('0' + milliseconds / 10 % 10));
+    buffer_append_byte(line, (char)('0' + milliseconds % 10));
+    buffer_append_string(line, "Z ");
+    buffer_append_string(line, log_process);
+    buffer_append_byte(line, ' ');
+    buffer_append_string(line, names[level]);
 }
 
 static void log_write(struct buffer *line)
@@ -114,8 +140,10 @@ void log_event(enum log_level level, const char *id, const struct log_field *fie
     struct buffer line = buffer_over(memory, LOG_LINE_MAX);
 
     log_append_head(&line, level);
-    if (id && *id)
-        buffer_append_format(&line, " id=%s", id);
+    if (id && *id) {
+        buffer_append_string(&line, " id=");
+        buffer_append_string(&line, id);
+    }
     for (; fields->type != LOG_FIELD_END; fields++)
         log_append_field(&line, fields);
     line.capacity += 4; /* room for the mark of a cut line */

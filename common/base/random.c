@@ -2,8 +2,11 @@
 #include "common/base/random.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/random.h>
+
+enum { RANDOM_STORE = 64 };
 
 void random_bytes(void *target, size_t size)
 {
@@ -21,12 +24,36 @@ void random_bytes(void *target, size_t size)
     }
 }
 
+/*
+ * Numbers are taken from a store, a system call for many; of each thread its own.  A child that is
+ * forked must not give out what its parent has: it begins with an empty one.
+ */
+static _Thread_local struct {
+    uint64_t numbers[RANDOM_STORE];
+    size_t left;
+} random_store;
+
+static void random_forked(void)
+{
+    random_store.left = 0;
+}
+
+static void random_watch_forks(void)
+{
+    if (pthread_atfork(NULL, NULL, random_forked) != 0)
+        abort();
+}
+
 uint64_t random_u64(void)
 {
-    uint64_t value;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-    random_bytes(&value, sizeof(value));
-    return value;
+    if (random_store.left == 0) {
+        pthread_once(&once, random_watch_forks);
+        random_bytes(random_store.numbers, sizeof(random_store.numbers));
+        random_store.left = RANDOM_STORE;
+    }
+    return random_store.numbers[--random_store.left];
 }
 
 uint64_t random_below(uint64_t limit)

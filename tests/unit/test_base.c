@@ -81,6 +81,21 @@ static void test_buffer_append_is_whole_or_nothing(void **unused)
     assert_int_equal(buffer_room(&buffer), 0);
 }
 
+static void test_buffer_writes_integers_of_any_size(void **unused)
+{
+    char memory[64];
+    struct buffer buffer = buffer_over(memory, sizeof(memory));
+
+    (void)unused;
+    assert_true(buffer_append_integer(&buffer, 0));
+    assert_true(buffer_append_integer(&buffer, INT64_MIN));
+    assert_true(buffer_append_integer(&buffer, INT64_MAX));
+    assert_span(buffer_span(&buffer), "0-92233720368547758089223372036854775807");
+    buffer = buffer_over(memory, 2);
+    assert_false(buffer_append_integer(&buffer, -10));
+    assert_int_equal(buffer.length, 0);
+}
+
 static void test_bytes_keep_their_limit(void **unused)
 {
     struct bytes bytes = bytes_empty(1000);
@@ -121,7 +136,7 @@ static void test_base64_round_trip(void **unused)
 
 static void test_base64_refuses_what_is_not_canonical(void **unused)
 {
-    static const char *const broken[] = { "Z",    "Zg",   "Zg=",  "Zh==",     "Zm9=", "====",
+    static const char *const broken[] = { "Z",    "Zg",     "Zg=",      "Zh==",  "Zm9=", "====",
                                           "Z===", "Zm9v\n", "Zg==Zg==", "Zm 9v", "Zm9*" };
     char memory[64];
 
@@ -181,7 +196,7 @@ static void test_list_each_may_remove(void **unused)
     list_init(&list);
     for (int i = 0; i < 3; i++)
         list_append(&list, &elements[i].link);
-    LIST_EACH(node, &list) {
+    LIST_EACH (node, &list) {
         sum = sum * 10 + LIST_ELEMENT(node, struct element, link)->number + 1;
         list_remove(node);
     }
@@ -238,8 +253,8 @@ static void test_log_escapes_what_a_peer_sent(void **unused)
     LOG_EVENT(LOG_LEVEL_INFO, "s1", "login", LOG_TEXT("account", "a\r\nid=x \"\xff"),
               LOG_TEXT("absent", NULL), LOG_INTEGER("ms", -3));
     read_log(fds, text, sizeof(text));
-    assert_non_null(strstr(
-        text, " info id=s1 event=login account=\"a\\x0d\\x0aid=x \\\"\\xff\" ms=-3\n"));
+    assert_non_null(
+        strstr(text, " info id=s1 event=login account=\"a\\x0d\\x0aid=x \\\"\\xff\" ms=-3\n"));
     assert_null(strstr(text, "absent"));
     memset(long_value, 0x01, sizeof(long_value));
     LOG_EVENT(LOG_LEVEL_INFO, NULL, "x", LOG_SPAN("v", span_of(long_value, sizeof(long_value))),
@@ -303,6 +318,26 @@ static void test_random_ids_differ(void **unused)
         assert_true(random_below(3) < 3);
 }
 
+static void test_a_forked_process_has_random_numbers_of_its_own(void **unused)
+{
+    uint64_t ours, theirs;
+    int fds[2], status;
+
+    (void)unused;
+    assert_int_equal(pipe(fds), 0);
+    (void)random_u64(); /* what the store still has must not be given out twice */
+    if (fork() == 0) {
+        theirs = random_u64();
+        _exit(write(fds[1], &theirs, sizeof(theirs)) != sizeof(theirs));
+    }
+    assert_int_equal(read(fds[0], &theirs, sizeof(theirs)), sizeof(theirs));
+    ours = random_u64();
+    assert_true(ours != theirs);
+    assert_true(wait(&status) > 0 && status == 0);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -321,6 +356,8 @@ int main(void)
         cmocka_unit_test(test_wire_marks_a_short_message),
         cmocka_unit_test(test_clock_formats_a_date),
         cmocka_unit_test(test_random_ids_differ),
+        cmocka_unit_test(test_a_forked_process_has_random_numbers_of_its_own),
+        cmocka_unit_test(test_buffer_writes_integers_of_any_size),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
