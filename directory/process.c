@@ -39,11 +39,18 @@ struct directory {
 
 /* --- what flows ---------------------------------------------------------------------- */
 
+/* Before a change is told: who sees the same revision on the board has missed none. */
+static void directory_show_revision(struct directory *directory, uint64_t revision)
+{
+    atomic_store(&directory->child->board->mirror_revision, revision);
+}
+
 static void directory_on_changed(void *context, uint64_t revision, struct span account,
                                  struct span host)
 {
     struct directory *directory = context;
 
+    directory_show_revision(directory, revision);
     if (directory->server)
         directory_server_tell_changed(directory->server, revision, account, host);
 }
@@ -52,6 +59,7 @@ static void directory_on_changed_many(void *context, uint64_t revision)
 {
     struct directory *directory = context;
 
+    directory_show_revision(directory, revision);
     if (directory->server)
         directory_server_tell_many(directory->server, revision);
 }
@@ -65,7 +73,7 @@ static void directory_show(struct directory *directory)
 {
     struct board *board = directory->child->board;
 
-    atomic_store(&board->mirror_revision, mirror_writer_revision(directory->writer));
+    directory_show_revision(directory, mirror_writer_revision(directory->writer));
     atomic_store(&board->mirror_entries, mirror_writer_entries(directory->writer));
 }
 

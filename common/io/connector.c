@@ -17,6 +17,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/io/keepalive.h"
+
 /* A name resolution; it cannot always be cancelled. */
 struct resolution {
     uv_getaddrinfo_t request;
@@ -147,6 +149,7 @@ static bool connector_attempt(struct connector *connector, const struct sockaddr
         snprintf(connector->error, sizeof(connector->error), "socket: %s", strerror(errno));
         return false;
     }
+    nodelay_set(fd);
     if (connect(fd, address, length) != 0 && errno != EINPROGRESS) {
         snprintf(connector->error, sizeof(connector->error), "connect: %s", strerror(errno));
         close(fd);

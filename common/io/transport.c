@@ -16,8 +16,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -423,8 +421,6 @@ static void transport_on_event(void *owner, unsigned fired)
 static void transport_start(struct transport *transport, struct io_watch *watch,
                             const struct transport_events *events)
 {
-    int on = 1;
-
     *transport = (struct transport){ .watch = watch,
                                      .loop = watch->loop,
                                      .events = events,
@@ -433,7 +429,6 @@ static void transport_start(struct transport *transport, struct io_watch *watch,
                                      .is_dry = true,
                                      .pending = bytes_empty(TRANSPORT_PENDING_MAX) };
     io_resumption_init(&transport->news, transport_on_news);
-    setsockopt(watch->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     io_watch_edges(watch, IO_READABLE);
 }
 

@@ -83,7 +83,7 @@ enum { TRANSPORT_AGAIN = -1, TRANSPORT_END = -2, TRANSPORT_ERROR = -3 };
 
 /*
  * Takes over `fd`, a connected non-blocking stream socket.  The owner hears of nothing yet.
- * TCP_NODELAY is set on a TCP socket.
+ * A TCP socket must have TCP_NODELAY: listening sockets hand it down, connectors set it.
  */
 void transport_init(struct transport *transport, struct io_loop *loop, int fd,
                     const struct transport_events *events);

@@ -15,6 +15,7 @@
 
 #include "common/base/log.h"
 #include "common/io/channel.h"
+#include "common/io/keepalive.h"
 #include "common/io/unix_socket.h"
 #include "common/service/supervisor_state.h"
 
@@ -144,6 +145,7 @@ static bool add_listening(struct supervisor_sockets *sockets, const struct endpo
     fd = bind_socket(endpoint, true);
     if (fd < 0)
         return false;
+    nodelay_set(fd); /* before anybody is in the backlog */
     if (listen(fd, LISTEN_BACKLOG) != 0) {
         close(fd);
         return false;

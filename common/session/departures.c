@@ -71,8 +71,11 @@ static enum home departures_find_home(const struct session *session)
 
 bool departures_has_moved(const struct session *session)
 {
-    enum home home = departures_find_home(session);
+    enum home home;
 
+    if (!resolver_is_behind(session->service->resolver, session->revision))
+        return false;
+    home = departures_find_home(session);
     return home == HOME_ELSEWHERE || home == HOME_NOWHERE;
 }
 

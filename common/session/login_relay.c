@@ -62,9 +62,34 @@ static bool login_relay_has_moved(const struct login_session *session)
     const struct route *chosen = &session->login->request.route;
     struct route route;
 
+    if (!resolver_is_behind(session->session.service->resolver, session->login->request.revision))
+        return false;
     resolver_look_up(session->session.service->resolver, ROUTE_KEY_LOGIN, chosen->key, &route);
     return route.outcome == ROUTE_UNKNOWN ||
            (route.outcome == ROUTE_FOUND && strcmp(route.host, chosen->host) != 0);
+}
+
+/*
+ * The first time that the deadline of a relaying session comes, half of timeouts.keepalive_s: the
+ * backend is asked whether it is there from then on.  The kernel counts what silence there was, so
+ * that this is no later than asked for, and a short session saves the system calls.
+ */
+static uint64_t login_relay_first_ms(const struct login_session *session)
+{
+    const struct timeout_config *timeout = &session->session.service->config->timeout;
+    uint64_t idle_ms = timeout->idle_s * 1000ULL, half_ms = timeout->keepalive_s * 500ULL;
+
+    return half_ms > 0 && half_ms < idle_ms ? half_ms : idle_ms;
+}
+
+static void login_relay_keep_alive(struct login_session *session)
+{
+    unsigned keepalive_s = session->session.service->config->timeout.keepalive_s;
+
+    if (session->is_kept_alive || keepalive_s == 0)
+        return;
+    session->is_kept_alive = true;
+    keepalive_set(session->backend.fd, keepalive_s);
 }
 
 void login_relay_accepted(struct login_session *session, struct span text)
@@ -79,15 +104,14 @@ void login_relay_accepted(struct login_session *session, struct span text)
         return;
     }
     session_log_in(&session->session, &login->request.route, login->target.name);
+    session->session.revision = login->request.revision;
     login_relay_log(session);
     board_count(service->slot, BOARD_LOGINS, 1);
     login->server_ops->accept(&login->server, text, &out);
     if (!login_session_send(session, &session->client, &out))
         return;
     state_move(&session->state, LOGIN_STATE_RELAYING);
-    deadline_set(&session->deadline, service->config->timeout.idle_s * 1000ULL);
-    if (service->config->timeout.keepalive_s > 0)
-        keepalive_set(session->backend.fd, service->config->timeout.keepalive_s);
+    deadline_set(&session->deadline, login_relay_first_ms(session));
     relay_start(&session->relay, &session->client, &session->backend, login->client_intake.input,
                 login->attempt.intake.input, login_relay_ended);
     login_session_forget_login(session);
@@ -118,6 +142,7 @@ void login_relay_idle(struct login_session *session)
     uint64_t limit_ms = (is_done ? timeout->backend_s : timeout->idle_s) * 1000ULL;
     uint64_t quiet_ms = io_loop_now_ms(service->loop) - session->relay.last_activity_ms;
 
+    login_relay_keep_alive(session);
     if (quiet_ms >= limit_ms)
         login_session_end(session, is_done ? "client closed, and the backend did not" : "idle");
     else

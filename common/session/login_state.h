@@ -60,7 +60,8 @@ struct login_session {
     struct login *login; /* NULL once relaying */
     const char *end_reason;
     bool backend_is_open;
-    bool is_secured; /* TLS with the client */
+    bool is_secured;    /* TLS with the client */
+    bool is_kept_alive; /* the kernel asks the backend whether it is there */
     unsigned open_handles;
 };
 

@@ -214,6 +214,7 @@ bool resolver_ask(struct resolver *resolver, struct resolver_request *request, e
     struct route_source source = mirror_source(resolver->mirror);
 
     assert(list_is_empty(&request->node));
+    request->revision = resolver_revision(resolver);
     if (key == ROUTE_KEY_ADDRESS)
         route_address(&resolver->rules, &source, value, &request->route);
     else
@@ -238,6 +239,16 @@ void resolver_look_up(struct resolver *resolver, enum route_key key, const char 
         route_address(&resolver->rules, &source, span_from_string(value), route);
     else
         route_login(&resolver->rules, &source, span_from_string(value), NULL, route);
+}
+
+uint64_t resolver_revision(const struct resolver *resolver)
+{
+    return resolver->board ? atomic_load(&resolver->board->mirror_revision) : 0;
+}
+
+bool resolver_is_behind(const struct resolver *resolver, uint64_t revision)
+{
+    return revision == 0 || revision != resolver_revision(resolver);
 }
 
 void resolver_cancel(struct resolver_request *request)

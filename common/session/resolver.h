@@ -9,11 +9,13 @@
 
 #include "common/base/list.h"
 #include "common/io/channel.h"
+#include "common/service/board.h"
 #include "common/service/config.h"
 #include "directory/mirror.h"
 
 struct resolver_request {
     struct route route; /* the outcome; UNKNOWN only when a live search agreed */
+    uint64_t revision;  /* resolver_revision before the mirror was asked */
     void (*done)(struct resolver_request *request);
     /* ... own members below */
     struct list node;
@@ -42,6 +44,8 @@ struct resolver {
      */
     bool (*backends_changed)(struct resolver *resolver);
     bool backends_are_due;
+    /* Where the mirror's revision is shown; to be set after resolver_start; NULL: not known. */
+    const struct board *board;
 };
 
 /* Opens the mirror and connects to directory.sock, now or as soon as it is there. */
@@ -64,6 +68,15 @@ bool resolver_ask(struct resolver *resolver, struct resolver_request *request, e
 /* What the mirror alone says of a mail address or login name, now. */
 void resolver_look_up(struct resolver *resolver, enum route_key key, const char *value,
                       struct route *route);
+
+/*
+ * The mirror's revision, 0 when it is not known.  While it stays what it was before an account was
+ * looked up, the account's owner is the same: it is shown before any change is told.
+ */
+uint64_t resolver_revision(const struct resolver *resolver);
+
+/* Whether what was looked up at `revision` may have changed since. */
+bool resolver_is_behind(const struct resolver *resolver, uint64_t revision);
 
 /* Forgets a request that waits; does nothing to one that does not. */
 void resolver_cancel(struct resolver_request *request);

@@ -66,6 +66,7 @@ struct session {
     char *login_key;               /* the key by which it was found then */
     char backend[ROUTE_HOST_SIZE]; /* where it is logged in */
     struct list departure_node;    /* in service->departures while it waits to go */
+    uint64_t revision;             /* resolver_revision before it was found to be there */
     const char *abandoned;         /* its backend has ended it: why; NULL: it has not */
     void (*end)(struct session *session, const char *reason); /* asks it to go; idempotent */
 };

@@ -230,6 +230,7 @@ bool worker_start(struct worker *worker, struct child *child, const struct worke
     child->stop = worker_child_stop;
     resolver_start(&worker->resolver, &child->loop, config, worker_account_changed);
     worker->resolver.backends_changed = worker_backends_changed;
+    worker->resolver.board = child->board;
     (void)worker_backends_changed(&worker->resolver);
     if (options->probes_backends && child->number == 0)
         worker->prober = prober_start(&worker->service);

@@ -339,6 +339,15 @@ static void counter_on_stopped(struct listener *listener)
     counter->is_stopped = true;
 }
 
+static int socket_option(int fd, int level, int option)
+{
+    int number = -1;
+    socklen_t length = sizeof(number);
+
+    assert_int_equal(getsockopt(fd, level, option, &number, &length), 0);
+    return number;
+}
+
 static void counter_on_accepted(struct listener *listener, int fd,
                                 const struct sockaddr_storage *peer)
 {
@@ -395,16 +404,7 @@ static void a_listener_takes_many_connections_a_few_in_each_turn(void **state)
     close(listening);
 }
 
-static int socket_option(int fd, int level, int option)
-{
-    int number = -1;
-    socklen_t length = sizeof(number);
-
-    assert_int_equal(getsockopt(fd, level, option, &number, &length), 0);
-    return number;
-}
-
-static void what_is_accepted_has_the_keepalive_of_its_listening_socket(void **state)
+static void what_is_accepted_has_what_its_listening_socket_asked_for(void **state)
 {
     uint16_t port;
     int listening = io_listen_tcp(&port);
@@ -412,8 +412,10 @@ static void what_is_accepted_has_the_keepalive_of_its_listening_socket(void **st
 
     (void)state;
     keepalive_set(listening, 300);
+    nodelay_set(listening);
     connect_many(&fd, 1, port);
     accepted = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+    assert_int_equal(socket_option(accepted, IPPROTO_TCP, TCP_NODELAY), 1);
     assert_int_equal(socket_option(accepted, SOL_SOCKET, SO_KEEPALIVE), 1);
     assert_int_equal(socket_option(accepted, IPPROTO_TCP, TCP_KEEPIDLE), 300);
     assert_int_equal(socket_option(accepted, IPPROTO_TCP, TCP_KEEPINTVL), 30);
@@ -489,7 +491,7 @@ int main(void)
         TEST(the_deadline_covers_the_resolution_and_takes_it_back),
         TEST(a_connector_can_be_cancelled_at_each_stage),
         TEST(a_listener_takes_many_connections_a_few_in_each_turn),
-        TEST(what_is_accepted_has_the_keepalive_of_its_listening_socket),
+        TEST(what_is_accepted_has_what_its_listening_socket_asked_for),
         TEST(a_listener_may_be_stopped_while_it_accepts),
         TEST(without_descriptors_a_listener_pauses_with_one_line_and_goes_on),
     };

@@ -5,6 +5,7 @@
 #include "common/io/tls.h"
 #include "common/proto/sasl.h"
 #include "common/service/config_table.h"
+#include "common/session/login_state.h"
 #include "tests/unit/certificates.h"
 
 /* The backend's side of an IMAP login up to the credentials. */
@@ -243,6 +244,59 @@ static void a_login_that_ends_after_its_account_moved_goes_to_the_new_owner(void
     rig_expect(client, "1 OK moved\r\n");
 }
 
+static void a_login_is_looked_up_again_only_behind_a_change_of_the_mirror(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *client = rig_connect(rig, &rig->imap);
+    struct peer *backend;
+
+    rig->resolver.board = rig->board;
+    atomic_store(&rig->board->mirror_revision, 7);
+    rig_say(client, "1 LOGIN anna secret\r\n");
+    backend = accept_imap(rig, 0);
+    rig_move(rig, "anna", "sv1"); /* not shown yet, and so to be told later */
+    rig_say(backend, "a OK in\r\n");
+    rig_expect(client, "1 OK in\r\n");
+
+    client = rig_connect(rig, &rig->imap);
+    rig_say(client, "1 LOGIN anna secret\r\n");
+    backend = accept_imap(rig, 1);
+    rig_move(rig, "anna", "sv0");
+    atomic_store(&rig->board->mirror_revision, 8);
+    rig_say(backend, "a OK in\r\n");
+    rig_expect_end(backend);
+    backend = accept_imap(rig, 0);
+    rig_say(backend, "a OK moved\r\n");
+    rig_expect(client, "1 OK moved\r\n");
+}
+
+static int keepalive_of(int fd)
+{
+    int on = -1;
+    socklen_t length = sizeof(on);
+
+    assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, &length), 0);
+    return on;
+}
+
+static void a_backend_is_asked_whether_it_is_there_once_a_session_is_quiet(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *client = rig_connect(rig, &rig->imap);
+    struct login_session *session;
+    struct peer *backend;
+
+    rig->config.timeout.keepalive_s = 1;
+    rig_say(client, "1 LOGIN anna secret\r\n");
+    backend = accept_imap(rig, 0);
+    rig_say(backend, "a OK in\r\n");
+    rig_expect(client, "1 OK in\r\n");
+    session = CONTAINER_OF(rig->service.sessions.next, struct login_session, session.node);
+    assert_int_equal(keepalive_of(session->backend.fd), 0);
+    while (keepalive_of(session->backend.fd) == 0)
+        io_loop_turn(&rig->loop, true);
+}
+
 static void a_session_ends_when_its_account_moves(void **state)
 {
     struct rig *rig = *state;
@@ -400,6 +454,8 @@ int main(void)
         T(an_unknown_account_in_doubt_is_a_temporary_refusal),
         T(a_silent_directory_is_a_temporary_refusal),
         T(a_login_that_ends_after_its_account_moved_goes_to_the_new_owner),
+        T(a_login_is_looked_up_again_only_behind_a_change_of_the_mirror),
+        T(a_backend_is_asked_whether_it_is_there_once_a_session_is_quiet),
         T(a_session_ends_when_its_account_moves),
         T(a_client_that_does_not_read_costs_no_turns),
         T(a_client_may_leave_in_any_state),
