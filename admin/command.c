@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "admin/block.h"
 #include "admin/check.h"
 #include "admin/lookup.h"
 #include "admin/mirror.h"
@@ -33,6 +34,19 @@ const struct command commands[] = {
       .help = "Asks the daemon of this machine as a session would: from its mirror, and for what\n"
               "the mirror does not have from the directory itself.\n",
       .run = lookup_run },
+    { .name = "block list",
+      .words = "",
+      .summary = "who is refused logins after too many wrong passwords",
+      .help = "A line for each account and network, or network alone.  An account is refused from\n"
+              "that network only; a network but for accounts that have logged in from there.\n",
+      .run = block_list_run },
+    { .name = "block clear",
+      .words = "",
+      .options = OPTION_WHOSE | OPTION_ALL,
+      .summary = "lift blocks, and forget the wrong passwords behind them",
+      .help = "Those of an account, of networks that an address or network touches, of both\n"
+              "together; --all is every one.\n",
+      .run = block_clear_run },
     { .name = "queue list",
       .words = "[ID...]",
       .words_max = COMMAND_WORDS_MAX,

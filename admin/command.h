@@ -46,6 +46,7 @@ struct arguments {
     const char *sender, *recipient, *domain, *state;
     unsigned older_than_s; /* 0: not given */
     bool wants_unknown;
+    const char *account, *address;
 };
 
 /* Options, as bits of a row's set; the rows are in options.c. */
@@ -78,6 +79,7 @@ enum command_option {
     OPTION_OLDER_THAN = 1 << 25,
     OPTION_UNKNOWN = 1 << 26,
     OPTION_OFFLINE = 1 << 27,
+    OPTION_WHOSE = 1 << 28, /* --account and --address */
     OPTIONS_EVERYWHERE = OPTION_CONFIG | OPTION_JSON | OPTION_HELP,
     /* How reassign and restore do it. */
     OPTIONS_MOVE = OPTION_DOMAIN | OPTION_FILTER | OPTION_MOVE_LIMIT | OPTION_RATE |

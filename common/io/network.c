@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/base/span.h"
@@ -68,8 +69,48 @@ bool network_list_has_peer(const struct network *list, size_t count,
         memcpy(address, &((const struct sockaddr_in6 *)peer)->sin6_addr, sizeof(address));
     else
         return false;
+    return network_list_has_address(list, count, address);
+}
+
+bool network_list_has_address(const struct network *list, size_t count, const uint8_t address[16])
+{
     for (size_t i = 0; i < count; i++)
         if (network_has_address(&list[i], address))
             return true;
     return false;
+}
+
+static bool network_is_ipv4(const struct network *network)
+{
+    return network->prefix_length >= IPV4_MAPPED_BITS &&
+           IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)network->address);
+}
+
+void network_widen(struct network *network, unsigned ipv4_bits, unsigned ipv6_bits)
+{
+    unsigned bits = network_is_ipv4(network) ? IPV4_MAPPED_BITS + ipv4_bits : ipv6_bits;
+
+    if (network->prefix_length <= bits)
+        return;
+    network->prefix_length = bits;
+    for (unsigned i = 0; i < sizeof(network->address); i++) {
+        unsigned kept = bits > i * 8 ? bits - i * 8 : 0;
+
+        if (kept < 8)
+            network->address[i] &= (uint8_t)(0xff00 >> kept);
+    }
+}
+
+void network_format(const struct network *network, char text[NETWORK_TEXT_SIZE])
+{
+    bool is_ipv4 = network_is_ipv4(network);
+    unsigned offset = is_ipv4 ? IPV4_MAPPED_BITS : 0;
+    char address[INET6_ADDRSTRLEN] = "";
+
+    inet_ntop(is_ipv4 ? AF_INET : AF_INET6, network->address + offset / 8, address,
+              sizeof(address));
+    if (network->prefix_length == 128)
+        snprintf(text, NETWORK_TEXT_SIZE, "%s", address);
+    else
+        snprintf(text, NETWORK_TEXT_SIZE, "%s/%u", address, network->prefix_length - offset);
 }

@@ -27,4 +27,15 @@ bool network_parse(const char *text, struct network *network) __attribute__((war
 bool network_list_has_peer(const struct network *list, size_t count,
                            const struct sockaddr_storage *peer);
 
+/* The same for an address as struct network holds it. */
+bool network_list_has_address(const struct network *list, size_t count, const uint8_t address[16]);
+
+/* Makes the network around `network`: at most so many bits, by what it is. */
+void network_widen(struct network *network, unsigned ipv4_bits, unsigned ipv6_bits);
+
+enum { NETWORK_TEXT_SIZE = 64 };
+
+/* As network_parse reads it; without the length when it is one address. */
+void network_format(const struct network *network, char text[NETWORK_TEXT_SIZE]);
+
 #endif

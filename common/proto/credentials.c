@@ -6,6 +6,20 @@ void credentials_wipe(struct credentials *credentials)
     explicit_bzero(credentials, sizeof(*credentials));
 }
 
+struct span credentials_secret(const struct credentials *credentials)
+{
+    switch (credentials->kind) {
+    case CREDENTIALS_PASSWORD:
+        return span_from_string(credentials->password);
+    case CREDENTIALS_XOAUTH2:
+    case CREDENTIALS_OAUTHBEARER:
+        return span_from_string(credentials->token);
+    case CREDENTIALS_EXTERNAL:
+        break;
+    }
+    return SPAN_EMPTY;
+}
+
 bool credentials_name_is_sendable(const char *name)
 {
     struct span span = span_from_string(name);

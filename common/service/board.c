@@ -36,10 +36,13 @@ bool board_counter_is_gauge(enum board_counter counter)
 
 struct board *board_new(void)
 {
-    void *memory =
-        mmap(NULL, sizeof(struct board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct board *board =
+        mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-    return memory == MAP_FAILED ? NULL : memory;
+    if (board == MAP_FAILED)
+        return NULL;
+    tally_init(&board->tally);
+    return board;
 }
 
 void board_free(struct board *board)
@@ -78,6 +81,8 @@ struct board_slot *board_take_slot(struct board *board)
 
 void board_retire_slot(struct board *board, struct board_slot *slot)
 {
+    if (atomic_load(&slot->counters[BOARD_SESSIONS]) > 0)
+        tally_begin_epoch(&board->tally); /* it had counted sessions of its own there */
     for (int i = 0; i < BOARD_COUNTERS; i++) {
         int64_t count = atomic_exchange(&slot->counters[i], 0);
 

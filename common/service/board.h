@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include "common/base/ramp.h"
+#include "common/service/block_list.h"
 
 enum {
     BOARD_SLOTS = 160,    /* processes at one time, both generations */
@@ -86,6 +87,8 @@ struct board {
     struct board_slot slots[BOARD_SLOTS];
     struct board_slot retired; /* the counters of the processes that are gone */
     struct board_backend backends[BOARD_BACKENDS];
+    struct tally tally; /* sessions and failures of strangers, whichever worker they come to */
+    struct block_list blocks;
 };
 
 /* Makes the shared board, zeroed; NULL and errno when the system refuses. */

@@ -363,6 +363,32 @@ static const struct config_option limits_options[] = {
     NUMBER(limits_config, disconnects_per_second, "200", 0, 100000,
            "How many sessions a frontend ends in a second because their accounts moved or their "
            "backend ended them, in all of its workers; 0: as they come."),
+    NUMBER(limits_config, sessions_per_account, "200", 0, 1000000,
+           "POP3 and IMAP sessions that one account may have, in all workers; 0 is any number."),
+    NUMBER(limits_config, sessions_per_address, "10000", 0, 1000000,
+           "POP3 and IMAP sessions that one address may have, in all workers; a thousand "
+           "subscribers can be behind it.  0 is any number."),
+    NUMBER(limits_config, sessions_per_network, "40000", 0, 1000000,
+           "POP3 and IMAP sessions that one network may have, in all workers; 0 is any number."),
+    NUMBER(limits_config, login_failures, "10", 0, 1000,
+           "Wrong passwords for one account from one network that are tried before such logins are "
+           "refused for a while; the account can be used from elsewhere, and the password that was "
+           "good there last is still tried.  0 is any number."),
+    NUMBER(limits_config, login_failures_per_network, "200", 0, 10000,
+           "Wrong passwords from one network, for whatever accounts, before all logins from there "
+           "are refused for a while, but for accounts that have logged in from there; 0 is any "
+           "number."),
+    NUMBER(limits_config, login_failure_window_s, "600", 10, DAY_S,
+           "Seconds in which so many wrong passwords are forgiven."),
+    NUMBER(limits_config, login_block_s, "300", 1, DAY_S,
+           "Seconds that logins are refused when there were too many wrong passwords."),
+    NUMBER(limits_config, network_prefix_ipv4, "24", 8, 32,
+           "Leading bits of an IPv4 address that make a network for these limits."),
+    NUMBER(limits_config, network_prefix_ipv6, "64", 16, 128,
+           "Leading bits of an IPv6 address that make a network for these limits."),
+    LIST(NETWORK_LIST, limits_config, trusted_networks, NULL, 0,
+         "The addresses and CIDR networks of webmail hosts, monitoring and others that log many "
+         "people in: only sessions_per_account holds for them."),
 };
 
 #define SINGLE(path, parent, offset, options, help)                                                \

@@ -146,12 +146,15 @@ static void answer_own(struct client *client, json_t *answer)
     client_write_end(client, NULL);
 }
 
-static void run_command(struct client *client, const char *command, struct span json)
+static void run_command(struct client *client, const char *command, const json_t *request,
+                        struct span json)
 {
     static const struct control_exchange_events events = { exchange_line, exchange_ended };
     json_t *own = control_status_answer(client->control->child, command);
     char error[CONFIG_ERROR_SIZE];
 
+    if (!own)
+        own = control_blocks_answer(client->control->child, command, request);
     if (own) {
         answer_own(client, own);
         return;
@@ -175,7 +178,7 @@ static void take_request(struct client *client, struct span line)
     else if (!command || strlen(command) >= CONTROL_NAME_SIZE)
         client_write_end(client, "the request has no \"command\"");
     else
-        run_command(client, command, line);
+        run_command(client, command, request, line);
     json_decref(request);
 }
 

@@ -16,6 +16,7 @@
  *     status   one object: program, version, pid, uptime_s, generation, processes (role, number,
  *              pid, generation, is_ready, is_draining, heartbeat_age_ms, counters), counters
  *              (sums), mirror (revision, entries, is_synchronised, is_connected)
+ *     block-list, block-clear   common/service/control_blocks.c
  *
  * Bounds: a request is CONTROL_REQUEST_MAX bytes at most; so is a line of an answer; who does not
  * read 32 MiB of answers is cut off.  One request at a time on a connection; a client that

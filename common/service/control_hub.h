@@ -75,4 +75,9 @@ void control_exchange_cancel(struct control_exchange *exchange);
  * a line.  NULL when it is not one. */
 json_t *control_status_answer(const struct child *child, const char *command);
 
+/* The same for the commands about blocks: block-list, and block-clear with an account, an address
+ * or network, both, or neither: all. */
+json_t *control_blocks_answer(const struct child *child, const char *command,
+                              const json_t *request);
+
 #endif

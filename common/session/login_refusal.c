@@ -59,6 +59,7 @@ void login_refusal_temporary(struct login_session *session, const char *why)
     const struct login *login = session->login;
     enum log_level level = session_alarm(&session->session, &login->request.route, &login->target);
 
+    abuse_login_undecided(&session->session, login_route_name(login));
     LOG_EVENT(level, session->session.id, "login_temporary",
               LOG_TEXT("name", login->request.route.key), LOG_TEXT("backend", login->target.name),
               LOG_TEXT("why", why));
@@ -70,34 +71,62 @@ void login_refusal_temporary(struct login_session *session, const char *why)
 }
 
 /*
- * Wrong password and unknown account take the same time.  At the node it is the frontend, its
- * only client, that sees to it: a second delay behind the first would tell them apart.
+ * Wrong password, unknown account and what is not tried take the same time.  At the node it is the
+ * frontend, its only client, that sees to it: a second delay behind the first would tell them
+ * apart.
  */
-void login_refusal_delay(struct login_session *session)
+static void login_refusal_wait(struct login_session *session)
 {
     const struct session_service *service = session->session.service;
     struct login *login = session->login;
     uint64_t age_ms = io_loop_now_ms(service->loop) - login->credentials_ms;
-    uint64_t delay_ms = service->peers_are_trusted ? 0 : LOGIN_REFUSAL_DELAY_MS;
+    uint64_t delay_ms =
+        service->peers_are_trusted
+            ? 0
+            : LOGIN_REFUSAL_DELAY_MS + abuse_delay_ms(&session->session, login_route_name(login));
 
     credentials_wipe(login->server_ops->credentials(&login->server));
     state_move(&session->state, LOGIN_STATE_DELAYED);
     deadline_set(&session->deadline, age_ms < delay_ms ? delay_ms - age_ms : 1);
 }
 
+void login_refusal_delay(struct login_session *session)
+{
+    struct login *login = session->login;
+    const struct credentials *credentials = login->server_ops->credentials(&login->server);
+
+    abuse_login_failed(&session->session, login_route_name(login), credentials_secret(credentials));
+    login_refusal_wait(session);
+}
+
+void login_refusal_block(struct login_session *session)
+{
+    session->login->is_blocked = true;
+    login_refusal_wait(session);
+}
+
+/* Whether the backend's words are no more than ours for wrong credentials. */
+static bool login_refusal_is_plain(const char *words)
+{
+    /* [AUTH], [AUTHENTICATIONFAILED] */
+    return words[0] == '\0' || words[0] != '[' || strncmp(words, "[AUTH", 5) == 0;
+}
+
 void login_refusal_due(struct login_session *session)
 {
-    const char *words = session->login->refusal;
-    bool is_plain = words[0] == '\0' || words[0] != '[' ||
-                    strncmp(words, "[AUTH", 5) == 0; /* [AUTH], [AUTHENTICATIONFAILED] */
+    const struct login *login = session->login;
+    const char *words = login->refusal;
+    const char *by = login->is_blocked    ? "block"
+                     : login->was_refused ? login->target.name
+                                          : "directory";
 
-    LOG_EVENT(
-        LOG_LEVEL_INFO, session->session.id, "login_refused",
-        LOG_TEXT("account", session->login->request.route.account),
-        LOG_TEXT("peer", session->session.peer_address),
-        LOG_TEXT("by", session->login->was_refused ? session->login->target.name : "directory"),
-        LOG_TEXT("words", words[0] ? words : NULL));
-    if (is_plain)
+    LOG_EVENT(LOG_LEVEL_INFO, session->session.id, "login_refused",
+              LOG_TEXT("account", login_route_name(login)),
+              LOG_TEXT("peer", session->session.peer_address), LOG_TEXT("by", by),
+              LOG_TEXT("words", words[0] ? words : NULL));
+    if (login->is_blocked)
+        login_refusal_send(session, LOGIN_REFUSED_TEMPORARY, SPAN_EMPTY, BOARD_LOGINS_TEMPORARY);
+    else if (login_refusal_is_plain(words))
         login_refusal_send(session, LOGIN_REFUSED_CREDENTIALS, SPAN_EMPTY, BOARD_LOGINS_REFUSED);
     else
         login_refusal_send(session, LOGIN_REFUSED_BY_BACKEND, span_from_string(words),

@@ -92,6 +92,23 @@ static void login_relay_keep_alive(struct login_session *session)
     keepalive_set(session->backend.fd, keepalive_s);
 }
 
+/* The password was right; false when the account has too many sessions, and it is refused. */
+static bool login_relay_admit(struct login_session *session)
+{
+    struct login *login = session->login;
+    const struct credentials *credentials = login->server_ops->credentials(&login->server);
+    const char *account = login->request.route.account;
+    const char *too_many;
+
+    abuse_login_succeeded(&session->session, account, credentials_secret(credentials));
+    too_many = abuse_account_admit(&session->session, account);
+    if (!too_many)
+        return true;
+    login_backend_abandon(session);
+    login_refusal_temporary(session, too_many);
+    return false;
+}
+
 void login_relay_accepted(struct login_session *session, struct span text)
 {
     struct session_service *service = session->session.service;
@@ -103,6 +120,8 @@ void login_relay_accepted(struct login_session *session, struct span text)
         login_route_hold(session, "the account moved");
         return;
     }
+    if (!login_relay_admit(session))
+        return;
     session_log_in(&session->session, &login->request.route, login->target.name);
     session->session.revision = login->request.revision;
     login_relay_log(session);

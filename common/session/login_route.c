@@ -68,11 +68,34 @@ static void login_route_go(struct login_session *session)
     }
 }
 
+const char *login_route_name(const struct login *login)
+{
+    const struct route *route = &login->request.route;
+
+    return route->account[0] ? route->account : route->key;
+}
+
+/* Once for these credentials, however often a held login is resolved again. */
+static bool login_route_is_allowed(struct login_session *session)
+{
+    struct login *login = session->login;
+    const struct credentials *credentials = login->server_ops->credentials(&login->server);
+
+    if (!login->is_allowed)
+        login->is_allowed = abuse_login_allowed(&session->session, login_route_name(login),
+                                                credentials_secret(credentials));
+    return login->is_allowed;
+}
+
 static void login_route_found(struct login_session *session)
 {
     const struct session_service *service = session->session.service;
     struct login *login = session->login;
 
+    if (!login_route_is_allowed(session)) {
+        login_refusal_block(session);
+        return;
+    }
     service->choose(service, session->session.listener->protocol, &login->request.route,
                     &login->target);
     login_route_go(session);

@@ -81,10 +81,21 @@ static void login_deadline_closed(struct deadline *deadline)
     login_session_handle_closed(CONTAINER_OF(deadline, struct login_session, deadline));
 }
 
+/* A password that nobody has seen is no failure. */
+static void login_session_discharge(struct login_session *session)
+{
+    unsigned state = session->state.current;
+
+    if (session->login && (state == LOGIN_STATE_RESOLVING || state == LOGIN_STATE_HELD ||
+                           state == LOGIN_STATE_CONNECTING))
+        abuse_login_undecided(&session->session, login_route_name(session->login));
+}
+
 void login_session_end(struct login_session *session, const char *reason)
 {
     if (session->state.current == LOGIN_STATE_ENDING)
         return;
+    login_session_discharge(session);
     state_move(&session->state, LOGIN_STATE_ENDING);
     session->end_reason = reason;
     session_log_out(&session->session);
@@ -174,11 +185,21 @@ static struct login *login_new(struct login_session *session, enum protocol prot
     return login;
 }
 
+/* Inside TLS nobody could read why. */
+static void login_session_turn_away(struct login_session *session, const char *why)
+{
+    if (session->state.current == LOGIN_STATE_TALKING)
+        login_session_goodbye(session, why, why);
+    else
+        login_session_end(session, why);
+}
+
 void login_session_start(struct session_service *service, const struct listener_config *listener,
                          int fd, const struct sockaddr_storage *peer)
 {
     struct login_session *session = memory_new(sizeof(*session));
     bool is_implicit = listener->tls == TLS_MODE_IMPLICIT;
+    const char *too_many;
 
     session_start(&session->session, service, listener, peer, login_session_asked_to_end);
     session->login = login_new(session, listener->protocol);
@@ -188,8 +209,11 @@ void login_session_start(struct session_service *service, const struct listener_
     transport_init(&session->client, service->loop, fd, &login_client_events);
     deadline_init(&session->deadline, service->loop, login_deadline_expired);
     deadline_set(&session->deadline, service->config->timeout.login_s * 1000ULL);
+    too_many = abuse_session_admit(&session->session);
     if (!is_implicit)
         login_client_greet(session);
-    else if (!transport_start_tls_server(&session->client, service->tls_server))
+    if (too_many)
+        login_session_turn_away(session, too_many);
+    else if (is_implicit && !transport_start_tls_server(&session->client, service->tls_server))
         login_session_end(session, "TLS cannot be started");
 }

@@ -44,6 +44,8 @@ struct login {
     uint64_t credentials_ms;    /* when the credentials were complete */
     unsigned refusals;
     bool has_waited;                     /* it was held */
+    bool is_allowed;                     /* abuse_login_allowed has said so of these credentials */
+    bool is_blocked;                     /* it has not: DELAYED, a temporary refusal */
     bool was_refused;                    /* the backend has judged the credentials */
     enum credentials_kind kind;          /* of the credentials, which may be wiped already */
     char refusal[LOGIN_TEXT_SIZE];       /* DELAYED and HELD: the backend's words; empty: our own */
@@ -94,6 +96,9 @@ void login_client_pump(struct login_session *session);
 
 /* --- the way to the owner --- */
 
+/* What failures of this login are counted for: the account, or the name that is none. */
+const char *login_route_name(const struct login *login);
+
 /* Resolves the account and goes where the answer leads. */
 void login_route_resolve(struct login_session *session);
 
@@ -124,6 +129,9 @@ void login_refusal_temporary(struct login_session *session, const char *why);
 
 /* The credentials are refused, after the time that every such refusal takes. */
 void login_refusal_delay(struct login_session *session);
+
+/* They are not tried now, after too many failures: as much later, a temporary refusal. */
+void login_refusal_block(struct login_session *session);
 
 /* That time is over. */
 void login_refusal_due(struct login_session *session);

@@ -47,6 +47,7 @@ void session_finish(struct session *session)
     struct session_service *service = session->service;
 
     session_log_out(session);
+    abuse_session_release(session);
     free(session->account);
     free(session->login_key);
     list_remove(&session->node);

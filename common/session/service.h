@@ -10,6 +10,7 @@
 #include "common/base/random.h"
 #include "common/proto/sasl.h"
 #include "common/service/child.h"
+#include "common/session/abuse.h"
 #include "common/session/alarms.h"
 #include "common/session/backends.h"
 #include "common/session/departures.h"
@@ -37,6 +38,7 @@ struct session_service {
     void *fallback_context;
     struct mail_pool *mail_pool;   /* NULL: connections for mail are not used again */
     struct mail_peers *mail_peers; /* NULL: sessions are not counted by address */
+    struct abuse *abuse;           /* NULL: nobody is limited */
     SSL_CTX *tls_server;           /* NULL: no certificate configured */
     SSL_CTX *tls_backend;          /* NULL: TLS towards backends is off */
     bool peers_are_trusted;        /* only frontends connect: what they forward is believed */
@@ -67,6 +69,7 @@ struct session {
     char backend[ROUTE_HOST_SIZE]; /* where it is logged in */
     struct list departure_node;    /* in service->departures while it waits to go */
     uint64_t revision;             /* resolver_revision before it was found to be there */
+    struct abuse_session abuse;    /* what is counted for it */
     const char *abandoned;         /* its backend has ended it: why; NULL: it has not */
     void (*end)(struct session *session, const char *reason); /* asks it to go; idempotent */
 };

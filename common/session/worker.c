@@ -202,6 +202,7 @@ static void worker_init_service(struct worker *worker)
         .resolver = &worker->resolver,
         .mail_pool = &worker->mail_pool,
         .mail_peers = options->peers_are_trusted ? NULL : &worker->mail_peers,
+        .abuse = options->peers_are_trusted ? NULL : &worker->abuse,
         .choose = options->choose,
         .fallback = options->fallback,
         .fallback_context = options->fallback_context,
@@ -210,6 +211,7 @@ static void worker_init_service(struct worker *worker)
         .emptied = worker_emptied,
     };
     backends_init(&worker->service.backends, child->config, child->board);
+    abuse_init(&worker->abuse, child->board, &child->config->limits);
     mail_peers_init(&worker->mail_peers, child->config->smtp.sessions_per_address,
                     child->config->smtp.sessions_max);
     mail_pool_init(&worker->mail_pool, child->config->smtp.reused_connections,
@@ -250,6 +252,7 @@ void worker_run_loop(struct worker *worker)
     free(worker->listeners);
     session_service_fini(&worker->service);
     mail_peers_fini(&worker->mail_peers);
+    abuse_fini(&worker->abuse);
     backends_fini(&worker->service.backends);
     SSL_CTX_free(worker->service.tls_server);
     SSL_CTX_free(worker->service.tls_backend);

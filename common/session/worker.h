@@ -38,6 +38,7 @@ struct worker {
     struct session_service service;
     struct mail_pool mail_pool;
     struct mail_peers mail_peers;
+    struct abuse abuse;
     struct resolver resolver;
     struct prober *prober;
     struct listener *listeners;

@@ -321,6 +321,24 @@ static void test_what_is_missing_is_named_for_each_program(void **unused)
     assert_string_equal(complaints, "");
 }
 
+static void test_limits_have_ranges(void **unused)
+{
+    struct config *config = load(GOOD "limits { trusted_networks = { 10.0.0.0/8, ::1 } }\n");
+
+    (void)unused;
+    assert_non_null(config);
+    assert_int_equal(config->limits.trusted_networks.count, 2);
+    assert_int_equal(config->limits.login_failures, 10);
+    config_free(config);
+    assert_refused(
+        GOOD "limits {\n network_prefix_ipv4 = 4 login_failures = 1001\n"
+             " trusted_networks = { 10.0.0.0/33 } }\n",
+        "5: limits.login_failures: \"1001\" is wrong; expected a number from 0 to 1000\n"
+        "5: limits.network_prefix_ipv4: \"4\" is wrong; expected a number from 8 to 32\n"
+        "6: limits.trusted_networks: \"10.0.0.0/33\" is wrong; expected an IP address, or "
+        "a network as ADDRESS/PREFIX\n");
+}
+
 static void test_wrong_syntax_is_reported_where_it_began(void **unused)
 {
     (void)unused;
@@ -669,6 +687,7 @@ int main(void)
         cmocka_unit_test(test_every_wrong_value_is_reported_with_its_line),
         cmocka_unit_test(test_what_is_missing_is_named_for_each_program),
         cmocka_unit_test(test_backends_of_the_directory_must_prove_who_they_are),
+        cmocka_unit_test(test_limits_have_ranges),
         cmocka_unit_test(test_wrong_syntax_is_reported_where_it_began),
         cmocka_unit_test(test_what_does_not_go_together_is_refused),
         cmocka_unit_test(test_backend_needs_a_store_for_each_listener),
