@@ -188,6 +188,13 @@ static void print_line(const char *label, const char *text)
     fputc('\n', stdout);
 }
 
+/* What a sender gave, if he did. */
+static void print_given(const char *label, const char *text)
+{
+    if (text && *text)
+        print_line(label, text);
+}
+
 static void print_message(const json_t *message)
 {
     char arrival[OUTPUT_TEXT_SIZE], size[OUTPUT_TEXT_SIZE], age[OUTPUT_TEXT_SIZE];
@@ -199,20 +206,23 @@ static void print_message(const json_t *message)
            format_duration(clock_wall_ms() - arrival_ms, age));
     print_line("size", format_size(json_number(message, "size", 0), size));
     print_line("from", sender_text(message));
+    print_given("envid", json_text(message, "envid"));
+    print_given("ret", json_text(message, "ret"));
+    print_given("smtputf8", json_flag(message, "is_utf8") == 1 ? "yes" : NULL);
 }
 
 static void print_recipient(const json_t *recipient)
 {
     char next[OUTPUT_TEXT_SIZE];
-    const char *reply = json_text(recipient, "reply");
 
     fputc('\n', stdout);
     print_line("to", json_text(recipient, "address"));
     print_line("  backend", destination_text(recipient));
     printf("  %-10s%" PRId64 ", next try %s\n", "attempts", json_number(recipient, "attempts", 0),
            next_text(recipient, next));
-    if (reply && *reply)
-        print_line("  reply", reply);
+    print_given("  reply", json_text(recipient, "reply"));
+    print_given("  notify", json_text(recipient, "notify"));
+    print_given("  orcpt", json_text(recipient, "orcpt"));
 }
 
 static void print_cut(const json_t *message)

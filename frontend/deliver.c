@@ -38,6 +38,7 @@ static const struct delivery_events deliver_events;
 static void deliver_set(struct deliver *deliver, size_t index, enum queue_fate fate,
                         unsigned not_before_s, const struct mail_reply *reply, const char *why)
 {
+    bool is_done = fate == QUEUE_DELIVERED || fate == QUEUE_GONE;
     char text[MAIL_REPLY_LINE_SIZE];
     struct board_slot *slot = deliver->service->sessions->slot;
 
@@ -48,15 +49,15 @@ static void deliver_set(struct deliver *deliver, size_t index, enum queue_fate f
     deliver->is_settled[index] = true;
     queue_delivery_set(deliver->job, index, fate, not_before_s, span_from_string(text));
     board_count(slot,
-                fate == QUEUE_DELIVERED ? BOARD_RECIPIENTS_DELIVERED
-                : fate == QUEUE_FAILED  ? BOARD_RECIPIENTS_FAILED
-                                        : BOARD_RECIPIENTS_DEFERRED,
+                is_done                ? BOARD_RECIPIENTS_DELIVERED
+                : fate == QUEUE_FAILED ? BOARD_RECIPIENTS_FAILED
+                                       : BOARD_RECIPIENTS_DEFERRED,
                 1);
     LOG_EVENT(LOG_LEVEL_INFO, deliver->session_id, "delivery",
               LOG_TEXT("message", deliver->job->message_id),
               LOG_SPAN("recipient", deliver->job->recipients[index].address),
               LOG_TEXT("backend", deliver->job->backend[0] ? deliver->job->backend : "relay_host"),
-              LOG_TEXT("fate", fate == QUEUE_DELIVERED ? "delivered"
+              LOG_TEXT("fate", is_done                 ? "delivered"
                                : fate == QUEUE_FAILED  ? "failed"
                                : fate == QUEUE_UNKNOWN ? "unknown"
                                                        : "deferred"),
@@ -68,8 +69,8 @@ static void deliver_set_by_reply(struct deliver *deliver, size_t index,
 {
     enum queue_fate fate = mail_reply_is_permanent(reply) ? QUEUE_FAILED : QUEUE_PENDING;
 
-    if (reply->code >= 200 && reply->code < 300)
-        fate = QUEUE_DELIVERED;
+    if (reply->code >= 200 && reply->code < 300) /* who has DSN reports by himself */
+        fate = delivery_reports(deliver->delivery) ? QUEUE_GONE : QUEUE_DELIVERED;
     deliver_set(deliver, index, fate, 0, reply, NULL);
 }
 
@@ -321,6 +322,20 @@ static char *deliver_copy_span(struct span span)
     return copy;
 }
 
+static void deliver_add_recipient(struct deliver *deliver,
+                                  const struct queue_delivery_recipient *from)
+{
+    char recipient[MAIL_PATH_SIZE], original[MAIL_PATH_SIZE], orcpt[MAIL_ORCPT_SIZE];
+
+    if (!span_copy_string(from->recipient, recipient, sizeof(recipient)))
+        recipient[0] = '\0'; /* cannot be: it came through RCPT */
+    if (!span_copy_string(from->address, original, sizeof(original)))
+        original[0] = '\0';
+    if (!span_copy_string(from->orcpt, orcpt, sizeof(orcpt)))
+        orcpt[0] = '\0';
+    delivery_rcpt(deliver->delivery, recipient, original, from->notify, orcpt[0] ? orcpt : NULL);
+}
+
 static void deliver_connect(struct deliver *deliver, const struct target *target)
 {
     const struct queue_delivery *job = deliver->job;
@@ -330,20 +345,15 @@ static void deliver_connect(struct deliver *deliver, const struct target *target
         .flavor = is_relayed ? MAIL_SMTP : MAIL_LMTP,
         .session_id = deliver->session_id,
         .reverse_path = deliver->reverse_path,
-        .parameters = { .size = job->size, .body_8bit = job->body_8bit },
+        .parameters = job->parameters,
         .user = is_relayed ? relay->user : NULL,
         .password = is_relayed ? relay->password.value : NULL,
     };
 
     deliver->delivery =
         delivery_new(deliver->service->sessions, target, &options, &deliver_events, deliver);
-    for (size_t i = 0; i < job->recipient_count; i++) {
-        char recipient[MAIL_PATH_SIZE];
-
-        if (!span_copy_string(job->recipients[i].recipient, recipient, sizeof(recipient)))
-            recipient[0] = '\0'; /* cannot be: it came through RCPT */
-        delivery_rcpt(deliver->delivery, recipient);
-    }
+    for (size_t i = 0; i < job->recipient_count; i++)
+        deliver_add_recipient(deliver, &job->recipients[i]);
     delivery_data(deliver->delivery); /* asked ahead, where the peer takes it */
 }
 

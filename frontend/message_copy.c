@@ -85,6 +85,8 @@ static enum queue_fate message_copy_fate(enum mail_fate fate)
         return QUEUE_FAILED;
     case MAIL_FATE_UNKNOWN:
         return QUEUE_UNKNOWN;
+    case MAIL_FATE_DELIVERED:
+        return QUEUE_DELIVERED;
     case MAIL_FATE_PENDING:
     case MAIL_FATE_NONE:
         break;
@@ -107,7 +109,7 @@ static void message_copy_store(void *context, struct mail_copy *copy,
     struct queue_store store = {
         .session_id = span_from_string(envelope->session_id),
         .reverse_path = span_from_string(envelope->reverse_path),
-        .body_8bit = envelope->body_8bit,
+        .parameters = envelope->parameters,
         .recipients = recipients,
         .recipient_count = envelope->count,
         .body = message_content_span(&copy->content),
@@ -124,6 +126,8 @@ static void message_copy_store(void *context, struct mail_copy *copy,
             .fate = message_copy_fate(fate),
             .not_before_s = fate == MAIL_FATE_UNKNOWN ? copies->config->queue.unknown_delay_s : 0,
             .text = span_from_string(envelope->recipients[i].text),
+            .notify = envelope->recipients[i].notify,
+            .orcpt = span_from_string(envelope->recipients[i].orcpt),
         };
     }
     if (is_parted) {

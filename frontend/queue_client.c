@@ -44,6 +44,8 @@ static void delivery_read_recipients(struct queue_delivery *delivery, struct wir
         delivery->recipients[i].row = wire_get_u64(reader);
         delivery->recipients[i].address = wire_get_span(reader);
         delivery->recipients[i].recipient = wire_get_span(reader);
+        delivery->recipients[i].notify = wire_get_u8(reader);
+        delivery->recipients[i].orcpt = wire_get_span(reader);
     }
 }
 
@@ -74,8 +76,11 @@ static struct queue_delivery *delivery_read(struct queue_client *client, struct 
     delivery->session_id = wire_get_span(&reader);
     delivery->backend = delivery_keep_backend(copy + message.length, wire_get_span(&reader));
     delivery->reverse_path = wire_get_span(&reader);
-    delivery->body_8bit = wire_get_u8(&reader) != 0;
-    delivery->size = wire_get_u64(&reader);
+    delivery->parameters.body_8bit = wire_get_u8(&reader) != 0;
+    delivery->parameters.is_utf8 = wire_get_u8(&reader) != 0;
+    delivery->parameters.ret = (enum mail_return)wire_get_u8(&reader);
+    wire_get_string(&reader, delivery->parameters.envid, sizeof(delivery->parameters.envid));
+    delivery->parameters.size = wire_get_u64(&reader);
     delivery_read_recipients(delivery, &reader);
     has_file = wire_get_u8(&reader) != 0;
     if (!has_file)

@@ -15,6 +15,7 @@
 #define MAILSTEAD_FRONTEND_QUEUE_CLIENT_H
 
 #include "common/io/loop.h"
+#include "common/proto/mail.h"
 #include "common/service/config.h"
 #include "frontend/queue/messages.h"
 
@@ -25,18 +26,20 @@ struct queue_recipient {
     struct span address; /* as given in RCPT, without brackets */
     /*
      * PENDING: deliver as soon as possible; UNKNOWN: a backend may have it already; FAILED: only
-     * report `text` to the sender.  Others are not for storing.
+     * report `text` to the sender; DELIVERED: the same, of a success.  Others are not for storing.
      */
     enum queue_fate fate;
     unsigned not_before_s; /* earliest attempt, from now */
     struct span text;      /* the last reply, "550 5.1.1 no such user"; may be empty */
+    unsigned notify;       /* of enum mail_notify */
+    struct span orcpt;     /* may be empty */
 };
 
 /* What is stored.  All spans are borrowed for the call, except `body`. */
 struct queue_store {
     struct span session_id;
     struct span reverse_path; /* without brackets; empty: the null sender, never reported to */
-    bool body_8bit;
+    const struct mail_parameters *parameters; /* of MAIL, but for the size; NULL: none */
     bool may_relay; /* authenticated: recipients of foreign domains go to the relay host */
     const struct queue_recipient *recipients;
     size_t recipient_count; /* at least 1 */
@@ -67,6 +70,8 @@ struct queue_delivery_recipient {
     uint64_t row;
     struct span address;   /* as given in RCPT: for X-Original-To */
     struct span recipient; /* for RCPT TO: the canonical name with the detail kept */
+    unsigned notify;       /* of enum mail_notify */
+    struct span orcpt;     /* may be empty */
     enum queue_fate fate;  /* PENDING until set */
     unsigned not_before_s;
     char text[QUEUE_TEXT_MAX + 1];
@@ -79,8 +84,7 @@ struct queue_delivery {
     struct span session_id; /* of the session in which the message came */
     const char *backend;    /* a hostServer value; "": the relay host */
     struct span reverse_path;
-    bool body_8bit;
-    uint64_t size;
+    struct mail_parameters parameters;
     struct queue_delivery_recipient *recipients;
     size_t recipient_count;
     struct span body; /* when `fd` is -1 */

@@ -275,6 +275,8 @@ static void encode_recipient(struct buffer *target, const struct queue_recipient
     wire_put_u8(target, (uint8_t)recipient->fate);
     wire_put_u32(target, recipient->not_before_s);
     wire_put_span(target, span_take(recipient->text, QUEUE_TEXT_MAX));
+    wire_put_u8(target, (uint8_t)recipient->notify);
+    wire_put_span(target, recipient->orcpt);
 }
 
 static void encode_recipients(struct store *store, const struct queue_recipient *recipients,
@@ -283,7 +285,8 @@ static void encode_recipients(struct store *store, const struct queue_recipient 
     struct chunk *chunk = add_chunk(store);
 
     for (size_t i = 0; i < count; i++) {
-        size_t length = recipients[i].address.length + QUEUE_TEXT_MAX + 32;
+        size_t length =
+            recipients[i].address.length + recipients[i].orcpt.length + QUEUE_TEXT_MAX + 40;
 
         if (buffer_room(&chunk->bytes) < length)
             chunk = add_chunk(store);
@@ -305,10 +308,16 @@ static uint64_t body_size(const struct queue_store *message)
 
 static void encode_envelope(struct store *store, const struct queue_store *message)
 {
+    static const struct mail_parameters none;
+    const struct mail_parameters *parameters = message->parameters ? message->parameters : &none;
+
     store->envelope = buffer_over(store->envelope_memory, sizeof(store->envelope_memory));
     wire_put_span(&store->envelope, message->session_id);
     wire_put_span(&store->envelope, message->reverse_path);
-    wire_put_u8(&store->envelope, message->body_8bit);
+    wire_put_u8(&store->envelope, parameters->body_8bit);
+    wire_put_u8(&store->envelope, parameters->is_utf8);
+    wire_put_u8(&store->envelope, (uint8_t)parameters->ret);
+    wire_put_span(&store->envelope, span_from_string(parameters->envid));
     wire_put_u8(&store->envelope, message->may_relay);
     wire_put_u64(&store->envelope, body_size(message));
 }

@@ -54,6 +54,54 @@ static bool is_blank(char byte)
     return byte == ' ' || byte == '\t';
 }
 
+bool span_is_ascii(struct span span)
+{
+    for (size_t i = 0; i < span.length; i++)
+        if ((unsigned char)span.data[i] >= 0x80)
+            return false;
+    return true;
+}
+
+/* The bytes of the character that `text` (not empty) begins with; 0 when it is none, RFC 3629. */
+static size_t utf8_length(struct span text)
+{
+    static const struct {
+        unsigned char first, last, second_min, second_max;
+        size_t length;
+    } rows[] = {
+        { 0x00, 0x7f, 0, 0, 1 },       { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
+        { 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
+        { 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
+    };
+    const unsigned char *bytes = (const unsigned char *)text.data;
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        size_t length = rows[i].length;
+
+        if (bytes[0] < rows[i].first || bytes[0] > rows[i].last || length > text.length)
+            continue;
+        if (length > 1 && (bytes[1] < rows[i].second_min || bytes[1] > rows[i].second_max))
+            return 0;
+        for (size_t at = 2; at < length; at++)
+            if ((bytes[at] & 0xc0) != 0x80)
+                return 0;
+        return length;
+    }
+    return 0;
+}
+
+bool span_is_utf8(struct span span)
+{
+    while (span.length > 0) {
+        size_t length = utf8_length(span);
+
+        if (length == 0)
+            return false;
+        span = span_drop(span, length);
+    }
+    return true;
+}
+
 struct span span_trim(struct span span)
 {
     while (span.length > 0 && is_blank(span.data[0]))

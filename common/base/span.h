@@ -65,6 +65,12 @@ size_t span_find_last(struct span span, char byte);
 /* True when `span` holds any of CR, LF or NUL. */
 bool span_has_line_break_or_nul(struct span span);
 
+/* True when every byte is below 0x80. */
+bool span_is_ascii(struct span span);
+
+/* True when it is UTF-8 as RFC 3629 has it: nothing overlong, no surrogate, nothing cut. */
+bool span_is_utf8(struct span span);
+
 /* `span` without spaces and tabs at either end. */
 struct span span_trim(struct span span);
 

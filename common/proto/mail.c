@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "common/base/memory.h"
+
 /* The byte in a line of ASCII text that stands for `byte`. */
 static char printable(char byte)
 {
@@ -41,4 +43,24 @@ void mail_reply_write_line(const struct mail_reply *reply, char line[MAIL_REPLY_
     if (reply->code > 0)
         snprintf(line, MAIL_REPLY_LINE_SIZE, "%d %s%s%s", reply->code, reply->enhanced,
                  reply->enhanced[0] ? " " : "", reply->text);
+}
+
+void mail_notify_write(unsigned notify, struct buffer *out)
+{
+    static const struct {
+        enum mail_notify bit;
+        const char *word;
+    } rows[] = {
+        { MAIL_NOTIFY_NEVER, "NEVER" },
+        { MAIL_NOTIFY_SUCCESS, "SUCCESS" },
+        { MAIL_NOTIFY_FAILURE, "FAILURE" },
+        { MAIL_NOTIFY_DELAY, "DELAY" },
+    };
+    const char *before = "";
+
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++)
+        if (notify & rows[i].bit) {
+            buffer_append_format(out, "%s%s", before, rows[i].word);
+            before = ",";
+        }
 }

@@ -9,6 +9,8 @@ enum mail_flavor { MAIL_SMTP, MAIL_LMTP };
 
 enum {
     MAIL_PATH_SIZE = 512,       /* a path without its brackets, and its NUL; RFC 5321 asks 256 */
+    MAIL_ENVID_SIZE = 101,      /* an ENVID and its NUL, RFC 3461 section 5.4 */
+    MAIL_ORCPT_SIZE = 501,      /* an ORCPT and its NUL, RFC 3461 section 5.4 */
     MAIL_REPLY_TEXT_SIZE = 512, /* the text of one reply, and its NUL */
     MAIL_REPLY_LINE_SIZE = MAIL_REPLY_TEXT_SIZE + 32 /* the same with both codes */
 };
@@ -45,10 +47,34 @@ void mail_reply_append_text(struct mail_reply *reply, struct span text);
 /* Writes "550 5.1.1 No such user" as a C string; an empty one for "no reply". */
 void mail_reply_write_line(const struct mail_reply *reply, char line[MAIL_REPLY_LINE_SIZE]);
 
-/* The parameters of MAIL, RFC 1870 and RFC 6152. */
+/* What is returned in a report of a failure: RET of RFC 3461 section 4.3. */
+enum mail_return { MAIL_RETURN_UNSAID, MAIL_RETURN_FULL, MAIL_RETURN_HEADERS };
+
+/* When the sender wants to hear of a recipient: NOTIFY of RFC 3461 section 4.1, as bits. */
+enum mail_notify {
+    MAIL_NOTIFY_NEVER = 1 << 0, /* alone */
+    MAIL_NOTIFY_SUCCESS = 1 << 1,
+    MAIL_NOTIFY_FAILURE = 1 << 2,
+    MAIL_NOTIFY_DELAY = 1 << 3
+};
+
+/* Writes "NEVER", or what is of "SUCCESS,FAILURE,DELAY"; at most MAIL_NOTIFY_WORDS_SIZE bytes. */
+void mail_notify_write(unsigned notify, struct buffer *out);
+enum { MAIL_NOTIFY_WORDS_SIZE = 32 };
+
+/* The parameters of MAIL, RFC 1870, RFC 6152, RFC 6531 and RFC 3461. */
 struct mail_parameters {
     uint64_t size; /* declared bytes, 0 when not */
     bool body_8bit;
+    bool is_utf8;                /* SMTPUTF8: addresses and header may be UTF-8 */
+    enum mail_return ret;        /* RET */
+    char envid[MAIL_ENVID_SIZE]; /* ENVID, as xtext; empty: none */
+};
+
+/* The parameters of RCPT, RFC 3461. */
+struct mail_recipient_parameters {
+    unsigned notify;             /* of enum mail_notify; 0: nothing said */
+    char orcpt[MAIL_ORCPT_SIZE]; /* ORCPT, "rfc822;" and xtext; empty: none */
 };
 
 #endif

@@ -73,7 +73,7 @@ static void send_hello(struct smtp_client *client, struct buffer *out)
                          client->options.hostname);
     client->offers_pipelining = client->offers_8bitmime = client->offers_size = false;
     client->offers_starttls = client->offers_auth_plain = false;
-    client->offers_smtputf8 = client->offers_enhanced = false;
+    client->offers_smtputf8 = client->offers_enhanced = client->offers_dsn = false;
     client->size_limit = 0;
     state_move(&client->state, AWAITING_HELLO);
 }
@@ -115,6 +115,7 @@ static void note_extension(struct smtp_client *client, struct span line)
         bool *offered;
     } extensions[] = {
         { SPAN_LITERAL("8BITMIME"), &client->offers_8bitmime },
+        { SPAN_LITERAL("DSN"), &client->offers_dsn },
         { SPAN_LITERAL("ENHANCEDSTATUSCODES"), &client->offers_enhanced },
         { SPAN_LITERAL("PIPELINING"), &client->offers_pipelining },
         { SPAN_LITERAL("SIZE"), &client->offers_size },
@@ -310,17 +311,45 @@ void smtp_client_tls_started(struct smtp_client *client)
     state_move(&client->state, SENDING_HELLO);
 }
 
-bool smtp_client_mail(struct smtp_client *client, const char *reverse_path,
-                      const struct mail_parameters *parameters, struct buffer *out)
+/* Whether it may stand in the transaction at hand. */
+static bool is_sendable(const struct smtp_client *client, const char *path)
 {
-    assert(client->state.current == READY);
-    if (!smtp_path_is_safe(reverse_path))
-        return false;
-    buffer_append_format(out, "MAIL FROM:<%s>", reverse_path);
+    return smtp_path_is_safe(path) && (client->is_utf8 || span_is_ascii(span_from_string(path)));
+}
+
+/* What came as a parameter, maybe from a file since, cannot end it now. */
+static bool is_word(const char *text)
+{
+    for (; *text; text++)
+        if (*text == 0x7f || (unsigned char)*text <= ' ')
+            return false;
+    return true;
+}
+
+static void append_mail_parameters(const struct smtp_client *client,
+                                   const struct mail_parameters *parameters, struct buffer *out)
+{
     if (client->offers_size && parameters->size > 0)
         buffer_append_format(out, " SIZE=%llu", (unsigned long long)parameters->size);
     if (client->offers_8bitmime && parameters->body_8bit)
         buffer_append_string(out, " BODY=8BITMIME");
+    if (parameters->is_utf8)
+        buffer_append_string(out, " SMTPUTF8");
+    if (client->offers_dsn && parameters->ret != MAIL_RETURN_UNSAID)
+        buffer_append_string(out, parameters->ret == MAIL_RETURN_FULL ? " RET=FULL" : " RET=HDRS");
+    if (client->offers_dsn && parameters->envid[0] && is_word(parameters->envid))
+        buffer_append_format(out, " ENVID=%s", parameters->envid);
+}
+
+bool smtp_client_mail(struct smtp_client *client, const char *reverse_path,
+                      const struct mail_parameters *parameters, struct buffer *out)
+{
+    assert(client->state.current == READY);
+    client->is_utf8 = parameters->is_utf8;
+    if (!is_sendable(client, reverse_path))
+        return false;
+    buffer_append_format(out, "MAIL FROM:<%s>", reverse_path);
+    append_mail_parameters(client, parameters, out);
     buffer_append_string(out, "\r\n");
     client->recipients_sent = client->recipients_answered = 0;
     client->finals_expected = client->finals_answered = 0;
@@ -329,13 +358,28 @@ bool smtp_client_mail(struct smtp_client *client, const char *reverse_path,
     return true;
 }
 
-bool smtp_client_rcpt(struct smtp_client *client, const char *recipient, struct buffer *out)
+static void append_recipient_parameters(const struct mail_recipient_parameters *parameters,
+                                        struct buffer *out)
+{
+    if (parameters->notify != 0) {
+        buffer_append_string(out, " NOTIFY=");
+        mail_notify_write(parameters->notify, out);
+    }
+    if (parameters->orcpt[0] && is_word(parameters->orcpt))
+        buffer_append_format(out, " ORCPT=%s", parameters->orcpt);
+}
+
+bool smtp_client_rcpt(struct smtp_client *client, const char *recipient,
+                      const struct mail_recipient_parameters *parameters, struct buffer *out)
 {
     assert(client->state.current == ENVELOPE && !client->awaiting_data && !client->awaiting_rset);
     assert(client->offers_pipelining || !is_reply_awaited(client));
-    if (recipient[0] == '\0' || !smtp_path_is_safe(recipient))
+    if (recipient[0] == '\0' || !is_sendable(client, recipient))
         return false;
-    buffer_append_format(out, "RCPT TO:<%s>\r\n", recipient);
+    buffer_append_format(out, "RCPT TO:<%s>", recipient);
+    if (parameters && client->offers_dsn)
+        append_recipient_parameters(parameters, out);
+    buffer_append_string(out, "\r\n");
     client->recipients_sent++;
     return true;
 }

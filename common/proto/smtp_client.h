@@ -19,7 +19,7 @@
 #include "common/proto/smtp_reply.h"
 
 /* No command that the session causes is longer. */
-enum { SMTP_CLIENT_COMMAND_MAX = 640 };
+enum { SMTP_CLIENT_COMMAND_MAX = 1280 };
 
 enum smtp_client_event {
     SMTP_CLIENT_NEED_INPUT,
@@ -56,7 +56,7 @@ struct smtp_client {
     struct state state;
     struct smtp_client_options options;
     bool offers_pipelining, offers_8bitmime, offers_size, offers_starttls, offers_auth_plain,
-        offers_smtputf8, offers_enhanced;
+        offers_smtputf8, offers_enhanced, offers_dsn;
     uint64_t size_limit;              /* what SIZE announced; 0: none known */
     enum smtp_client_command replied; /* after SMTP_CLIENT_REPLY */
     unsigned index; /* of the recipient, from 0, in the order of smtp_client_rcpt */
@@ -64,6 +64,7 @@ struct smtp_client {
     /* ... the implementation's own members below */
     struct smtp_reply_reader reader;
     bool tls_active;
+    bool is_utf8; /* the transaction at hand */
     bool awaiting_mail, awaiting_data, awaiting_rset;
     unsigned recipients_sent, recipients_answered, finals_expected, finals_answered;
 };
@@ -79,8 +80,9 @@ void smtp_client_tls_started(struct smtp_client *client);
 
 /*
  * Begins a transaction after READY, or after the last FINAL or RSET reply of the one before.
- * SIZE= and BODY= are sent where the peer offers them.  False, and nothing is sent, when the
- * path is not safe (smtp_path_is_safe).
+ * SIZE, BODY, RET and ENVID are sent where the peer offers them; SMTPUTF8 is, and the caller has
+ * seen that the peer offers it.  False, and nothing is sent, when the path is not safe
+ * (smtp_path_is_safe), or is UTF-8 and the parameters are not.
  */
 bool smtp_client_mail(struct smtp_client *client, const char *reverse_path,
                       const struct mail_parameters *parameters, struct buffer *out)
@@ -88,9 +90,11 @@ bool smtp_client_mail(struct smtp_client *client, const char *reverse_path,
 
 /*
  * Adds a recipient; with PIPELINING before the earlier replies have come, else one at a
- * time by the caller.  False, nothing is sent and no index is used, when it is empty or not safe.
+ * time by the caller.  NOTIFY and ORCPT are sent where the peer offers them; `parameters` may be
+ * NULL.  False, nothing is sent and no index is used, when it is empty or not safe.
  */
-bool smtp_client_rcpt(struct smtp_client *client, const char *recipient, struct buffer *out)
+bool smtp_client_rcpt(struct smtp_client *client, const char *recipient,
+                      const struct mail_recipient_parameters *parameters, struct buffer *out)
     __attribute__((warn_unused_result));
 
 /*

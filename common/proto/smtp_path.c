@@ -15,15 +15,22 @@ static bool is_letter_or_digit(char byte)
            (byte >= '0' && byte <= '9');
 }
 
-/* RFC 5322 section 3.2.3. */
+/* Of a character outside of ASCII; that these are whole ones is looked at once for a whole path. */
+static bool is_utf8_byte(char byte)
+{
+    return (unsigned char)byte >= 0x80;
+}
+
+/* RFC 5322 section 3.2.3, RFC 6531 section 3.3. */
 static bool is_atext(char byte)
 {
-    return byte != '\0' && (is_letter_or_digit(byte) || strchr("!#$%&'*+-/=?^_`{|}~", byte));
+    return byte != '\0' &&
+           (is_letter_or_digit(byte) || is_utf8_byte(byte) || strchr("!#$%&'*+-/=?^_`{|}~", byte));
 }
 
 static bool is_domain_byte(char byte)
 {
-    return is_letter_or_digit(byte) || byte == '-' || byte == '_';
+    return is_letter_or_digit(byte) || is_utf8_byte(byte) || byte == '-' || byte == '_';
 }
 
 static bool is_graphic(char byte)
@@ -65,7 +72,8 @@ static bool take_quoted(struct span *span, struct buffer *local)
     while (rest.length > 0 && rest.data[0] != '"') {
         if (rest.data[0] == '\\')
             rest = span_drop(rest, 1);
-        if (rest.length == 0 || rest.data[0] < ' ' || rest.data[0] > '~')
+        if (rest.length == 0 ||
+            (!is_utf8_byte(rest.data[0]) && (rest.data[0] < ' ' || rest.data[0] > '~')))
             return false;
         buffer_append_byte(local, rest.data[0]);
         rest = span_drop(rest, 1);
@@ -179,6 +187,7 @@ bool smtp_path_take(struct span *arguments, enum smtp_path_kind kind, char path[
     if (!is_null && !take_mailbox(&rest, kind, &mailbox))
         return false;
     if (!take_byte(&rest, '>') || (rest.length > 0 && rest.data[0] != ' ') ||
+        !span_is_utf8(buffer_span(&mailbox)) ||
         !span_copy_string(buffer_span(&mailbox), path, MAIL_PATH_SIZE))
         return false;
     *arguments = rest;
@@ -191,13 +200,14 @@ bool smtp_path_is_safe(const char *path)
     struct buffer local = buffer_over(memory, sizeof(memory));
     struct span rest = span_from_string(path);
 
-    if (rest.length >= MAIL_PATH_SIZE)
+    if (rest.length >= MAIL_PATH_SIZE || !span_is_utf8(rest))
         return false;
     if (rest.length > 0 && rest.data[0] == '"' &&
         (!take_quoted(&rest, &local) || (rest.length > 0 && rest.data[0] != '@')))
         return false;
     for (size_t i = 0; i < rest.length; i++)
-        if (!is_graphic(rest.data[i]) || rest.data[i] == '<' || rest.data[i] == '>')
+        if ((!is_graphic(rest.data[i]) && !is_utf8_byte(rest.data[i])) || rest.data[i] == '<' ||
+            rest.data[i] == '>')
             return false;
     return true;
 }
@@ -211,11 +221,11 @@ static bool is_keyword(struct span keyword)
     return keyword.length > 0;
 }
 
-/* RFC 5321's esmtp-value. */
+/* RFC 5321's esmtp-value, as RFC 6531 section 3.3 extends it. */
 static bool is_value(struct span value)
 {
     for (size_t i = 0; i < value.length; i++)
-        if (!is_graphic(value.data[i]) || value.data[i] == '=')
+        if ((!is_graphic(value.data[i]) && !is_utf8_byte(value.data[i])) || value.data[i] == '=')
             return false;
     return value.length > 0;
 }

@@ -13,7 +13,7 @@
 #include "common/proto/smtp_server_private.h"
 
 /* RFC 5321 section 4.5.3.1.4 asks 512, with CRLF; paths and parameters may be longer. */
-enum { COMMAND_LINE_MAX = 1024, LONG_LINE_MAX = 65536 };
+enum { COMMAND_LINE_MAX = 2048, LONG_LINE_MAX = 65536 };
 
 static const struct state_row states[] = {
     [GREETED] = { "greeted", STATE_BIT(GREETED) | STATE_BIT(READY) | STATE_BIT(ASKED_STARTTLS) |

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The server side of SMTP (RFC 5321) and LMTP (RFC 2033), with PIPELINING,
- * SIZE, 8BITMIME, CHUNKING, ENHANCEDSTATUSCODES and STARTTLS.  A machine: see machine.h.
+ * SIZE, 8BITMIME, CHUNKING, ENHANCEDSTATUSCODES, DSN, SMTPUTF8 and STARTTLS.  A machine: see
+ * machine.h.
  *
  * A command line ends in CRLF.  One that holds a bare CR or LF or a NUL gets a 5xx for
  * each LF in it, and nothing of it is executed.
@@ -31,7 +32,7 @@ enum smtp_server_event {
     SMTP_SERVER_FLUSH,
     SMTP_SERVER_STARTTLS,    /* question: as LOGIN_STARTTLS; answered by smtp_server_tls_started */
     SMTP_SERVER_MAIL,        /* question: reverse_path, parameters */
-    SMTP_SERVER_RCPT,        /* question: recipient */
+    SMTP_SERVER_RCPT,        /* question: recipient, recipient_parameters */
     SMTP_SERVER_DATA,        /* question: go ahead (354) or refuse */
     SMTP_SERVER_CONTENT,     /* no question: `content` is valid until the next call */
     SMTP_SERVER_CONTENT_END, /* question: SMTP one answer, LMTP one for each accepted recipient */
@@ -50,6 +51,8 @@ struct smtp_server_options {
     bool tls_available;
     bool tls_active;
     bool peer_is_trusted; /* what it says by XCLIENT is believed */
+    bool offers_dsn;      /* RFC 3461 */
+    bool offers_utf8;     /* SMTPUTF8, RFC 6531 */
 };
 
 struct smtp_server {
@@ -60,7 +63,8 @@ struct smtp_server {
     char reverse_path[MAIL_PATH_SIZE]; /* as smtp_path_take gives it */
     struct mail_parameters parameters;
     char recipient[MAIL_PATH_SIZE]; /* the one in question, as smtp_path_take gives it */
-    struct forwarded forwarded;     /* an empty address: nothing */
+    struct mail_recipient_parameters recipient_parameters; /* its own */
+    struct forwarded forwarded;                            /* an empty address: nothing */
     unsigned recipients_accepted;
     unsigned final_replies; /* LMTP: answers given since CONTENT_END */
     unsigned errors;

@@ -59,6 +59,10 @@ static enum smtp_server_event hello(struct smtp_server *server, struct span argu
         server->options.hostname, (unsigned long long)server->options.size_max);
     if (server->options.tls_available && !server->options.tls_active)
         buffer_append_string(out, "250-STARTTLS\r\n");
+    if (server->options.offers_dsn)
+        buffer_append_string(out, "250-DSN\r\n");
+    if (server->options.offers_utf8)
+        buffer_append_string(out, "250-SMTPUTF8\r\n");
     if (server->options.peer_is_trusted)
         buffer_append_string(out, "250-XCLIENT ADDR PORT\r\n");
     buffer_append_string(out, "250 ENHANCEDSTATUSCODES\r\n");
@@ -103,11 +107,27 @@ static bool take_path(struct span *arguments, struct span prefix, enum smtp_path
     return true;
 }
 
+static struct smtp_parameter_rules parameter_rules(const struct smtp_server *server)
+{
+    return (struct smtp_parameter_rules){
+        .is_extended = server->is_extended,
+        .may_dsn = server->options.offers_dsn,
+        .may_utf8 = server->options.offers_utf8,
+        .is_utf8 = server->parameters.is_utf8,
+        .size_max = server->options.size_max,
+    };
+}
+
+/* RFC 6531 section 3.4: an address in UTF-8 needs the parameter of MAIL. */
+static bool is_allowed(const struct smtp_server *server, const char *path)
+{
+    return server->parameters.is_utf8 || span_is_ascii(span_from_string(path));
+}
+
 static enum smtp_server_event execute_mail(struct smtp_server *server, struct span arguments,
                                            struct buffer *out)
 {
-    const struct smtp_parameter_rules rules = { .is_extended = server->is_extended,
-                                                .size_max = server->options.size_max };
+    const struct smtp_parameter_rules rules = parameter_rules(server);
     int code;
 
     if (!take_path(&arguments, SPAN_LITERAL("FROM:"), SMTP_PATH_REVERSE, server->reverse_path))
@@ -115,6 +135,8 @@ static enum smtp_server_event execute_mail(struct smtp_server *server, struct sp
     code = smtp_parameters_read_mail(arguments, &rules, &server->parameters);
     if (code != 0)
         return refuse_parameters(server, code, out);
+    if (!is_allowed(server, server->reverse_path))
+        return smtp_server_refuse(server, 553, "5.6.7", "An address in UTF-8 needs SMTPUTF8", out);
     state_move(&server->state, ASKED_MAIL);
     return SMTP_SERVER_MAIL;
 }
@@ -122,13 +144,16 @@ static enum smtp_server_event execute_mail(struct smtp_server *server, struct sp
 static enum smtp_server_event execute_rcpt(struct smtp_server *server, struct span arguments,
                                            struct buffer *out)
 {
-    struct smtp_parameter parameter;
+    const struct smtp_parameter_rules rules = parameter_rules(server);
+    int code;
 
     if (!take_path(&arguments, SPAN_LITERAL("TO:"), SMTP_PATH_FORWARD, server->recipient))
         return smtp_server_refuse(server, 501, "5.1.3", "RCPT TO:<address> is needed", out);
-    if (smtp_parameter_follows(arguments))
-        return refuse_parameters(server, smtp_parameter_take(&arguments, &parameter) ? 555 : 501,
-                                 out);
+    code = smtp_parameters_read_rcpt(arguments, &rules, &server->recipient_parameters);
+    if (code != 0)
+        return refuse_parameters(server, code, out);
+    if (!is_allowed(server, server->recipient))
+        return smtp_server_refuse(server, 553, "5.6.7", "An address in UTF-8 needs SMTPUTF8", out);
     if (server->recipients_accepted >= server->options.recipients_max) {
         smtp_server_say(452, "4.5.3", "Too many recipients", out);
         return SMTP_SERVER_NEED_INPUT;

@@ -9,14 +9,17 @@
 #include <stdlib.h>
 
 #include "common/base/log.h"
+#include "common/proto/xtext.h"
 #include "common/session/mail_pool.h"
 
 /* --- the end --------------------------------------------------------------------- */
 
 static void delivery_free(struct delivery *delivery)
 {
-    for (unsigned i = 0; i < delivery->recipient_count; i++)
+    for (unsigned i = 0; i < delivery->recipient_count; i++) {
         free(delivery->recipients[i].path);
+        free(delivery->recipients[i].parameters);
+    }
     free(delivery->recipients);
     bytes_release(&delivery->gathered);
     free(delivery);
@@ -154,7 +157,8 @@ static bool delivery_write_recipients(struct delivery *delivery, struct buffer *
 
         if (!may_send || buffer_room(out) < MACHINE_REPLY_ROOM)
             return true;
-        if (!recipient->is_sent && !smtp_client_rcpt(machine, recipient->path, out))
+        if (!recipient->is_sent &&
+            !smtp_client_rcpt(machine, recipient->path, recipient->parameters, out))
             return false;
         recipient->is_sent = true;
     }
@@ -201,6 +205,7 @@ static void delivery_advance_held(struct delivery *delivery)
         is_sendable = smtp_client_mail(machine, delivery->options.reverse_path,
                                        &delivery->options.parameters, &out);
     delivery->was_mail_sent = true;
+    delivery->peer_has_dsn = machine->offers_dsn;
     if (!is_sendable || !delivery_write_recipients(delivery, &out)) {
         delivery_fail(delivery, NULL, "an address cannot be sent");
         return;
@@ -224,7 +229,33 @@ void delivery_advance(struct delivery *delivery)
     delivery_release(delivery);
 }
 
-void delivery_rcpt(struct delivery *delivery, const char *recipient)
+/* What goes with RCPT, on the heap; NULL: nothing. */
+static struct mail_recipient_parameters *delivery_parameters(const char *recipient,
+                                                             const char *original, unsigned notify,
+                                                             const char *orcpt)
+{
+    struct mail_recipient_parameters *parameters;
+    struct span given = span_from_string(original);
+    struct buffer made;
+
+    if (notify == 0 && !orcpt && strcmp(recipient, original) == 0)
+        return NULL;
+    parameters = memory_new(sizeof(*parameters));
+    parameters->notify = notify;
+    made = buffer_over(parameters->orcpt, sizeof(parameters->orcpt));
+    if (orcpt) {
+        buffer_append_string(&made, orcpt);
+    } else if (strcmp(recipient, original) != 0) {
+        buffer_append_string(&made, span_is_ascii(given) ? "rfc822;" : "utf-8;");
+        xtext_encode(given, &made);
+    }
+    if (!buffer_append_byte(&made, '\0'))
+        parameters->orcpt[0] = '\0'; /* one of our own that is too long for a parameter */
+    return parameters;
+}
+
+void delivery_rcpt(struct delivery *delivery, const char *recipient, const char *original,
+                   unsigned notify, const char *orcpt)
 {
     if (delivery->recipient_count == delivery->recipient_capacity) {
         delivery->recipient_capacity =
@@ -232,8 +263,10 @@ void delivery_rcpt(struct delivery *delivery, const char *recipient)
         delivery->recipients = memory_resize(
             delivery->recipients, delivery->recipient_capacity * sizeof(*delivery->recipients));
     }
-    delivery->recipients[delivery->recipient_count++] =
-        (struct delivery_recipient){ .path = memory_copy_string(recipient) };
+    delivery->recipients[delivery->recipient_count++] = (struct delivery_recipient){
+        .path = memory_copy_string(recipient),
+        .parameters = delivery_parameters(recipient, original, notify, orcpt),
+    };
 }
 
 void delivery_data(struct delivery *delivery)
@@ -269,6 +302,11 @@ enum delivery_stage delivery_stage(const struct delivery *delivery)
 void *delivery_context(const struct delivery *delivery)
 {
     return delivery->context;
+}
+
+bool delivery_reports(const struct delivery *delivery)
+{
+    return delivery->peer_has_dsn;
 }
 
 const char *delivery_peer(const struct delivery *delivery)

@@ -67,8 +67,13 @@ struct delivery *delivery_new(const struct session_service *service, const struc
  */
 void delivery_close(struct delivery *delivery);
 
-/* Adds a recipient; at most `recipients_max` of the configuration.  Nothing is sent yet. */
-void delivery_rcpt(struct delivery *delivery, const char *recipient);
+/*
+ * Adds a recipient; at most `recipients_max` of the configuration.  Nothing is sent yet.
+ * `original` is the address as the sender gave it: it goes on as ORCPT when the sender gave none
+ * and it is another (RFC 3461 section 5.2.1).  Strings are copied.
+ */
+void delivery_rcpt(struct delivery *delivery, const char *recipient, const char *original,
+                   unsigned notify, const char *orcpt);
 
 /* Sends the commands that were given, as soon as they may be. */
 void delivery_advance(struct delivery *delivery);
@@ -96,6 +101,9 @@ void delivery_end(struct delivery *delivery);
 
 enum delivery_stage delivery_stage(const struct delivery *delivery);
 void *delivery_context(const struct delivery *delivery);
+
+/* True when the peer has taken over to report what was asked for by NOTIFY.  Once MAIL is sent. */
+bool delivery_reports(const struct delivery *delivery);
 
 /* The name of the target, for the log and for reports. */
 const char *delivery_peer(const struct delivery *delivery);

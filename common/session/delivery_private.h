@@ -12,6 +12,7 @@ enum { DELIVERY_GATHERED_MAX = 16384 };
 
 struct delivery_recipient {
     char *path;
+    struct mail_recipient_parameters *parameters; /* owned; NULL: none */
     bool is_sent, is_accepted, is_final;
 };
 
@@ -30,6 +31,7 @@ struct delivery {
     unsigned holds; /* calls that still use it after an event */
     bool is_closed, is_data_wanted, is_data_asked, was_mail_sent, was_mail_accepted;
     bool is_waiting;     /* for another recipient or DATA; the peer has answered all */
+    bool peer_has_dsn;   /* as of MAIL */
     bool may_start_anew; /* on a connection that waited, nothing was answered yet */
 };
 

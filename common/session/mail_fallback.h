@@ -15,12 +15,14 @@ struct mail_stored_recipient {
     const char *recipient; /* as given in RCPT */
     enum mail_fate fate;   /* not NONE */
     const char *text;      /* the backend's last words, may be empty */
+    const char *orcpt;     /* NULL: none */
+    unsigned notify;       /* of enum mail_notify */
 };
 
 struct mail_stored_envelope {
     const char *session_id;
     const char *reverse_path;
-    bool body_8bit;
+    const struct mail_parameters *parameters;
     const struct mail_stored_recipient *recipients;
     unsigned count;
 };

@@ -25,10 +25,11 @@ enum mail_result {
 
 /* What is to be done for one recipient before the sender may be answered with 250. */
 enum mail_fate {
-    MAIL_FATE_NONE,    /* delivered, or the sender is told */
-    MAIL_FATE_PENDING, /* queue it */
-    MAIL_FATE_FAILED,  /* queue a failure report for it (never to <>) */
-    MAIL_FATE_UNKNOWN  /* queue it, not to be tried before queue.unknown_delay_s */
+    MAIL_FATE_NONE,     /* delivered, or the sender is told */
+    MAIL_FATE_PENDING,  /* queue it */
+    MAIL_FATE_FAILED,   /* queue a failure report for it (never to <>) */
+    MAIL_FATE_UNKNOWN,  /* queue it, not to be tried before queue.unknown_delay_s */
+    MAIL_FATE_DELIVERED /* queue a report of its success; never one of mail_outcome's */
 };
 
 /*

@@ -298,6 +298,7 @@ static void mail_session_greet_now(struct mail_session *session)
         .tls_available = head->listener->tls == TLS_MODE_STARTTLS,
         .tls_active = session->is_secured,
         .peer_is_trusted = session->is_trusted,
+        .offers_dsn = head->service->fallback != NULL, /* who reports */
     };
     struct buffer out = io_loop_out(head->service->loop);
 

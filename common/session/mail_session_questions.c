@@ -159,7 +159,7 @@ static const struct mail_transaction_events mail_session_transaction_events = {
 static void mail_session_resolved(struct mail_session *session)
 {
     mail_transaction_rcpt(session->transaction, session->machine.recipient,
-                          &session->request.route);
+                          &session->machine.recipient_parameters, &session->request.route);
 }
 
 void mail_session_request_done(struct resolver_request *request)

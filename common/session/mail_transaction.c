@@ -45,6 +45,7 @@ void mail_recipient_fini(struct mail_recipient *recipient)
 {
     free(recipient->path);
     free(recipient->recipient);
+    free(recipient->orcpt);
     *recipient = (struct mail_recipient){ NULL };
 }
 

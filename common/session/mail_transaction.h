@@ -23,11 +23,14 @@ struct mail_group {
     struct mail_transaction *transaction;
     unsigned recipient_count; /* accepted ones */
     unsigned asked_count;     /* those that the delivery was given */
+    bool peer_reports;        /* its backend does what NOTIFY asks for */
 };
 
 struct mail_recipient {
     char *path;      /* as given in RCPT */
     char *recipient; /* as the backend knows it */
+    char *orcpt;     /* NULL: none */
+    unsigned notify; /* of enum mail_notify */
     struct mail_group *group;
     unsigned index; /* in the group's delivery */
     enum mail_result result;
@@ -69,6 +72,8 @@ struct mail_transaction {
     struct header_scan scan;
     struct mail_reply refusal; /* of the whole message, because of what is in it; code 0: none */
     bool is_storing;           /* the fallback will call back */
+    bool is_courtesy;          /* what it stores are reports of success alone: `answer` stands */
+    struct mail_reply answer;  /* is_courtesy */
     bool is_abandoned;         /* free it when the fallback has called back */
     uint64_t content_bytes;
 };
@@ -84,6 +89,7 @@ void mail_transaction_free(struct mail_transaction *transaction);
 
 /* Decides about a recipient that `route` was found for; rcpt_decided follows. */
 void mail_transaction_rcpt(struct mail_transaction *transaction, const char *path,
+                           const struct mail_recipient_parameters *parameters,
                            const struct route *route);
 
 /* Decides whether content may come; data_decided follows (354 or a refusal). */

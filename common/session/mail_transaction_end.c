@@ -4,12 +4,21 @@
 
 #include <stdlib.h>
 
+#include "common/base/log.h"
+
 static void mail_conclude(struct mail_transaction *transaction, const struct mail_reply *reply,
                           bool is_lost)
 {
     mail_transaction_close_groups(transaction);
     mail_transaction_drop_copy(transaction);
     transaction->events->concluded(transaction, reply, is_lost);
+}
+
+/* Reports of success are not stored: the message is delivered all the same. */
+static void mail_log_no_success(const struct mail_transaction *transaction)
+{
+    LOG_EVENT(LOG_LEVEL_INFO, transaction->session->id, "success_not_reported",
+              LOG_TEXT("from", transaction->reverse_path));
 }
 
 static void mail_transaction_stored(void *context, bool is_stored)
@@ -19,8 +28,14 @@ static void mail_transaction_stored(void *context, bool is_stored)
         is_stored ? mail_reply_of(250, "2.0.0", "Ok: queued") : mail_outcome_not_stored();
 
     transaction->is_storing = false;
+    if (transaction->is_courtesy && !is_stored)
+        mail_log_no_success(transaction);
     if (transaction->is_abandoned) { /* its session may be gone */
         mail_transaction_free(transaction);
+        return;
+    }
+    if (transaction->is_courtesy) {
+        mail_conclude(transaction, &transaction->answer, false);
         return;
     }
     board_count(transaction->session->service->slot,
@@ -41,7 +56,7 @@ static void mail_transaction_store(struct mail_transaction *transaction,
     struct mail_stored_envelope envelope = {
         .session_id = transaction->session->id,
         .reverse_path = transaction->reverse_path,
-        .body_8bit = transaction->parameters.body_8bit,
+        .parameters = &transaction->parameters,
         .recipients = stored,
     };
     struct mail_copy *copy = transaction->copy;
@@ -54,7 +69,9 @@ static void mail_transaction_store(struct mail_transaction *transaction,
         mail_reply_write_line(&recipient->reply, lines[i]);
         stored[envelope.count++] = (struct mail_stored_recipient){ .recipient = recipient->path,
                                                                    .fate = fates[i],
-                                                                   .text = lines[i] };
+                                                                   .text = lines[i],
+                                                                   .orcpt = recipient->orcpt,
+                                                                   .notify = recipient->notify };
     }
     transaction->copy = NULL;
     transaction->is_storing = true;
@@ -89,6 +106,49 @@ static void mail_transaction_count(const struct mail_transaction *transaction)
         board_count(slot, counters[transaction->recipients[i].result], 1);
 }
 
+/*
+ * Those of whom the sender wants to hear that they have it, and whose backend does not say so
+ * itself (RFC 3461 section 5.2.2): their fate is to be reported.  True when there are any.
+ */
+static bool mail_note_successes(const struct mail_transaction *transaction, enum mail_fate *fates)
+{
+    bool has_any = false;
+
+    if (!mail_fallback_of(transaction) || transaction->reverse_path[0] == '\0')
+        return false;
+    for (unsigned i = 0; i < transaction->recipient_count; i++) {
+        const struct mail_recipient *recipient = &transaction->recipients[i];
+
+        if (recipient->result != MAIL_RESULT_ACCEPTED ||
+            !(recipient->notify & MAIL_NOTIFY_SUCCESS) || recipient->group->peer_reports)
+            continue;
+        fates[i] = MAIL_FATE_DELIVERED;
+        has_any = true;
+    }
+    return has_any;
+}
+
+/* All is delivered or refused.  Reports of success may be owed; whatever becomes of them. */
+static void mail_transaction_close(struct mail_transaction *transaction,
+                                   const struct mail_reply *reply, const enum mail_fate *fates,
+                                   bool has_successes)
+{
+    bool can_store = transaction->copy && !transaction->copy_is_broken &&
+                     transaction->events->is_awaited(transaction);
+
+    board_count(transaction->session->service->slot,
+                reply->code == 250 ? BOARD_MESSAGES_CUT_THROUGH : BOARD_MESSAGES_REFUSED, 1);
+    if (has_successes && can_store) {
+        transaction->is_courtesy = true;
+        transaction->answer = *reply;
+        mail_transaction_store(transaction, fates);
+        return;
+    }
+    if (has_successes)
+        mail_log_no_success(transaction);
+    mail_conclude(transaction, reply, false);
+}
+
 void mail_transaction_settle(struct mail_transaction *transaction)
 {
     unsigned count = transaction->recipient_count;
@@ -96,18 +156,17 @@ void mail_transaction_settle(struct mail_transaction *transaction)
     enum mail_fate *fates = memory_new(count * sizeof(*fates));
     struct mail_reply *replies = memory_new(count * sizeof(*replies));
     struct mail_reply reply;
-    bool must_store;
+    bool must_store, has_successes;
 
     for (unsigned i = 0; i < count; i++) {
         results[i] = transaction->recipients[i].result;
         replies[i] = transaction->recipients[i].reply;
     }
     must_store = mail_outcome(results, replies, count, fates, &reply);
+    has_successes = mail_note_successes(transaction, fates);
     mail_transaction_count(transaction);
     if (!must_store) {
-        board_count(transaction->session->service->slot,
-                    reply.code == 250 ? BOARD_MESSAGES_CUT_THROUGH : BOARD_MESSAGES_REFUSED, 1);
-        mail_conclude(transaction, &reply, false);
+        mail_transaction_close(transaction, &reply, fates, has_successes);
     } else if (!transaction->copy || transaction->copy_is_broken) {
         reply = mail_outcome_not_stored();
         board_count(transaction->session->service->slot, BOARD_MESSAGES_REFUSED, 1);
@@ -158,6 +217,7 @@ void mail_delivery_final(struct delivery *delivery, unsigned index, const struct
 
     if (!recipient)
         return;
+    recipient->group->peer_reports = delivery_reports(delivery);
     recipient->reply = *reply;
     recipient->result = mail_reply_is_positive(reply)    ? MAIL_RESULT_ACCEPTED
                         : mail_reply_is_permanent(reply) ? MAIL_RESULT_PERMANENT

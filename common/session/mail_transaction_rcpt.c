@@ -151,7 +151,8 @@ static void mail_rcpt_verify(struct mail_transaction *transaction, struct mail_g
         mail_rcpt_refuse(transaction, 452, "4.5.3", "Too many recipients");
         return;
     }
-    delivery_rcpt(group->delivery, transaction->pending.recipient);
+    delivery_rcpt(group->delivery, transaction->pending.recipient, transaction->pending.path,
+                  transaction->pending.notify, transaction->pending.orcpt);
     delivery_advance(group->delivery);
 }
 
@@ -167,17 +168,36 @@ static void mail_rcpt_log(const struct mail_transaction *transaction, const char
               LOG_TEXT("why", target->reason));
 }
 
+/* Whether it may stand in a command of this transaction; RFC 6531 section 3.4. */
+static bool mail_may_send(const struct mail_transaction *transaction, const char *recipient)
+{
+    return smtp_path_is_safe(recipient) &&
+           (transaction->parameters.is_utf8 || span_is_ascii(span_from_string(recipient)));
+}
+
+static void mail_rcpt_begin(struct mail_transaction *transaction, const char *path,
+                            const struct mail_recipient_parameters *parameters,
+                            const char *recipient)
+{
+    struct mail_recipient *pending = &transaction->pending;
+
+    pending->path = memory_copy_string(path);
+    pending->recipient = memory_copy_string(recipient[0] ? recipient : path);
+    pending->notify = parameters->notify;
+    if (parameters->orcpt[0])
+        pending->orcpt = memory_copy_string(parameters->orcpt);
+}
+
 void mail_transaction_rcpt(struct mail_transaction *transaction, const char *path,
+                           const struct mail_recipient_parameters *parameters,
                            const struct route *route)
 {
     const struct session_service *service = transaction->session->service;
-    struct mail_recipient *pending = &transaction->pending;
     struct target target;
 
     service->choose(service, PROTOCOL_LMTP, route, &target);
-    pending->path = memory_copy_string(path);
-    pending->recipient = memory_copy_string(route->recipient[0] ? route->recipient : path);
-    if (target.kind == TARGET_GO && !smtp_path_is_safe(pending->recipient)) {
+    mail_rcpt_begin(transaction, path, parameters, route->recipient);
+    if (target.kind == TARGET_GO && !mail_may_send(transaction, transaction->pending.recipient)) {
         target.kind = TARGET_TEMPORARY;
         target.reason = "the account's name cannot be sent";
         target.is_misconfigured = true;

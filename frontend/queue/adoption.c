@@ -68,6 +68,7 @@ static void recipient_free(struct store_recipient *recipient)
 {
     free((char *)(uintptr_t)recipient->address.data);
     free((char *)(uintptr_t)recipient->reply.data);
+    free((char *)(uintptr_t)recipient->orcpt.data);
     free((char *)(uintptr_t)recipient->destination);
 }
 
@@ -108,6 +109,7 @@ static void mover_take_recipient(void *context, const struct store_view *view)
     *recipient = view->recipient;
     recipient->address = copy_span(view->recipient.address);
     recipient->reply = copy_span(view->recipient.reply);
+    recipient->orcpt = copy_span(view->recipient.orcpt);
     if (view->recipient.destination)
         recipient->destination = memory_copy_string(view->recipient.destination);
 }

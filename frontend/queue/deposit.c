@@ -65,12 +65,14 @@ static bool take_recipient(struct deposit *deposit, struct wire_reader *reader)
     recipient->fate = (enum queue_fate)wire_get_u8(reader);
     not_before_s = wire_get_u32(reader);
     recipient->text = wire_get_span(reader);
+    recipient->notify = wire_get_u8(reader);
+    recipient->orcpt = wire_get_span(reader);
     recipient->not_before_ms =
         not_before_s > 0 ? deposit->now_ms + (int64_t)not_before_s * 1000 : 0;
     deposit->count++;
     return !reader->failed && recipient->address.length > 0 &&
            (recipient->fate == QUEUE_PENDING || recipient->fate == QUEUE_FAILED ||
-            recipient->fate == QUEUE_UNKNOWN);
+            recipient->fate == QUEUE_DELIVERED || recipient->fate == QUEUE_UNKNOWN);
 }
 
 static bool take_recipients(struct deposit *deposit, struct wire_reader *reader)
@@ -104,6 +106,9 @@ bool deposit_take_store(struct deposit *deposit, struct span rest)
     message->session_id = wire_get_span(&reader);
     message->reverse_path = wire_get_span(&reader);
     message->body_8bit = wire_get_u8(&reader) != 0;
+    message->is_utf8 = wire_get_u8(&reader) != 0;
+    message->ret = (enum mail_return)wire_get_u8(&reader);
+    message->envid = wire_get_span(&reader);
     message->may_relay = wire_get_u8(&reader) != 0;
     message->size = wire_get_u64(&reader);
     message->arrival_ms = deposit->now_ms;
@@ -130,48 +135,71 @@ static char *copy_string(struct span text)
     return copy;
 }
 
-static size_t count_failed(const struct deposit *deposit)
+/* Whether it is not to be kept: it was refused, or has the message. */
+static bool is_over(const struct deposit_recipient *recipient)
 {
-    size_t failed = 0;
+    return recipient->fate == QUEUE_FAILED || recipient->fate == QUEUE_DELIVERED;
+}
+
+static bool is_in_report(const struct deposit_recipient *recipient, enum report_kind kind)
+{
+    if (kind == REPORT_FAILED)
+        return recipient->fate == QUEUE_FAILED &&
+               bounce_is_wanted(recipient->notify, MAIL_NOTIFY_FAILURE);
+    return recipient->fate == QUEUE_DELIVERED && recipient->notify & MAIL_NOTIFY_SUCCESS;
+}
+
+static size_t count_reported(const struct deposit *deposit)
+{
+    size_t reported = 0;
 
     for (size_t i = 0; i < deposit->count; i++)
-        failed += deposit->recipients[i].fate == QUEUE_FAILED;
-    return failed;
+        reported += is_in_report(&deposit->recipients[i], REPORT_FAILED) ||
+                    is_in_report(&deposit->recipients[i], REPORT_SUCCESS);
+    return reported;
 }
 
 static bool add_report(struct deposit *deposit, struct store *store,
-                       const struct store_message *message, size_t failed_count)
+                       const struct store_message *message, enum report_kind kind)
 {
-    struct bounce_recipient *failed = memory_new(failed_count * sizeof(*failed));
-    size_t count = 0;
+    struct bounce_recipient *recipients = memory_new(deposit->count * sizeof(*recipients));
+    struct bounce bounce = {
+        .kind = kind,
+        .hostname = deposit->hostname,
+        .message = message,
+        .recipients = recipients,
+        .is_answered = true,
+        .now_ms = deposit->now_ms,
+    };
     bool is_good;
 
     for (size_t i = 0; i < deposit->count; i++)
-        if (deposit->recipients[i].fate == QUEUE_FAILED)
-            failed[count++] = (struct bounce_recipient){
+        if (is_in_report(&deposit->recipients[i], kind))
+            recipients[bounce.count++] = (struct bounce_recipient){
                 .address = copy_string(deposit->recipients[i].address),
                 .text = copy_string(deposit->recipients[i].text),
+                .orcpt = copy_string(deposit->recipients[i].orcpt),
                 .destination = deposit->recipients[i].destination,
             };
-    is_good = bounce_add(store, deposit->hostname, message, failed, count, true, deposit->now_ms);
-    for (size_t i = 0; i < count; i++) {
-        free((char *)(uintptr_t)failed[i].address);
-        free((char *)(uintptr_t)failed[i].text);
+    is_good = bounce_add(store, &bounce);
+    for (size_t i = 0; i < bounce.count; i++) {
+        free((char *)(uintptr_t)recipients[i].address);
+        free((char *)(uintptr_t)recipients[i].text);
+        free((char *)(uintptr_t)recipients[i].orcpt);
     }
-    free(failed);
-    deposit->has_report = message->reverse_path.length > 0;
+    free(recipients);
     return is_good;
 }
 
-/* As add_report, with the front of a body that is still a file in incoming/. */
-static bool report_failed(struct deposit *deposit, struct store *store, size_t failed_count)
+/* Both reports, with the front of a body that is still a file in incoming/. */
+static bool add_reports(struct deposit *deposit, struct store *store)
 {
     struct store_message message = deposit->message;
     char *memory = NULL;
     bool is_good;
     int fd;
 
-    if (failed_count == 0)
+    if (count_reported(deposit) == 0)
         return true;
     if (message.body_file) {
         fd = store_open_incoming(store, message.body_file);
@@ -180,7 +208,9 @@ static bool report_failed(struct deposit *deposit, struct store *store, size_t f
         memory = bounce_read_head(fd, &message.body);
         close(fd);
     }
-    is_good = add_report(deposit, store, &message, failed_count);
+    is_good = add_report(deposit, store, &message, REPORT_FAILED) &&
+              add_report(deposit, store, &message, REPORT_SUCCESS);
+    deposit->has_report = message.reverse_path.length > 0;
     free(memory);
     return is_good;
 }
@@ -194,7 +224,7 @@ static bool add_message(struct deposit *deposit, struct store *store, size_t cou
     for (size_t i = 0; i < deposit->count; i++) {
         const struct deposit_recipient *from = &deposit->recipients[i];
 
-        if (from->fate == QUEUE_FAILED)
+        if (is_over(from))
             continue;
         recipients[added++] = (struct store_recipient){
             .address = from->address,
@@ -203,6 +233,8 @@ static bool add_message(struct deposit *deposit, struct store *store, size_t cou
                 from->not_before_ms > deposit->now_ms ? from->not_before_ms : deposit->now_ms,
             .not_before_ms = from->not_before_ms,
             .reply = from->text,
+            .notify = from->notify,
+            .orcpt = from->orcpt,
             .flags = from->fate == QUEUE_UNKNOWN ? STORE_IS_UNKNOWN : 0,
         };
     }
@@ -214,16 +246,17 @@ static bool add_message(struct deposit *deposit, struct store *store, size_t cou
 static bool deposit_apply(struct operation *operation, struct store *store)
 {
     struct deposit *deposit = CONTAINER_OF(operation, struct deposit, operation);
-    size_t failed = count_failed(deposit);
+    size_t kept = 0;
 
     deposit->id = 0;
     deposit->has_report = false;
-    if (!report_failed(deposit, store, failed))
+    for (size_t i = 0; i < deposit->count; i++)
+        kept += !is_over(&deposit->recipients[i]);
+    if (!add_reports(deposit, store))
         return false;
-    if (failed == deposit->count) {
-        if (deposit->message.body_file)
-            store_discard_incoming(store, deposit->message.body_file);
-        return true;
-    }
-    return add_message(deposit, store, deposit->count - failed);
+    if (kept > 0)
+        return add_message(deposit, store, kept);
+    if (deposit->message.body_file)
+        store_discard_incoming(store, deposit->message.body_file);
+    return true;
 }

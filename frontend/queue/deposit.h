@@ -13,8 +13,9 @@
 enum { DEPOSIT_RECIPIENTS_MAX = 10000 };
 
 struct deposit_recipient {
-    struct span address, text;
-    enum queue_fate fate;
+    struct span address, text, orcpt;
+    enum queue_fate fate;    /* FAILED, DELIVERED: is only reported, where that is wanted */
+    unsigned notify;         /* of enum mail_notify */
     int64_t not_before_ms;   /* 0: none */
     const char *destination; /* set by the owner before it is submitted; outlives the deposit */
 };

@@ -55,6 +55,16 @@ static const char *state_name(const struct store_recipient *recipient)
     return names[recipient->state];
 }
 
+/* The words of NOTIFY; null: nothing was said. */
+static json_t *json_notify(unsigned notify)
+{
+    char words[MAIL_NOTIFY_WORDS_SIZE];
+    struct buffer text = buffer_over(words, sizeof(words));
+
+    mail_notify_write(notify, &text);
+    return notify == 0 ? json_null() : json_span(buffer_span(&text));
+}
+
 static json_t *json_recipient(const struct store_view *view)
 {
     const struct store_recipient *recipient = &view->recipient;
@@ -69,6 +79,8 @@ static json_t *json_recipient(const struct store_view *view)
     json_object_set_new(object, "attempts", json_integer(recipient->attempts));
     json_object_set_new(object, "is_unknown", json_boolean(recipient->flags & STORE_IS_UNKNOWN));
     json_object_set_new(object, "reply", json_span(recipient->reply));
+    json_object_set_new(object, "notify", json_notify(recipient->notify));
+    json_object_set_new(object, "orcpt", json_span(recipient->orcpt));
     return object;
 }
 
@@ -83,6 +95,12 @@ static json_t *json_message(const struct store_view *view)
     json_object_set_new(line, "reverse_path", json_span(view->reverse_path));
     json_object_set_new(line, "size", json_integer((json_int_t)view->size));
     json_object_set_new(line, "arrival_ms", json_integer(view->arrival_ms));
+    json_object_set_new(line, "is_utf8", json_boolean(view->is_utf8));
+    json_object_set_new(line, "ret",
+                        view->ret == MAIL_RETURN_FULL      ? json_string("FULL")
+                        : view->ret == MAIL_RETURN_HEADERS ? json_string("HDRS")
+                                                           : json_null());
+    json_object_set_new(line, "envid", json_span(view->envid));
     json_object_set_new(line, "recipients", json_array());
     return line;
 }
@@ -149,7 +167,7 @@ static bool listing_apply(struct operation *operation, struct store *store)
     listing->cursor = listing->start;
     if (!filter_range(&listing->filter, listing->start, &after, &listing->last))
         return true;
-    if (!store_look(store, after, listing->last, SLICE_ROWS, listing_visit, listing))
+    if (!store_look(store, after, listing->last, SLICE_ROWS, true, listing_visit, listing))
         return false;
     listing_leave_last(listing);
     return true;

@@ -3,9 +3,10 @@
  * Messages on queue.sock, between workers and the queue process.  Wire
  * encoding of common/base/wire.h; the first byte is the type.
  *
- * An envelope is: span session_id, span reverse_path, u8 body_8bit, u8 may_relay, u64 size.
+ * An envelope is: span session_id, span reverse_path, parameters, u8 may_relay, u64 size.
+ * Parameters (of MAIL) are: u8 body_8bit, u8 is_utf8, u8 enum mail_return, span envid.
  * A recipient to store is: span recipient (as given in RCPT), u8 enum queue_fate,
- * u32 not_before_s, span text.
+ * u32 not_before_s, span text, u8 bits of enum mail_notify, span orcpt.
  *
  * After each connect a worker says first what it has in hand, so that a queue
  * process that was started anew delivers nothing twice: every QUEUE_RESULT that was not
@@ -36,9 +37,10 @@ enum queue_message {
     QUEUE_READY,
     /*
      * queue -> worker: u64 attempt, span message id, span session_id of its arrival, span backend
-     * (a hostServer value; empty: the relay host), span reverse_path, u8 body_8bit, u64 size, u32
-     * count, for each: u64 row, span original recipient, span recipient to use; u8 has_file; span
-     * body when inline, else a descriptor for reading beside it.
+     * (a hostServer value; empty: the relay host), span reverse_path, parameters, u64 size, u32
+     * count, for each: u64 row, span original recipient, span recipient to use, u8 bits of enum
+     * mail_notify, span orcpt; u8 has_file; span body when inline, else a descriptor for reading
+     * beside it.
      */
     QUEUE_DELIVER,
     /* worker -> queue: u64 attempt, u32 count, for each: u64 row, u8 enum queue_fate, u32
@@ -57,11 +59,12 @@ enum queue_message {
 /* What happened to a recipient, or is to happen. */
 enum queue_fate {
     QUEUE_PENDING,   /* to be tried (again); text: the last reply */
-    QUEUE_DELIVERED, /* done */
+    QUEUE_DELIVERED, /* done; who asked to hear of that does (RFC 3461) */
     QUEUE_FAILED,    /* permanently refused: report it to the sender (RFC 3464) */
     QUEUE_UNKNOWN,   /* the reply was lost: as PENDING, but not before 10 minutes, outcome logged */
     QUEUE_UNREACHABLE, /* as PENDING: no connection was made at all, so others for this backend wait
                           too */
+    QUEUE_GONE,        /* done, and nothing is reported here: the peer does it, or nobody is to */
     QUEUE_FATES
 };
 

@@ -81,7 +81,7 @@ static bool order_read(struct order *order, struct store *store)
     order->visited = order->count = 0;
     order->cursor = order->start;
     return !filter_range(&order->filter, order->start, &after, &order->last) ||
-           store_look(store, after, order->last, SLICE_ROWS, order_visit, order);
+           store_look(store, after, order->last, SLICE_ROWS, false, order_visit, order);
 }
 
 /* --- changing -------------------------------------------------------------------- */
@@ -99,7 +99,7 @@ static bool give_up(struct order *order, struct store *store, const struct chose
         struct outcome *outcome = &settle->outcomes[i];
 
         outcome->row = chosen[i].row;
-        outcome->fate = order->kind == ORDER_BOUNCE ? QUEUE_FAILED : QUEUE_DELIVERED;
+        outcome->fate = order->kind == ORDER_BOUNCE ? QUEUE_FAILED : QUEUE_GONE;
         snprintf(outcome->text, sizeof(outcome->text), "5.0.0 given up by the administrator");
         LOG_EVENT(LOG_LEVEL_INFO, NULL, "queue_recipient_ordered",
                   LOG_TEXT("order", kind_names[order->kind]),

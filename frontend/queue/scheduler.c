@@ -215,7 +215,7 @@ void scheduler_deposited(struct scheduler *scheduler, const struct deposit *depo
     for (size_t i = 0; i < deposit->count; i++) {
         const struct deposit_recipient *recipient = &deposit->recipients[i];
 
-        if (recipient->fate != QUEUE_FAILED)
+        if (recipient->fate != QUEUE_FAILED && recipient->fate != QUEUE_DELIVERED)
             destination_wake(scheduler_destination(scheduler, recipient->destination),
                              recipient->not_before_ms > deposit->now_ms ? recipient->not_before_ms
                                                                         : deposit->now_ms);

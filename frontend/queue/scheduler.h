@@ -63,6 +63,7 @@ struct job_row {
     uint64_t row;
     struct job *job;
     struct span address;
+    const struct store_job_row *stored; /* of its job's; NULL: it is another worker's to deliver */
     char *recipient; /* owned: what to use in RCPT; NULL while it is not part of the attempt */
     bool is_in_hand; /* false once it is done with */
 };

@@ -55,7 +55,9 @@ static void take_job(struct fetch *fetch, struct store_job *stored)
     list_append(&destination->ready, &job->ready);
     destination->ready_count++;
     for (size_t i = 0; i < stored->row_count; i++)
-        if (!job_add_row(scheduler, job, stored->rows[i].row, stored->rows[i].address))
+        if (job_add_row(scheduler, job, stored->rows[i].row, stored->rows[i].address))
+            job->rows[job->row_count - 1].stored = &stored->rows[i];
+        else
             scheduler->has_skipped = true;
     if (job->in_hand == 0)
         job_release(scheduler, job);

@@ -65,7 +65,7 @@ static bool overdue_read(struct overdue *overdue, struct store *store)
         uint64_t message = overdue->ages[i].message;
 
         if (!store_look(store, STORE_ROW(message, 0) - 1, STORE_ROW(message + 1, 0) - 1,
-                        MESSAGE_ROWS, overdue_visit, overdue))
+                        MESSAGE_ROWS, false, overdue_visit, overdue))
             return false;
         overdue->last = overdue->ages[i];
     }

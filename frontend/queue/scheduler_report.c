@@ -13,8 +13,8 @@
 #include "common/base/random.h"
 #include "frontend/queue/scheduler_private.h"
 
-static const char *const fate_names[QUEUE_FATES] = { "pending", "delivered", "failed", "unknown",
-                                                     "unreachable" };
+static const char *const fate_names[QUEUE_FATES] = { "pending", "delivered",   "failed",
+                                                     "unknown", "unreachable", "gone" };
 
 static void fill_outcome(const struct scheduler *scheduler, struct outcome *outcome, uint64_t row,
                          const struct report_row *report, int64_t now_ms)
@@ -139,7 +139,8 @@ static void settle_late(struct scheduler *scheduler, uint64_t worker, uint64_t a
 
     settle->count = 0;
     for (size_t i = 0; i < count; i++)
-        if (job_add_row(scheduler, job, rows[i].row, SPAN_EMPTY) || rows[i].fate == QUEUE_DELIVERED)
+        if (job_add_row(scheduler, job, rows[i].row, SPAN_EMPTY) ||
+            rows[i].fate == QUEUE_DELIVERED || rows[i].fate == QUEUE_GONE)
             fill_outcome(scheduler, &settle->outcomes[settle->count++], rows[i].row, &rows[i],
                          now_ms);
     settle->worker = worker;

@@ -17,7 +17,7 @@
 struct found {
     bool is_there;
     unsigned attempts, flags, notify;
-    char *address, *destination; /* owned */
+    char *address, *destination, *orcpt; /* owned */
     char reply[QUEUE_TEXT_MAX + 1];
 };
 
@@ -25,10 +25,10 @@ struct run {
     struct settle *settle;
     struct store *store;
     uint64_t message;
-    struct store_job *content; /* NULL: not read, or cannot be read */
-    struct bounce_recipient *failed, *late;
+    struct store_job *content;                             /* NULL: not read, or cannot be read */
+    struct bounce_recipient *reported[REPORT_SUCCESS + 1]; /* by enum report_kind */
+    size_t reported_count[REPORT_SUCCESS + 1];
     struct found *found;
-    size_t failed_count, late_count;
 };
 
 int64_t settle_backoff_ms(const struct settle_rules *rules, unsigned attempts,
@@ -41,18 +41,25 @@ int64_t settle_backoff_ms(const struct settle_rules *rules, unsigned attempts,
     return delay_ms * jitter_permille / 1000;
 }
 
+static char *copy_text(struct span text)
+{
+    char *copy = memory_new(text.length + 1);
+
+    if (text.length > 0)
+        memcpy(copy, text.data, text.length);
+    return copy;
+}
+
 static void keep_found(void *context, const struct store_view *view)
 {
     struct found *found = context;
-    struct span address = view->recipient.address;
 
     found->is_there = true;
     found->attempts = view->recipient.attempts;
     found->flags = view->recipient.flags;
     found->notify = view->recipient.notify;
-    found->address = memory_new(address.length + 1);
-    if (address.length > 0)
-        memcpy(found->address, address.data, address.length);
+    found->address = copy_text(view->recipient.address);
+    found->orcpt = copy_text(view->recipient.orcpt);
     if (view->recipient.destination)
         found->destination = memory_copy_string(view->recipient.destination);
     if (!span_copy_string(span_take(view->recipient.reply, QUEUE_TEXT_MAX), found->reply,
@@ -66,7 +73,8 @@ static bool is_expired(const struct run *run, const struct outcome *outcome)
     const struct settle *settle = run->settle;
 
     return settle->rules.expiry_ms > 0 && run->content && !outcome->is_held && !outcome->is_ours &&
-           outcome->fate != QUEUE_DELIVERED && outcome->fate != QUEUE_FAILED &&
+           outcome->fate != QUEUE_DELIVERED && outcome->fate != QUEUE_GONE &&
+           outcome->fate != QUEUE_FAILED &&
            settle->now_ms - run->content->content.arrival_ms > settle->rules.expiry_ms;
 }
 
@@ -78,17 +86,38 @@ static bool set_aside(struct run *run, const struct outcome *outcome)
                            span_from_string(outcome->text));
 }
 
+static void note_reported(struct run *run, enum report_kind kind, const struct outcome *outcome,
+                          const struct found *found)
+{
+    run->reported[kind][run->reported_count[kind]++] = (struct bounce_recipient){
+        .address = found->address,
+        .text = outcome->text,
+        .destination = found->destination,
+        .orcpt = found->orcpt,
+        .is_relayed = found->destination && found->destination[0] == '\0',
+    };
+}
+
 static bool give_up(struct run *run, const struct outcome *outcome, const struct found *found)
 {
     if (!run->content)
         return set_aside(run, outcome);
-    if (bounce_is_wanted(found->notify, STORE_NOTIFY_FAILURE))
-        run->failed[run->failed_count++] = (struct bounce_recipient){
-            .address = found->address,
-            .text = outcome->text,
-            .destination = found->destination,
-        };
+    if (bounce_is_wanted(found->notify, MAIL_NOTIFY_FAILURE))
+        note_reported(run, REPORT_FAILED, outcome, found);
     return store_remove_recipient(run->store, outcome->row);
+}
+
+/* Only where the sender asked for it; that its message cannot be read does no harm now. */
+static bool note_success(struct run *run, const struct outcome *outcome, const struct found *found)
+{
+    if (outcome->fate != QUEUE_DELIVERED || !(found->notify & MAIL_NOTIFY_SUCCESS))
+        return true;
+    if (!run->content &&
+        !store_read_message(run->store, run->message, BOUNCE_HEAD_MAX, &run->content))
+        return false;
+    if (run->content)
+        note_reported(run, REPORT_SUCCESS, outcome, found);
+    return true;
 }
 
 /* Once a recipient, and not for a failure of our own that the next attempt may well not meet. */
@@ -99,13 +128,9 @@ static bool note_late(struct run *run, const struct outcome *outcome, const stru
     if (!run->content || settle->rules.delay_ms == 0 || found->flags & STORE_DELAY_IS_TOLD ||
         run->content->content.reverse_path.length == 0 ||
         settle->now_ms - run->content->content.arrival_ms < settle->rules.delay_ms ||
-        !bounce_is_wanted(found->notify, STORE_NOTIFY_DELAY))
+        !bounce_is_wanted(found->notify, MAIL_NOTIFY_DELAY))
         return true;
-    run->late[run->late_count++] = (struct bounce_recipient){
-        .address = found->address,
-        .text = outcome->text,
-        .destination = found->destination,
-    };
+    note_reported(run, REPORT_DELAYED, outcome, found);
     return store_set_flag(run->store, outcome->row, STORE_DELAY_IS_TOLD);
 }
 
@@ -144,8 +169,9 @@ static bool settle_one(struct run *run, struct outcome *outcome, struct found *f
         return true;
     if (is_expired(run, outcome))
         expire(outcome);
-    if (outcome->fate == QUEUE_DELIVERED)
-        return store_remove_recipient(run->store, outcome->row);
+    if (outcome->fate == QUEUE_DELIVERED || outcome->fate == QUEUE_GONE)
+        return note_success(run, outcome, found) &&
+               store_remove_recipient(run->store, outcome->row);
     if (outcome->fate == QUEUE_FAILED)
         return give_up(run, outcome, found);
     if (outcome->is_held)
@@ -171,25 +197,36 @@ static char *read_head(struct run *run)
     return memory;
 }
 
-static bool report(struct run *run)
+static bool add_report(struct run *run, enum report_kind kind)
 {
     const struct settle *settle = run->settle;
-    const struct store_message *content;
-    char *memory;
-    bool is_good = true;
+    const struct bounce bounce = {
+        .kind = kind,
+        .hostname = settle->rules.hostname,
+        .message = &run->content->content,
+        .recipients = run->reported[kind],
+        .count = run->reported_count[kind],
+        .now_ms = settle->now_ms,
+        .retry_until_ms = run->content->content.arrival_ms + settle->rules.lifetime_ms,
+    };
 
-    if (run->failed_count == 0 && run->late_count == 0)
+    return bounce_add(run->store, &bounce);
+}
+
+static bool report(struct run *run)
+{
+    size_t count = 0;
+    char *memory;
+    bool is_good;
+
+    for (int kind = 0; kind <= REPORT_SUCCESS; kind++)
+        count += run->reported_count[kind];
+    if (count == 0)
         return true;
     memory = read_head(run);
-    content = &run->content->content;
-    if (run->failed_count > 0)
-        is_good = bounce_add(run->store, settle->rules.hostname, content, run->failed,
-                             run->failed_count, false, settle->now_ms);
-    if (is_good && run->late_count > 0)
-        is_good = bounce_add_delay(run->store, settle->rules.hostname, content, run->late,
-                                   run->late_count, settle->now_ms,
-                                   content->arrival_ms + settle->rules.lifetime_ms);
-    run->settle->has_report = content->reverse_path.length > 0;
+    is_good = add_report(run, REPORT_FAILED) && add_report(run, REPORT_DELAYED) &&
+              add_report(run, REPORT_SUCCESS);
+    run->settle->has_report = run->content->content.reverse_path.length > 0;
     free(memory);
     return is_good;
 }
@@ -197,7 +234,7 @@ static bool report(struct run *run)
 static bool needs_content(const struct settle *settle)
 {
     for (size_t i = 0; i < settle->count; i++)
-        if (settle->outcomes[i].fate != QUEUE_DELIVERED)
+        if (settle->outcomes[i].fate != QUEUE_DELIVERED && settle->outcomes[i].fate != QUEUE_GONE)
             return true;
     return false;
 }
@@ -221,10 +258,10 @@ static void run_init(struct run *run, struct settle *settle, struct store *store
         .settle = settle,
         .store = store,
         .message = STORE_ROW_MESSAGE(settle->outcomes[0].row),
-        .failed = memory_new(settle->count * sizeof(*run->failed)),
-        .late = memory_new(settle->count * sizeof(*run->late)),
         .found = memory_new(settle->count * sizeof(*run->found)),
     };
+    for (int kind = 0; kind <= REPORT_SUCCESS; kind++)
+        run->reported[kind] = memory_new(settle->count * sizeof(*run->reported[kind]));
 }
 
 static void run_fini(struct run *run)
@@ -232,10 +269,11 @@ static void run_fini(struct run *run)
     for (size_t i = 0; i < run->settle->count; i++) {
         free(run->found[i].address);
         free(run->found[i].destination);
+        free(run->found[i].orcpt);
     }
+    for (int kind = 0; kind <= REPORT_SUCCESS; kind++)
+        free(run->reported[kind]);
     free(run->found);
-    free(run->late);
-    free(run->failed);
     if (run->content)
         store_job_free(run->content);
 }

@@ -17,10 +17,11 @@
 
 #include "common/base/list.h"
 #include "common/base/span.h"
+#include "common/proto/mail.h"
 
 enum {
     STORE_ERROR_SIZE = 256,
-    STORE_SCHEMA_VERSION = 2,
+    STORE_SCHEMA_VERSION = 3,
     STORE_RECIPIENTS_MAX = 1 << 20 /* of one message */
 };
 
@@ -46,14 +47,6 @@ enum store_flag {
     STORE_NEEDS_RELAY = 1 << 2    /* held until a relay host is configured */
 };
 
-/* When its sender wants to hear of a recipient (RFC 3461 section 4.1), as bits; 0: nothing said. */
-enum store_notify {
-    STORE_NOTIFY_NEVER = 1 << 0,
-    STORE_NOTIFY_SUCCESS = 1 << 1,
-    STORE_NOTIFY_FAILURE = 1 << 2,
-    STORE_NOTIFY_DELAY = 1 << 3
-};
-
 /* A message's recipients have the row numbers from STORE_ROW(message, 0) on. */
 #define STORE_ROW(message, ordinal) ((uint64_t)(message) << 20 | (uint64_t)(ordinal))
 #define STORE_ROW_MESSAGE(row) ((uint64_t)(row) >> 20)
@@ -71,13 +64,17 @@ struct store_recipient {
     struct span reply; /* the last one; may be empty */
     unsigned attempts; /* that failed */
     unsigned flags;    /* of enum store_flag */
-    unsigned notify;   /* of enum store_notify */
+    unsigned notify;   /* of enum mail_notify */
+    struct span orcpt; /* as xtext; may be empty */
 };
 
 struct store_message {
     struct span session_id;
     struct span reverse_path; /* empty: the null sender */
     bool body_8bit;
+    bool is_utf8; /* SMTPUTF8 */
+    enum mail_return ret;
+    struct span envid; /* as xtext; may be empty */
     bool may_relay;
     uint64_t size;
     int64_t arrival_ms;
@@ -187,7 +184,9 @@ bool store_probe(struct store *store) __attribute__((warn_unused_result));
 /* Due recipients of one message at one destination, with the message. */
 struct store_job_row {
     uint64_t row;
-    struct span address; /* owned by the job */
+    struct span address, orcpt; /* into `memory` */
+    unsigned notify;            /* of enum mail_notify */
+    char *memory;
 };
 struct store_job {
     struct list node; /* the caller's */
@@ -233,6 +232,10 @@ struct store_view {
     struct span session_id, reverse_path;
     uint64_t size;
     int64_t arrival_ms; /* 0: it is not there */
+    /* And only when they are asked for. */
+    bool is_utf8;
+    enum mail_return ret;
+    struct span envid;
 };
 typedef void store_visit(void *context, const struct store_view *view);
 
@@ -243,9 +246,13 @@ typedef void store_visit(void *context, const struct store_view *view);
 bool store_scan(struct store *store, uint64_t after, uint64_t last, size_t limit, bool pending_only,
                 store_visit *visit, void *context) __attribute__((warn_unused_result));
 
-/* Visits recipients in any state in the same way, each with what its message says. */
+/*
+ * Visits recipients in any state in the same way, each with what its message says; and
+ * `with_parameters` of MAIL, which cost a look at what lies behind its body.
+ */
 bool store_look(struct store *store, uint64_t after, uint64_t last, size_t limit,
-                store_visit *visit, void *context) __attribute__((warn_unused_result));
+                bool with_parameters, store_visit *visit, void *context)
+    __attribute__((warn_unused_result));
 
 /* An id above those of all messages that arrived before `arrival_ms`. */
 bool store_find_arrival(struct store *store, int64_t arrival_ms, uint64_t *message)

@@ -17,7 +17,7 @@
 void store_job_free(struct store_job *job)
 {
     for (size_t i = 0; i < job->row_count; i++)
-        free((char *)(uintptr_t)job->rows[i].address.data);
+        free(job->rows[i].memory);
     free(job->content_memory);
     free(job);
 }
@@ -29,16 +29,6 @@ static struct store_job *job_new(uint64_t message, size_t rows_max)
     job->message = message;
     job->memory_bytes = sizeof(*job) + rows_max * sizeof(job->rows[0]);
     return job;
-}
-
-static void job_add_row(struct store_job *job, uint64_t row, struct span address)
-{
-    char *copy = memory_new(address.length + 1);
-
-    if (address.length > 0)
-        memcpy(copy, address.data, address.length);
-    job->rows[job->row_count++] = (struct store_job_row){ row, span_of(copy, address.length) };
-    job->memory_bytes += address.length + 1;
 }
 
 /* Copies `from` to `*target`, which moves on behind the copy and its NUL. */
@@ -53,11 +43,27 @@ static struct span keep(char **target, struct span from)
     return span_of(copy, from.length);
 }
 
+/* A row of STORE_SQL_DUE. */
+static void job_add_row(struct store_job *job, sqlite3_stmt *statement)
+{
+    struct span address = store_column(statement, 1), orcpt = store_column(statement, 3);
+    struct store_job_row *row = &job->rows[job->row_count++];
+    char *target = row->memory = memory_new(address.length + orcpt.length + 2);
+
+    row->row = (uint64_t)sqlite3_column_int64(statement, 0);
+    row->address = keep(&target, address);
+    row->notify = (unsigned)sqlite3_column_int(statement, 2);
+    row->orcpt = keep(&target, orcpt);
+    job->memory_bytes += address.length + orcpt.length + 2;
+}
+
 static void job_take_content(struct store_job *job, sqlite3_stmt *statement)
 {
     struct span session_id = store_column(statement, 0), reverse_path = store_column(statement, 1);
     struct span body_file = store_column(statement, 6), body = store_column(statement, 8);
-    size_t size = session_id.length + reverse_path.length + body_file.length + body.length + 4;
+    struct span envid = store_column(statement, 11);
+    size_t size =
+        session_id.length + reverse_path.length + body_file.length + body.length + envid.length + 5;
     char *target = job->content_memory = memory_new(size);
 
     job->memory_bytes += size;
@@ -70,6 +76,9 @@ static void job_take_content(struct store_job *job, sqlite3_stmt *statement)
     if (body_file.length > 0)
         job->content.body_file = keep(&target, body_file).data;
     job->content.body = keep(&target, body);
+    job->content.is_utf8 = sqlite3_column_int(statement, 9) != 0;
+    job->content.ret = (enum mail_return)sqlite3_column_int(statement, 10);
+    job->content.envid = keep(&target, envid);
 }
 
 /* A body in the row has its length there; a file must have the size of the message. */
@@ -175,8 +184,10 @@ static bool fetch_end_job(struct fetch *fetch)
     return true;
 }
 
-static bool fetch_take_row(struct fetch *fetch, uint64_t row, struct span address)
+static bool fetch_take_row(struct fetch *fetch, sqlite3_stmt *statement)
 {
+    uint64_t row = (uint64_t)sqlite3_column_int64(statement, 0);
+
     if (is_in_hand(fetch->due, row))
         return true;
     if (fetch->open &&
@@ -188,7 +199,7 @@ static bool fetch_take_row(struct fetch *fetch, uint64_t row, struct span addres
         return true;
     if (!fetch->open)
         fetch->open = job_new(STORE_ROW_MESSAGE(row), fetch->due->rows_max);
-    job_add_row(fetch->open, row, address);
+    job_add_row(fetch->open, statement);
     return true;
 }
 
@@ -207,8 +218,7 @@ static bool fetch_rows(struct fetch *fetch)
     do {
         result = sqlite3_step(statement);
         if (result == SQLITE_ROW)
-            is_good = fetch_take_row(fetch, (uint64_t)sqlite3_column_int64(statement, 0),
-                                     store_column(statement, 1));
+            is_good = fetch_take_row(fetch, statement);
     } while (result == SQLITE_ROW && is_good && !fetch_is_full(fetch));
     is_good = store_done(fetch->store, statement, result) && is_good;
     return fetch_end_job(fetch) && is_good;
@@ -288,7 +298,8 @@ static struct store_view row_view(sqlite3_stmt *statement)
                        .reply = store_column(statement, 7),
                        .attempts = (unsigned)sqlite3_column_int64(statement, 5),
                        .flags = (unsigned)sqlite3_column_int64(statement, 8),
-                       .notify = (unsigned)sqlite3_column_int64(statement, 9) },
+                       .notify = (unsigned)sqlite3_column_int64(statement, 9),
+                       .orcpt = store_column(statement, 10) },
     };
 }
 
@@ -317,20 +328,24 @@ bool store_scan(struct store *store, uint64_t after, uint64_t last, size_t limit
 }
 
 bool store_look(struct store *store, uint64_t after, uint64_t last, size_t limit,
-                store_visit *visit, void *context)
+                bool with_parameters, store_visit *visit, void *context)
 {
     sqlite3_stmt *statement = store_statement(store, STORE_SQL_LOOK);
     int result;
 
     bind_range(statement, after, last);
     sqlite3_bind_int64(statement, 3, (int64_t)limit);
+    sqlite3_bind_int(statement, 4, with_parameters);
     while ((result = sqlite3_step(statement)) == SQLITE_ROW) {
         struct store_view view = row_view(statement);
 
-        view.session_id = store_column(statement, 10);
-        view.reverse_path = store_column(statement, 11);
-        view.size = (uint64_t)sqlite3_column_int64(statement, 12);
-        view.arrival_ms = sqlite3_column_int64(statement, 13);
+        view.session_id = store_column(statement, 11);
+        view.reverse_path = store_column(statement, 12);
+        view.size = (uint64_t)sqlite3_column_int64(statement, 13);
+        view.arrival_ms = sqlite3_column_int64(statement, 14);
+        view.is_utf8 = sqlite3_column_int(statement, 15) != 0;
+        view.ret = (enum mail_return)sqlite3_column_int(statement, 16);
+        view.envid = store_column(statement, 17);
         visit(context, &view);
     }
     return store_done(store, statement, result);

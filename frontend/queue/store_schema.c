@@ -48,23 +48,29 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
     "UPDATE recipient SET flags = 4 WHERE state = 1;"
     "CREATE INDEX message_arrival ON message(arrival);"
     "CREATE TABLE adopted(source TEXT NOT NULL, message INTEGER NOT NULL,"
-    "  PRIMARY KEY(source, message)) WITHOUT ROWID;"
+    "  PRIMARY KEY(source, message)) WITHOUT ROWID;",
+    /* Behind the body, since columns can only be added there: what lists are made of is before it.
+     */
+    "ALTER TABLE message ADD COLUMN is_utf8 INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE message ADD COLUMN ret INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE message ADD COLUMN envid TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE recipient ADD COLUMN orcpt TEXT NOT NULL DEFAULT '';"
 };
 
 /* The columns of a recipient that a struct store_view is made of, in visit_row's order. */
 #define VIEW_COLUMNS                                                                               \
     "r.id, r.state, r.destination, r.next_attempt, r.not_before, r.attempts, r.address, r.reply,"  \
-    " r.flags, r.notify"
+    " r.flags, r.notify, r.orcpt"
 
 static const char *const statements[STORE_SQL_STATEMENTS] = {
     [STORE_SQL_BEGIN] = "BEGIN",
     [STORE_SQL_COMMIT] = "COMMIT",
     [STORE_SQL_ADD_MESSAGE] =
         "INSERT INTO message(session_id, reverse_path, body_8bit, may_relay, size, arrival,"
-        " body_file, body) VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+        " body_file, body, is_utf8, ret, envid) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [STORE_SQL_ADD_RECIPIENT] =
         "INSERT INTO recipient(id, state, destination, next_attempt, not_before, attempts, address,"
-        " reply, flags, notify) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " reply, flags, notify, orcpt) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [STORE_SQL_REMOVE_RECIPIENT] = "DELETE FROM recipient WHERE id = ?",
     [STORE_SQL_HAS_RECIPIENT] = "SELECT 1 FROM recipient WHERE id BETWEEN ? AND ? LIMIT 1",
     [STORE_SQL_STATE] = "SELECT state FROM recipient WHERE id = ?",
@@ -84,18 +90,20 @@ static const char *const statements[STORE_SQL_STATEMENTS] = {
     [STORE_SQL_MAKE_DUE] = "UPDATE recipient SET next_attempt = min(next_attempt, ?2),"
                            " not_before = 0 WHERE id = ?1 AND state = 0",
     [STORE_SQL_SET_FLAG] = "UPDATE recipient SET flags = flags | ?2 WHERE id = ?1",
-    [STORE_SQL_DUE] = "SELECT id, address FROM recipient INDEXED BY recipient_due"
+    [STORE_SQL_DUE] = "SELECT id, address, notify, orcpt FROM recipient INDEXED BY recipient_due"
                       " WHERE state = 0 AND destination IS ?1 AND next_attempt <= ?2 AND id < ?3"
                       " ORDER BY next_attempt, id",
     [STORE_SQL_NEXT_DUE] = "SELECT min(next_attempt) FROM recipient INDEXED BY recipient_due"
                            " WHERE state = 0 AND destination IS ?1 AND next_attempt > ?2",
-    [STORE_SQL_MESSAGE] =
-        "SELECT session_id, reverse_path, body_8bit, may_relay, size, arrival,"
-        " body_file, length(body), substr(body, 1, ?2) FROM message WHERE id = ?1",
+    [STORE_SQL_MESSAGE] = "SELECT session_id, reverse_path, body_8bit, may_relay, size, arrival,"
+                          " body_file, length(body), substr(body, 1, ?2), is_utf8, ret, envid"
+                          " FROM message WHERE id = ?1",
     [STORE_SQL_SCAN] = "SELECT " VIEW_COLUMNS " FROM recipient r"
                        " WHERE r.id > ?1 AND r.id <= ?2 AND (NOT ?3 OR r.state = 0)"
                        " ORDER BY r.id LIMIT ?4",
-    [STORE_SQL_LOOK] = "SELECT " VIEW_COLUMNS ", m.session_id, m.reverse_path, m.size, m.arrival"
+    [STORE_SQL_LOOK] = "SELECT " VIEW_COLUMNS ", m.session_id, m.reverse_path, m.size, m.arrival,"
+                       " CASE WHEN ?4 THEN m.is_utf8 END, CASE WHEN ?4 THEN m.ret END,"
+                       " CASE WHEN ?4 THEN m.envid END"
                        " FROM recipient r LEFT JOIN message m ON m.id = r.id >> 20"
                        " WHERE r.id > ?1 AND r.id <= ?2 ORDER BY r.id LIMIT ?3",
     [STORE_SQL_ARRIVAL] = "SELECT max(id) FROM message WHERE arrival < ?",

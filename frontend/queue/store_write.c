@@ -38,6 +38,9 @@ static bool add_message(struct store *store, const struct store_message *message
     if (!message->body_file)
         sqlite3_bind_blob64(statement, 8, message->body.data ? message->body.data : "",
                             message->body.length, SQLITE_STATIC);
+    sqlite3_bind_int(statement, 9, message->is_utf8);
+    sqlite3_bind_int(statement, 10, (int)message->ret);
+    store_bind_span(statement, 11, message->envid);
     return store_run(store, statement);
 }
 
@@ -56,6 +59,7 @@ static bool add_recipient(struct store *store, uint64_t row,
     store_bind_span(statement, 8, span_take(recipient->reply, QUEUE_TEXT_MAX));
     sqlite3_bind_int64(statement, 9, recipient->flags);
     sqlite3_bind_int64(statement, 10, recipient->notify);
+    store_bind_span(statement, 11, recipient->orcpt);
     store->batch_counts.recipients++;
     store->batch_counts.held += recipient->state == STORE_HELD;
     store->batch_counts.set_aside += recipient->state == STORE_SET_ASIDE;

@@ -179,6 +179,8 @@ static void put_recipients(struct buffer *message, const struct job *job)
         wire_put_u64(message, job->rows[i].row);
         wire_put_span(message, job->rows[i].address);
         wire_put_span(message, span_from_string(job->rows[i].recipient));
+        wire_put_u8(message, (uint8_t)job->rows[i].stored->notify);
+        wire_put_span(message, job->rows[i].stored->orcpt);
     }
 }
 
@@ -195,6 +197,9 @@ static void put_envelope(struct buffer *message, const struct job *job)
     wire_put_span(message, span_from_string(scheduler_job_backend(job)));
     wire_put_span(message, content->reverse_path);
     wire_put_u8(message, content->body_8bit);
+    wire_put_u8(message, content->is_utf8);
+    wire_put_u8(message, (uint8_t)content->ret);
+    wire_put_span(message, content->envid);
     wire_put_u64(message, content->size);
     put_recipients(message, job);
 }

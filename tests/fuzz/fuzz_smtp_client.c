@@ -33,7 +33,7 @@ static void expect(struct run *run, enum smtp_client_command command)
 static void send_recipients(struct run *run, struct buffer *out)
 {
     while (run->recipients_sent < RECIPIENTS) {
-        FUZZ_CHECK(smtp_client_rcpt(&run->client, "joe@example.org", out));
+        FUZZ_CHECK(smtp_client_rcpt(&run->client, "joe@example.org", NULL, out));
         run->recipients_sent++;
         if (!run->client.offers_pipelining)
             break;

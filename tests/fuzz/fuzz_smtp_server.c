@@ -17,7 +17,8 @@ enum {
     OPTION_SMALL = 8,
     OPTION_FEW_RECIPIENTS = 16,
     OPTION_FEW_ERRORS = 32,
-    OPTION_TRUSTED = 64
+    OPTION_TRUSTED = 64,
+    OPTION_EXTENDED = 128
 };
 
 /* One run of the machine over the input. */
@@ -104,6 +105,16 @@ static void check_content(const struct run *run)
     FUZZ_CHECK(at_line_start && at == given.length);
 }
 
+/* Nothing above ASCII without SMTPUTF8, and nothing that could end a parameter. */
+static void check_words(const struct run *run, const char *path, const char *parameter)
+{
+    struct span address = span_from_string(path);
+
+    FUZZ_CHECK(run->server.parameters.is_utf8 ? span_is_utf8(address) : span_is_ascii(address));
+    for (; *parameter; parameter++)
+        FUZZ_CHECK((unsigned char)*parameter > ' ' && *parameter != 0x7f);
+}
+
 /* The answer depends on the path, so that it is the same in each run. */
 static struct mail_reply answer_to_path(const char *path)
 {
@@ -168,11 +179,13 @@ static void act(struct run *run, enum smtp_server_event event, struct buffer *ou
         break;
     case SMTP_SERVER_MAIL:
         check_line(run, "MAIL ");
+        check_words(run, run->server.reverse_path, run->server.parameters.envid);
         buffer_append_string(&run->trace, run->server.reverse_path);
         answer(run, answer_to_path(run->server.reverse_path), out);
         break;
     case SMTP_SERVER_RCPT:
         check_line(run, "RCPT ");
+        check_words(run, run->server.recipient, run->server.recipient_parameters.orcpt);
         FUZZ_CHECK(run->server.recipients_accepted < run->server.options.recipients_max);
         buffer_append_string(&run->trace, run->server.recipient);
         answer(run, answer_to_path(run->server.recipient), out);
@@ -240,6 +253,8 @@ static struct span run_pieces(unsigned bits, struct span input, size_t cut, size
         .tls_available = bits & OPTION_TLS,
         .tls_active = bits & OPTION_SECURE,
         .peer_is_trusted = bits & OPTION_TRUSTED,
+        .offers_dsn = bits & OPTION_EXTENDED,
+        .offers_utf8 = bits & OPTION_EXTENDED,
     };
     struct buffer out = buffer_over(out_memory, sizeof(out_memory));
     struct run run = { .input = input,

@@ -23,7 +23,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2] / "contrib"),
 
 from cluster import Cluster, Network, TroubleError, clients, wait_until  # noqa: E402
 from desk import Desk  # noqa: E402
-from scripted import ReturningCluster, ReusingCluster, ScriptedCluster  # noqa: E402
+from scripted import FORWARD, ReturningCluster, ReusingCluster, ScriptedCluster  # noqa: E402
 
 BUG = re.compile(r"AddressSanitizer|LeakSanitizer|runtime error:|\bbug:|Assertion .* failed|"
                  r"stack smashing|double free|event=child_died (?!.*name=KILL)|event=child_cannot_run")
@@ -172,6 +172,16 @@ def giver(cluster):
 def unused(scripted_cluster):
     """As fresh, in the scripted cluster."""
     return giver(scripted_cluster)
+
+
+@pytest.fixture(scope="session")
+def forward(scripted_cluster):
+    """An address of an entry without a backend that matches relay_filter."""
+    scripted_cluster.slapd.add(FORWARD.format(name="forward"))
+    for frontend in scripted_cluster.frontends.values():
+        wait_until(lambda f=frontend: "relay" in f.admin().text("lookup", "forward@example.org"),
+                   "the forward is known", 10)
+    return "forward@example.org"
 
 
 @pytest.fixture

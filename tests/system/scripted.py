@@ -434,6 +434,18 @@ relay_host {{
 }}
 """
 
+# An entry without a backend that matches relay_filter.
+FORWARD = """\
+dn: uid={name},ou=people,dc=example,dc=org
+objectClass: inetOrgPerson
+objectClass: mailsteadAccount
+uid: {name}
+cn: {name}
+sn: {name}
+mail: {name}@example.org
+employeeType: forward
+"""
+
 RELAY_USER, RELAY_PASSWORD = b"mx@example.org", b"relay-s3cret \"with\" \\everything"
 UNKNOWN_DELAY_S = 2  # after a lost reply
 

@@ -10,32 +10,12 @@ from raw import Raw
 from reports import await_reports, parse_report
 from scripted import CLOSE, RELAY_PASSWORD, RELAY_USER, submit
 
-FORWARD = """\
-dn: uid={name},ou=people,dc=example,dc=org
-objectClass: inetOrgPerson
-objectClass: mailsteadAccount
-uid: {name}
-cn: {name}
-sn: {name}
-mail: {name}@example.org
-employeeType: forward
-"""
 CONTENT = b"Subject: for the world\r\nX-Long: " + b"x" * 900 + b"\r\n\r\n.dots\r\n..\r\n"
 
 
 @pytest.fixture
 def fe1(stage):
     return stage.frontends["fe1"]
-
-
-@pytest.fixture(scope="module")
-def forward(scripted_cluster):
-    """An address of an entry without a backend that matches relay_filter."""
-    scripted_cluster.slapd.add(FORWARD.format(name="forward"))
-    for frontend in scripted_cluster.frontends.values():
-        wait_until(lambda f=frontend: "relay" in f.admin().text("lookup", "forward@example.org"),
-                   "the forward is known", 10)
-    return "forward@example.org"
 
 
 def await_empty_queue(frontend):

@@ -2,12 +2,13 @@
 /*
  * Replays the transcripts of the mail machines.
  *
- * Options of a server: words of tls (STARTTLS is available), secure (TLS is active), trusted, and
- * size=N, recipients=N, errors=N.  Answers: tls, CODE ENHANCED TEXT (ENHANCED may be "-"),
- * goodbye TEXT.
+ * Options of a server: words of tls (STARTTLS is available), secure (TLS is active), trusted, dsn,
+ * utf8, and size=N, recipients=N, errors=N.  Answers: tls, CODE ENHANCED TEXT (ENHANCED may be
+ * "-"), goodbye TEXT.
  *
  * Options of a client: starttls alone, user=NAME, password=WORD.  Answers: tls,
- * mail PATH [size=N] [8bit], rcpt PATH, unsafe PATH (which must be refused), data,
+ * mail PATH [size=N] [8bit] [utf8] [full] [hdrs] [envid=TEXT], rcpt PATH, rcpt-dsn PATH NOTIFY
+ * ORCPT (the bits of the one, and the other or "-"), unsafe PATH (which must be refused), data,
  * content TEXT (written as it is), end ACCEPTED, reset, quit.
  */
 #include <stdio.h>
@@ -36,6 +37,10 @@ static bool server_option(struct smtp_server_options *options, struct span word)
         options->tls_active = true;
     else if (span_equals(word, SPAN_LITERAL("trusted")))
         options->peer_is_trusted = true;
+    else if (span_equals(word, SPAN_LITERAL("dsn")))
+        options->offers_dsn = true;
+    else if (span_equals(word, SPAN_LITERAL("utf8")))
+        options->offers_utf8 = true;
     else if (number_option(word, "size", &number))
         options->size_max = number;
     else if (number_option(word, "recipients", &number))
@@ -80,6 +85,24 @@ static enum transcript_step note_mail(const struct smtp_server *server, struct b
         buffer_append_format(note, " size=%llu", (unsigned long long)server->parameters.size);
     if (server->parameters.body_8bit)
         buffer_append_string(note, " 8bit");
+    if (server->parameters.is_utf8)
+        buffer_append_string(note, " utf8");
+    if (server->parameters.ret != MAIL_RETURN_UNSAID)
+        buffer_append_string(note, server->parameters.ret == MAIL_RETURN_FULL ? " full" : " hdrs");
+    if (server->parameters.envid[0])
+        buffer_append_format(note, " envid=%s", server->parameters.envid);
+    return TRANSCRIPT_QUESTION;
+}
+
+static enum transcript_step note_rcpt(const struct smtp_server *server, struct buffer *note)
+{
+    buffer_append_format(note, "RCPT <%s>", server->recipient);
+    if (server->recipient_parameters.notify != 0) {
+        buffer_append_string(note, " notify=");
+        mail_notify_write(server->recipient_parameters.notify, note);
+    }
+    if (server->recipient_parameters.orcpt[0])
+        buffer_append_format(note, " orcpt=%s", server->recipient_parameters.orcpt);
     return TRANSCRIPT_QUESTION;
 }
 
@@ -99,8 +122,7 @@ static enum transcript_step server_next(void *subject, struct span *in, struct b
     case SMTP_SERVER_MAIL:
         return note_mail(server, note);
     case SMTP_SERVER_RCPT:
-        buffer_append_format(note, "RCPT <%s>", server->recipient);
-        return TRANSCRIPT_QUESTION;
+        return note_rcpt(server, note);
     case SMTP_SERVER_DATA:
         buffer_append_format(note, "DATA for %u from %s", server->recipients_accepted,
                              server->helo);
@@ -223,6 +245,8 @@ static enum transcript_step note_ready(const struct smtp_client *client, struct 
         buffer_append_string(note, " 8bitmime");
     if (client->offers_smtputf8)
         buffer_append_string(note, " smtputf8");
+    if (client->offers_dsn)
+        buffer_append_string(note, " dsn");
     if (client->offers_enhanced)
         buffer_append_string(note, " enhanced");
     if (client->offers_size)
@@ -289,12 +313,40 @@ static bool client_mail(struct smtp_client *client, const char *path, struct spa
     while (rest.length > 0) {
         struct span word = transcript_take_word(&rest);
 
+        struct span value = word;
+
         if (span_equals(word, SPAN_LITERAL("8bit")))
             parameters.body_8bit = true;
+        else if (span_equals(word, SPAN_LITERAL("utf8")))
+            parameters.is_utf8 = true;
+        else if (span_equals(word, SPAN_LITERAL("full")))
+            parameters.ret = MAIL_RETURN_FULL;
+        else if (span_equals(word, SPAN_LITERAL("hdrs")))
+            parameters.ret = MAIL_RETURN_HEADERS;
+        else if (span_equals(span_split(&value, '='), SPAN_LITERAL("envid")) &&
+                 span_copy_string(value, parameters.envid, sizeof(parameters.envid)))
+            continue;
         else if (!number_option(word, "size", &parameters.size))
             return false;
     }
     return smtp_client_mail(client, path, &parameters, out);
+}
+
+static bool client_rcpt_dsn(struct smtp_client *client, struct span rest, struct buffer *out)
+{
+    struct mail_recipient_parameters parameters = { .notify = 0 };
+    struct span path_word = transcript_take_word(&rest);
+    struct span notify_word = transcript_take_word(&rest);
+    char path[MAIL_PATH_SIZE];
+    uint64_t notify;
+
+    if (!span_copy_string(path_word, path, sizeof(path)) || !span_parse_u64(notify_word, &notify) ||
+        !span_copy_string(rest, parameters.orcpt, sizeof(parameters.orcpt)))
+        return false;
+    parameters.notify = (unsigned)notify;
+    if (strcmp(parameters.orcpt, "-") == 0)
+        parameters.orcpt[0] = '\0';
+    return smtp_client_rcpt(client, path, &parameters, out);
 }
 
 static bool client_path_command(struct smtp_client *client, struct span verb, struct span rest,
@@ -303,13 +355,15 @@ static bool client_path_command(struct smtp_client *client, struct span verb, st
     char path[2 * MAIL_PATH_SIZE];
     bool is_mail = span_equals(verb, SPAN_LITERAL("mail"));
 
+    if (span_equals(verb, SPAN_LITERAL("rcpt-dsn")))
+        return client_rcpt_dsn(client, rest, out);
     if (!span_copy_string(is_mail ? transcript_take_word(&rest) : rest, path, sizeof(path)))
         return false;
     if (is_mail)
         return client_mail(client, path, rest, out);
     if (span_equals(verb, SPAN_LITERAL("rcpt")))
-        return smtp_client_rcpt(client, path, out);
-    return span_equals(verb, SPAN_LITERAL("unsafe")) && !smtp_client_rcpt(client, path, out);
+        return smtp_client_rcpt(client, path, NULL, out);
+    return span_equals(verb, SPAN_LITERAL("unsafe")) && !smtp_client_rcpt(client, path, NULL, out);
 }
 
 static enum transcript_answered client_answer(void *subject, struct span answer, struct buffer *out)

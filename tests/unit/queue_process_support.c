@@ -138,7 +138,7 @@ static void deliver(void *context, struct queue_delivery *delivery)
 
     assert_true(rig->held < DELIVERIES_MAX);
     read_body(rig, delivery);
-    assert_true(rig->last_body_length == delivery->size);
+    assert_true(rig->last_body_length == delivery->parameters.size);
     rig->delivered++;
     rig->delivered_to_first += strcmp(delivery->backend, "sv1") == 0;
     rig->recipients += delivery->recipient_count;

@@ -223,6 +223,9 @@ void fixture_submit(struct fixture *fixture, const struct fixture_letter *letter
     wire_put_span(&wire, SPAN_LITERAL("session1"));
     wire_put_span(&wire, span_from_string(letter->reverse_path));
     wire_put_u8(&wire, 0);
+    wire_put_u8(&wire, 0);
+    wire_put_u8(&wire, (uint8_t)letter->ret);
+    wire_put_span(&wire, span_from_string(letter->envid));
     wire_put_u8(&wire, letter->may_relay);
     wire_put_u64(&wire, 4);
     wire_put_u32(&wire, count);
@@ -231,6 +234,8 @@ void fixture_submit(struct fixture *fixture, const struct fixture_letter *letter
         wire_put_u8(&wire, (uint8_t)letter->fates[i]);
         wire_put_u32(&wire, 0);
         wire_put_span(&wire, span_from_string(letter->texts[i]));
+        wire_put_u8(&wire, (uint8_t)letter->notify[i]);
+        wire_put_span(&wire, span_from_string(letter->orcpts[i]));
     }
     wire_put_u8(&wire, 0);
     wire_put_span(&wire, SPAN_LITERAL("body"));
@@ -243,8 +248,8 @@ void fixture_submit(struct fixture *fixture, const struct fixture_letter *letter
 
 void fixture_send_to(struct fixture *fixture, const char *recipient)
 {
-    fixture_submit(fixture,
-                   &(struct fixture_letter){ "sender@x", false, { recipient }, { 0 }, { 0 } });
+    fixture_submit(fixture, &(struct fixture_letter){ .reverse_path = "sender@x",
+                                                      .recipients = { recipient } });
     fixture_run(fixture);
 }
 

@@ -57,6 +57,10 @@ struct fixture_letter {
     const char *recipients[4];
     enum queue_fate fates[4];
     const char *texts[4];
+    unsigned notify[4];
+    const char *orcpts[4];
+    enum mail_return ret;
+    const char *envid;
 };
 
 /*

@@ -44,6 +44,14 @@ void queue_store_write_file(const char *name, const char *text)
     fclose(file);
 }
 
+void queue_store_remove_file(const char *name)
+{
+    char path[400];
+
+    snprintf(path, sizeof(path), "%s/%s", queue_store_folder, name);
+    assert_int_equal(unlink(path), 0);
+}
+
 bool queue_store_has_file(const char *name)
 {
     char path[400];

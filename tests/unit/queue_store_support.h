@@ -23,6 +23,7 @@ struct store *queue_store_open(void);
 /* Writes the file `name` of the folder, or tells whether there is one. */
 void queue_store_write_file(const char *name, const char *text);
 bool queue_store_has_file(const char *name);
+void queue_store_remove_file(const char *name);
 
 /* store_begin, which must succeed. */
 void queue_store_begin(struct store *store);

@@ -210,7 +210,7 @@ static void rig_store(void *context, struct mail_copy *copy,
                       const struct mail_stored_envelope *envelope, mail_stored *done,
                       void *done_context)
 {
-    static const char *const fates[] = { "none", "pending", "failed", "unknown" };
+    static const char *const fates[] = { "none", "pending", "failed", "unknown", "delivered" };
     struct rig *rig = context;
     struct rig_stored *stored = &rig->stored;
 

@@ -52,11 +52,16 @@ static void queue_deliver(struct fixture *fixture)
     wire_put_span(&message, SPAN_LITERAL("sv0"));
     wire_put_span(&message, SPAN_LITERAL("me@example.com"));
     wire_put_u8(&message, 0);
+    wire_put_u8(&message, 0);
+    wire_put_u8(&message, 0);
+    wire_put_span(&message, SPAN_EMPTY);
     wire_put_u64(&message, 6);
     wire_put_u32(&message, 1);
     wire_put_u64(&message, 3);
     wire_put_span(&message, SPAN_LITERAL("anna@example.org"));
     wire_put_span(&message, SPAN_LITERAL("anna@example.org"));
+    wire_put_u8(&message, 0);
+    wire_put_span(&message, SPAN_EMPTY);
     wire_put_u8(&message, 0);
     wire_put_span(&message, SPAN_LITERAL("body\r\n"));
     assert_true(channel_send(&fixture->channel, buffer_span(&message), -1));

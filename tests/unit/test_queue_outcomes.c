@@ -140,16 +140,17 @@ static void test_refusals_known_at_arrival_are_reported_and_the_rest_delivered(v
 {
     struct fixture *fixture = *state;
 
-    fixture_submit(fixture, &(struct fixture_letter){ "sender@x",
-                                                      false,
-                                                      { "a@x", "b@x" },
-                                                      { QUEUE_FAILED, QUEUE_PENDING },
-                                                      { "550 5.7.1 no" } });
+    fixture_submit(fixture, &(struct fixture_letter){ .reverse_path = "sender@x",
+                                                      .recipients = { "a@x", "b@x" },
+                                                      .fates = { QUEUE_FAILED, QUEUE_PENDING },
+                                                      .texts = { "550 5.7.1 no" } });
     fixture_run(fixture);
     assert_int_equal(fixture->sent_count, 2);
     assert_int_equal(fixture_messages(fixture), 2);
-    fixture_submit(
-        fixture, &(struct fixture_letter){ "", false, { "a@x" }, { QUEUE_FAILED }, { "550 no" } });
+    fixture_submit(fixture, &(struct fixture_letter){ .reverse_path = "",
+                                                      .recipients = { "a@x" },
+                                                      .fates = { QUEUE_FAILED },
+                                                      .texts = { "550 no" } });
     fixture_run(fixture);
     assert_int_equal(fixture->stored, 2);
     assert_int_equal(fixture_messages(fixture), 2);
@@ -176,7 +177,10 @@ static void test_an_unknown_address_fails_only_when_confirmed(void **state)
 static void test_a_report_to_a_foreign_sender_needs_the_relay_host(void **state)
 {
     struct fixture *fixture = *state;
-    struct fixture_letter letter = { "who@else", false, { "a@x" }, { QUEUE_FAILED }, { "550 no" } };
+    struct fixture_letter letter = { .reverse_path = "who@else",
+                                     .recipients = { "a@x" },
+                                     .fates = { QUEUE_FAILED },
+                                     .texts = { "550 no" } };
 
     fixture_submit(fixture, &letter);
     fixture_run(fixture);
@@ -233,7 +237,7 @@ static void test_mail_for_a_backend_that_stays_down_expires_too(void **state)
 /* With mail as old as it must be for its sender to hear that it is late. */
 static void start_with_delays(struct fixture *fixture, const char *reverse_path)
 {
-    struct fixture_letter letter = { reverse_path, false, { "a@x" }, { 0 }, { 0 } };
+    struct fixture_letter letter = { .reverse_path = reverse_path, .recipients = { "a@x" } };
 
     fixture->delay_ms = 14400000;
     fixture_restart(fixture);
@@ -301,7 +305,8 @@ static void test_a_backlog_for_a_backend_that_is_down_expires_after_one_failed_a
 
     fixture->down = "sv1";
     for (int i = 0; i < LETTERS; i++)
-        fixture_submit(fixture, &(struct fixture_letter){ "", false, { "a@x" }, { 0 }, { 0 } });
+        fixture_submit(fixture,
+                       &(struct fixture_letter){ .reverse_path = "", .recipients = { "a@x" } });
     fixture_run(fixture);
     fixture_pass(fixture, 440000000);
     fixture_pass(fixture, 30000);

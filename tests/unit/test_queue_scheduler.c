@@ -26,8 +26,8 @@ static void test_recipients_are_grouped_by_backend(void **state)
 {
     struct fixture *fixture = *state;
 
-    fixture_submit(fixture, &(struct fixture_letter){
-                                "sender@x", false, { "a@x", "b@x", "a2@x" }, { 0 }, { 0 } });
+    fixture_submit(fixture, &(struct fixture_letter){ .reverse_path = "sender@x",
+                                                      .recipients = { "a@x", "b@x", "a2@x" } });
     fixture_run(fixture);
     assert_int_equal(fixture->sent_count, 2);
     assert_int_equal(fixture->sent[0].count + fixture->sent[1].count, 3);
@@ -175,8 +175,8 @@ static void test_a_large_backlog_is_worked_through_in_a_small_window(void **stat
 
     fixture->down = "sv1";
     for (int i = 0; i < 1000; i++)
-        fixture_submit(fixture,
-                       &(struct fixture_letter){ "sender@x", false, { "a@x" }, { 0 }, { 0 } });
+        fixture_submit(fixture, &(struct fixture_letter){ .reverse_path = "sender@x",
+                                                          .recipients = { "a@x" } });
     fixture_run(fixture);
     scheduler_each(fixture->scheduler, count_in_hand, &most);
     assert_int_equal(most, 0);

@@ -162,7 +162,7 @@ static struct store_view look_at(struct store *store, uint64_t row)
 {
     struct store_view view = { .row = 0 };
 
-    assert_true(store_look(store, row - 1, row, 1, keep_view, &view));
+    assert_true(store_look(store, row - 1, row, 1, true, keep_view, &view));
     assert_int_equal(view.row, row);
     return view;
 }
@@ -441,6 +441,10 @@ static void test_an_older_database_is_brought_forward(void **unused)
     assert_int_equal(sqlite3_exec(db,
                                   "ALTER TABLE recipient DROP COLUMN flags;"
                                   "ALTER TABLE recipient DROP COLUMN notify;"
+                                  "ALTER TABLE recipient DROP COLUMN orcpt;"
+                                  "ALTER TABLE message DROP COLUMN is_utf8;"
+                                  "ALTER TABLE message DROP COLUMN ret;"
+                                  "ALTER TABLE message DROP COLUMN envid;"
                                   "DROP TABLE adopted; DROP INDEX message_arrival;"
                                   "PRAGMA user_version = 1",
                                   NULL, NULL, NULL),
@@ -453,6 +457,126 @@ static void test_an_older_database_is_brought_forward(void **unused)
     assert_int_equal(look_at(store, STORE_ROW(id, 1)).recipient.flags, STORE_IS_UNKNOWN);
     assert_int_equal(look_at(store, STORE_ROW(id, 2)).recipient.flags, STORE_NEEDS_RELAY);
     assert_true(store_note_adopted(store, "x", 1));
+    assert_true(store_commit(store));
+    store_close(store);
+}
+
+/* What the program before version 3 wrote: a message in its row and one in a file. */
+static const char version_2[] =
+    "PRAGMA auto_vacuum = INCREMENTAL;"
+    "CREATE TABLE message(  id INTEGER PRIMARY KEY AUTOINCREMENT,  session_id TEXT NOT NULL,"
+    " reverse_path TEXT NOT NULL,  body_8bit INTEGER NOT NULL, may_relay INTEGER NOT NULL,"
+    "  size INTEGER NOT NULL, arrival INTEGER NOT NULL,  body_file TEXT, body BLOB);"
+    "INSERT INTO message VALUES(3676892665857,'session1','sender@x.example',1,0,26,1700000000000,"
+    "NULL,X'5375626A6563743A206F6C640D0A0D0A6F6C6420626F64790D0A');"
+    "INSERT INTO message VALUES(3676892665858,'session2','',0,1,5,1700000000000,'bodyfile1',NULL);"
+    "CREATE TABLE recipient(  id INTEGER PRIMARY KEY,  state INTEGER NOT NULL, destination TEXT,"
+    "  next_attempt INTEGER NOT NULL, not_before INTEGER NOT NULL,  attempts INTEGER NOT NULL,"
+    " address TEXT NOT NULL, reply TEXT NOT NULL, flags INTEGER NOT NULL DEFAULT 0,"
+    " notify INTEGER NOT NULL DEFAULT 0);"
+    "INSERT INTO recipient VALUES(3855501403993669632,0,'sv1',1700000001000,0,2,"
+    "'joe@example.org','451 4.3.0 Later',0,0);"
+    "INSERT INTO recipient VALUES(3855501403993669633,1,NULL,0,0,0,'eve@example.org','',6,8);"
+    "INSERT INTO recipient VALUES(3855501403994718208,0,'sv1',1700000001000,0,2,"
+    "'joe@example.org','451 4.3.0 Later',0,0);"
+    "CREATE INDEX message_file ON message(body_file) WHERE body_file IS NOT NULL;"
+    "CREATE INDEX recipient_due ON recipient(destination, next_attempt) WHERE state = 0;"
+    "CREATE INDEX message_arrival ON message(arrival);"
+    "CREATE TABLE adopted(source TEXT NOT NULL, message INTEGER NOT NULL,"
+    "  PRIMARY KEY(source, message)) WITHOUT ROWID;"
+    "PRAGMA application_id = 1836282229; PRAGMA user_version = 2; PRAGMA journal_mode = WAL;";
+
+static void test_a_database_of_version_2_is_brought_forward_whole(void **unused)
+{
+    const uint64_t first = 3676892665857, second = first + 1;
+    struct store_view view;
+    struct store_job *job;
+    struct store *store;
+    struct list jobs;
+    int64_t next_due_ms;
+    uint64_t id;
+    sqlite3 *db;
+
+    (void)unused;
+    store_close(queue_store_open()); /* for the folders */
+    queue_store_remove_file("queue.db");
+    queue_store_write_file("bodies/bodyfile1", "12345");
+    db = open_raw();
+    assert_int_equal(sqlite3_exec(db, version_2, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    store = queue_store_open();
+    assert_int_equal(store_counts(store).messages, 2);
+    assert_int_equal(store_counts(store).held, 1);
+    queue_store_begin(store);
+    view = look_at(store, STORE_ROW(first, 1));
+    assert_int_equal(view.recipient.flags, STORE_NEEDS_RELAY | STORE_DELAY_IS_TOLD);
+    assert_int_equal(view.recipient.notify, MAIL_NOTIFY_DELAY);
+    assert_int_equal(view.ret, MAIL_RETURN_UNSAID);
+    assert_false(view.is_utf8);
+    list_init(&jobs);
+    assert_true(store_fetch_due(store,
+                                &(struct store_due){ .destination = "sv1",
+                                                     .now_ms = 1700000002000,
+                                                     .message_before = UINT64_MAX,
+                                                     .jobs_max = 100,
+                                                     .rows_max = 50,
+                                                     .bytes_max = 1 << 20 },
+                                &jobs, &next_due_ms));
+    job = queue_store_first_job(&jobs);
+    assert_span(job->content.body, "Subject: old\r\n\r\nold body\r\n");
+    assert_span(job->content.envid, "");
+    assert_span(job->rows[0].orcpt, "");
+    assert_int_equal(queue_store_free_jobs(&jobs), 2);
+    assert_true(store_read_message(store, second, 100, &job));
+    assert_string_equal(job->content.body_file, "bodyfile1");
+    store_job_free(job);
+    assert_true(queue_store_add(store, "new", NULL, 1, "sv1", &id));
+    assert_true(id > second);
+    assert_true(store_commit(store));
+    store_close(store);
+}
+
+static void test_parameters_of_the_envelope_are_kept(void **unused)
+{
+    struct store *store = queue_store_open();
+    const struct store_message message = { .session_id = SPAN_LITERAL("s"),
+                                           .reverse_path = SPAN_LITERAL("\xc3\xa9@x"),
+                                           .body_8bit = true,
+                                           .is_utf8 = true,
+                                           .ret = MAIL_RETURN_FULL,
+                                           .envid = SPAN_LITERAL("QQ+20314"),
+                                           .size = 1,
+                                           .arrival_ms = 1000,
+                                           .body = SPAN_LITERAL("b") };
+    const struct store_recipient recipient = { .address = SPAN_LITERAL("a@x"),
+                                               .destination = "sv1",
+                                               .notify = MAIL_NOTIFY_SUCCESS | MAIL_NOTIFY_DELAY,
+                                               .orcpt = SPAN_LITERAL("rfc822;a+2Bb@x") };
+    struct store_due due = queue_store_due("sv1", 2000);
+    struct store_view view;
+    struct store_job *job;
+    struct list jobs;
+    int64_t next_due_ms;
+    uint64_t id;
+
+    (void)unused;
+    queue_store_begin(store);
+    assert_true(store_add(store, &message, &recipient, 1, true, &id));
+    assert_true(store_commit(store));
+    queue_store_begin(store);
+    list_init(&jobs);
+    assert_true(store_fetch_due(store, &due, &jobs, &next_due_ms));
+    job = queue_store_first_job(&jobs);
+    assert_true(job->content.is_utf8);
+    assert_int_equal(job->content.ret, MAIL_RETURN_FULL);
+    assert_span(job->content.envid, "QQ+20314");
+    assert_int_equal(job->rows[0].notify, recipient.notify);
+    assert_span(job->rows[0].orcpt, "rfc822;a+2Bb@x");
+    assert_int_equal(queue_store_free_jobs(&jobs), 1);
+    view = look_at(store, STORE_ROW(id, 0));
+    assert_true(view.is_utf8);
+    assert_int_equal(view.ret, MAIL_RETURN_FULL);
+    assert_int_equal(view.recipient.notify, recipient.notify);
     assert_true(store_commit(store));
     store_close(store);
 }
@@ -584,6 +708,8 @@ int main(void)
         QUEUE_STORE_TEST(test_cleaning_keeps_what_is_used),
         QUEUE_STORE_TEST(test_a_newer_database_is_refused_and_not_damaged),
         QUEUE_STORE_TEST(test_an_older_database_is_brought_forward),
+        QUEUE_STORE_TEST(test_a_database_of_version_2_is_brought_forward_whole),
+        QUEUE_STORE_TEST(test_parameters_of_the_envelope_are_kept),
         QUEUE_STORE_TEST(test_room_is_given_back_in_slices_when_there_is_much),
         QUEUE_STORE_TEST(test_two_processes_cannot_use_one_queue),
         QUEUE_STORE_TEST(test_what_cannot_be_read_is_set_aside_whole),

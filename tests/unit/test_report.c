@@ -4,9 +4,18 @@
 #include "common/proto/report.h"
 
 static const struct report_recipient recipients[] = {
-    { "joe+x@example.org", "joe@example.org", "5.1.1", "550 5.1.1 No such user", "sv1", true },
-    { NULL, "eve@example.org", "", "No reply for five days", NULL, false },
-    { NULL, "ann@example.org", "5.7.1", "550 5.7.1 Not from you", NULL, true },
+    { .original_type = "rfc822",
+      .original = "joe+x@example.org",
+      .final = "joe@example.org",
+      .status = "5.1.1",
+      .diagnostic = "550 5.1.1 No such user",
+      .remote_mta = "sv1",
+      .is_reply = true },
+    { .final = "eve@example.org", .status = "", .diagnostic = "No reply for five days" },
+    { .final = "ann@example.org",
+      .status = "5.7.1",
+      .diagnostic = "550 5.7.1 Not from you",
+      .is_reply = true },
 };
 
 static struct report example(void)
@@ -113,9 +122,13 @@ static void test_foreign_text_neither_breaks_lines_nor_makes_them_long(void **un
 {
     static char path[512], diagnostic[8192], message[100000];
     struct report report = example();
-    struct report_recipient recipient = { path,        "a@b\r\nAction: delivered",
-                                          "5.1.1",     diagnostic,
-                                          "h\r\n\r\n", true };
+    struct report_recipient recipient = { .original_type = "x\r\nAction: delivered",
+                                          .original = path,
+                                          .final = "a@b\r\nAction: delivered",
+                                          .status = "5.1.1",
+                                          .diagnostic = diagnostic,
+                                          .remote_mta = "h\r\n\r\n",
+                                          .is_reply = true };
     struct bytes target = bytes_empty(1 << 20);
 
     (void)unused;
@@ -124,6 +137,7 @@ static void test_foreign_text_neither_breaks_lines_nor_makes_them_long(void **un
     memset(message, 'm', sizeof(message));
     memcpy(message, "A: \xff\0\r\rx\nB: \x01\r\n", 15);
     report.reverse_path = "a@b>\r\nBcc: <c@d";
+    report.envelope_id = "id\r\nAction: delivered";
     report.recipients = &recipient;
     report.recipient_count = 1;
     report.message = span_of(message, sizeof(message));
@@ -141,6 +155,7 @@ static void test_a_report_of_a_delay_says_until_when_it_is_tried(void **unused)
     struct span text;
 
     (void)unused;
+    report.kind = REPORT_DELAYED;
     report.retry_until = "Sat, 7 Jan 2006 15:00:00 +0000";
     assert_true(report_compose(&report, &target));
     assert_true(bytes_append(&target, SPAN_LITERAL("\0")));
@@ -150,6 +165,82 @@ static void test_a_report_of_a_delay_says_until_when_it_is_tried(void **unused)
     assert_non_null(strstr(text.data, "Will-Retry-Until: Sat, 7 Jan 2006 15:00:00 +0000\r\n"));
     assert_null(strstr(text.data, "Action: failed"));
     assert_null(strstr(text.data, "5.0.0"));
+    bytes_release(&target);
+}
+
+/* The report as a string; the caller releases `target`. */
+static const char *compose(const struct report *report, struct bytes *target)
+{
+    *target = bytes_empty(1 << 20);
+    assert_true(report_compose(report, target));
+    assert_true(bytes_append(target, SPAN_LITERAL("\0")));
+    return target->data;
+}
+
+static void test_a_success_is_delivered_or_relayed(void **unused)
+{
+    struct report_recipient reached[2] = {
+        { .final = "joe@example.org", .status = "2.1.5", .diagnostic = "250 2.1.5 Taken" },
+        { .final = "eve@x.example", .status = "5.0.0", .is_relayed = true },
+    };
+    struct report report = example();
+    struct bytes target;
+    const char *text;
+
+    (void)unused;
+    report.kind = REPORT_SUCCESS;
+    report.envelope_id = "QQ 314";
+    report.recipients = reached;
+    report.recipient_count = 2;
+    text = compose(&report, &target);
+    assert_non_null(strstr(text, "\r\nOriginal-Envelope-Id: QQ 314\r\nReporting-MTA: "));
+    assert_non_null(strstr(text, "joe@example.org\r\nAction: delivered\r\nStatus: 2.1.5\r\n"));
+    assert_non_null(strstr(text, "eve@x.example\r\nAction: relayed\r\nStatus: 2.0.0\r\n"));
+    assert_null(strstr(text, "body"));
+    bytes_release(&target);
+}
+
+static void test_a_message_is_returned_in_full_and_as_it_is(void **unused)
+{
+    struct report report = example();
+    struct bytes target;
+    const char *text;
+
+    (void)unused;
+    report.is_full = true;
+    text = compose(&report, &target);
+    assert_false(report_is_8bit(&report));
+    assert_non_null(strstr(text, "message/rfc822\r\n\r\nSubject: hello\r\nX-A: b\r\n\r\nbody\r\n"
+                                 "\r\n--boundary1--"));
+    bytes_release(&target);
+    report.message = SPAN_LITERAL("Subject: x\r\n\r\n\xff\r\n");
+    text = compose(&report, &target);
+    assert_true(report_is_8bit(&report));
+    assert_non_null(strstr(text, "\r\nContent-Transfer-Encoding: 8bit\r\n\r\nThis is"));
+    assert_non_null(strstr(text, "message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"));
+    assert_non_null(strstr(text, "\r\n\r\n\xff\r\n"));
+    bytes_release(&target);
+}
+
+/* RFC 6533. */
+static void test_a_report_about_a_utf8_message_is_utf8(void **unused)
+{
+    struct report_recipient failed = { .final = "\xc3\xa9@example.org", .status = "5.6.7" };
+    struct report report = example();
+    struct bytes target;
+    const char *text;
+
+    (void)unused;
+    report.is_utf8 = true;
+    report.recipients = &failed;
+    report.recipient_count = 1;
+    report.message = SPAN_LITERAL("Subject: \xc3\xa9\r\nX: \xff\r\n\r\n");
+    text = compose(&report, &target);
+    assert_true(report_is_8bit(&report));
+    assert_non_null(strstr(text, "\r\nContent-Type: message/global-delivery-status\r\n"));
+    assert_non_null(strstr(text, "\r\nFinal-Recipient: utf-8; \xc3\xa9@example.org\r\n"));
+    assert_non_null(strstr(text, "message/global-headers\r\nContent-Transfer-Encoding: 8bit\r\n"
+                                 "\r\nSubject: \xc3\xa9\r\nX: ?\r\n"));
     bytes_release(&target);
 }
 
@@ -191,6 +282,9 @@ int main(void)
         cmocka_unit_test(test_a_report_has_its_three_parts),
         cmocka_unit_test(test_foreign_text_neither_breaks_lines_nor_makes_them_long),
         cmocka_unit_test(test_a_report_of_a_delay_says_until_when_it_is_tried),
+        cmocka_unit_test(test_a_success_is_delivered_or_relayed),
+        cmocka_unit_test(test_a_message_is_returned_in_full_and_as_it_is),
+        cmocka_unit_test(test_a_report_about_a_utf8_message_is_utf8),
         cmocka_unit_test(test_a_message_without_a_header_is_reported),
         cmocka_unit_test(test_a_limit_that_is_passed_is_told),
     };

@@ -92,13 +92,13 @@ static void client_send_content(struct pair *pair, struct buffer *out)
 
 static void client_begin(struct pair *pair, struct buffer *out)
 {
-    struct mail_parameters parameters = { sizeof(message) - 1, true };
+    struct mail_parameters parameters = { .size = sizeof(message) - 1, .body_8bit = true };
 
     assert_true(pair->client.offers_pipelining);
     assert_int_equal(pair->client.size_limit, 1 << 20);
     assert_true(smtp_client_mail(&pair->client, "sender@x.example", &parameters, out));
     for (size_t i = 0; i < ARRAY_LENGTH(recipients); i++)
-        assert_true(smtp_client_rcpt(&pair->client, recipients[i], out));
+        assert_true(smtp_client_rcpt(&pair->client, recipients[i], NULL, out));
 }
 
 static void client_take_reply(struct pair *pair, struct buffer *out)
@@ -188,7 +188,11 @@ static void deliver(struct pair *pair, enum mail_flavor flavor)
     char memory[MACHINE_OUT_ROOM];
     struct buffer out = buffer_over(memory, sizeof(memory));
     struct smtp_server_options server_options = {
-        flavor, "mx.example.org", 1 << 20, 10, 0, true, false, false
+        .flavor = flavor,
+        .hostname = "mx.example.org",
+        .size_max = 1 << 20,
+        .recipients_max = 10,
+        .tls_available = true,
     };
     struct smtp_client_options client_options = { flavor, "fe1.example.org", true, NULL, NULL };
 

@@ -39,7 +39,8 @@ static const struct path_case paths[] = {
     { SMTP_PATH_FORWARD, "<joe@>", NULL, NULL },
     { SMTP_PATH_FORWARD, "<joe@b@c>", NULL, NULL },
     { SMTP_PATH_FORWARD, "<joe smith@b.example>", NULL, NULL },
-    { SMTP_PATH_FORWARD, "<jo\xc3\xa9@b.example>", NULL, NULL },
+    { SMTP_PATH_FORWARD, "<jo\xc3\xa9@\xc3\xa9.b>", "jo\xc3\xa9@\xc3\xa9.b", "" },
+    { SMTP_PATH_FORWARD, "<jo\xc3@b.example>", NULL, NULL },
     { SMTP_PATH_FORWARD, "<joe@b.example", NULL, NULL },
     { SMTP_PATH_FORWARD, "joe@b.example", NULL, NULL },
     { SMTP_PATH_FORWARD, "<joe@b.example>x", NULL, NULL },
@@ -100,7 +101,9 @@ static void test_only_paths_that_cannot_break_a_command_are_safe(void **unused)
     assert_false(smtp_path_is_safe("\"a > b"));
     assert_false(smtp_path_is_safe("\"a\" > b@c"));
     assert_false(smtp_path_is_safe("\"a\\\" >b@c"));
-    assert_false(smtp_path_is_safe("a@b\xc3\xa9"));
+    assert_true(smtp_path_is_safe("\xc3\xa9@b\xc3\xa9"));
+    assert_false(smtp_path_is_safe("a@b\xc3"));
+    assert_false(smtp_path_is_safe("a@b\xc0\xbe")); /* an overlong '>' */
 }
 
 static void test_parameters_are_taken_one_by_one(void **unused)
