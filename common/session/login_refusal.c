@@ -42,6 +42,7 @@ static void login_refusal_send(struct login_session *session, enum login_refusal
 
     board_count(service->slot, counter, 1);
     state_move(&session->state, LOGIN_STATE_TALKING);
+    session_is_stranger(&session->session);
     login->server_ops->refuse(&login->server, &refusal, &out);
     if (!login_session_send(session, &session->client, &out))
         return;

@@ -112,6 +112,7 @@ void login_route_resolve(struct login_session *session)
     const struct credentials *credentials = login->server_ops->credentials(&login->server);
 
     state_move(&session->state, LOGIN_STATE_RESOLVING);
+    session_is_known(&session->session);
     deadline_clear(&session->deadline); /* the resolver has its own */
     if (resolver_ask(session->session.service->resolver, &login->request, ROUTE_KEY_LOGIN,
                      span_from_string(credentials->authcid),

@@ -125,7 +125,7 @@ static void login_session_asked_to_end(struct session *head, const char *reason)
     unsigned state = session->state.current;
 
     if (session->login && state != LOGIN_STATE_SECURING && state != LOGIN_STATE_ENDING)
-        login_session_goodbye(session, "server is going down", reason);
+        login_session_goodbye(session, reason, reason);
     else
         login_session_end(session, reason);
 }
@@ -202,6 +202,7 @@ void login_session_start(struct session_service *service, const struct listener_
     const char *too_many;
 
     session_start(&session->session, service, listener, peer, login_session_asked_to_end);
+    session_is_stranger(&session->session);
     session->login = login_new(session, listener->protocol);
     session->open_handles = 2;
     state_init(&session->state, login_states,

@@ -9,6 +9,7 @@
 void session_service_init(struct session_service *service)
 {
     list_init(&service->sessions);
+    list_init(&service->strangers);
     map_init(&service->accounts);
     departures_init(&service->departures, service);
 }
@@ -35,6 +36,7 @@ void session_start(struct session *session, struct session_service *service,
     session->peer_port = peer_format(peer, session->peer_address);
     random_id(session->id);
     list_init(&session->node);
+    list_init(&session->stranger_node);
     list_init(&session->departure_node);
     list_append(&service->sessions, &session->node);
     service->session_count++;
@@ -51,10 +53,34 @@ void session_finish(struct session *session)
     free(session->account);
     free(session->login_key);
     list_remove(&session->node);
+    session_is_known(session);
     service->session_count--;
     board_count(service->slot, BOARD_SESSIONS, -1);
     if (service->is_draining && service->session_count == 0)
         service->emptied(service);
+}
+
+void session_is_stranger(struct session *session)
+{
+    session_is_known(session);
+    list_append(&session->service->strangers, &session->stranger_node);
+}
+
+void session_is_known(struct session *session)
+{
+    list_remove(&session->stranger_node);
+}
+
+bool session_service_make_room(struct session_service *service)
+{
+    struct session *oldest;
+
+    if (list_is_empty(&service->strangers))
+        return false;
+    oldest = LIST_ELEMENT(service->strangers.next, struct session, stranger_node);
+    session_is_known(oldest);
+    oldest->end(oldest, "too many connections");
+    return true;
 }
 
 enum log_level session_alarm(const struct session *session, const struct route *route,

@@ -44,7 +44,9 @@ struct session_service {
     bool peers_are_trusted;        /* only frontends connect: what they forward is believed */
     bool holds_logins;             /* a login waits for a backend that is down */
     struct list sessions;          /* of struct session */
+    struct list strangers;         /* of them: who has told no credentials, the oldest first */
     size_t session_count;
+    size_t sessions_max; /* crowd.h */
     struct map accounts; /* the sessions that are logged in, by account */
     struct departures departures;
     struct alarms alarms;
@@ -57,6 +59,7 @@ struct session_service {
 /* The common head of a session. */
 struct session {
     struct list node;
+    struct list stranger_node; /* in service->strangers */
     struct session_service *service;
     const struct listener_config *listener;
     char id[RANDOM_ID_SIZE];
@@ -92,6 +95,12 @@ void session_log_in(struct session *session, const struct route *route, const ch
 enum log_level session_alarm(const struct session *session, const struct route *route,
                              const struct target *target);
 
+/* It waits for credentials: a worker that is full may ask it to end for another. */
+void session_is_stranger(struct session *session);
+
+/* It does not any more; idempotent. */
+void session_is_known(struct session *session);
+
 /* Takes it out of the registry of accounts; idempotent. */
 void session_log_out(struct session *session);
 
@@ -120,6 +129,9 @@ void session_service_fini(struct session_service *service);
 
 /* Calls `emptied` once no session is left; no new session may start. */
 void session_service_drain(struct session_service *service);
+
+/* Asks the oldest stranger to end, which closes its descriptors now; false when there is none. */
+bool session_service_make_room(struct session_service *service) __attribute__((warn_unused_result));
 
 /* Asks every session to end. */
 void session_service_end_all(struct session_service *service, const char *reason);

@@ -31,6 +31,8 @@ static void worker_accepted(struct listener *listener, int fd, const struct sock
         close(fd);
         return;
     }
+    if (!crowd_admits(&worker->crowd, configured, fd))
+        return;
     if (configured->protocol == PROTOCOL_SMTP || configured->protocol == PROTOCOL_LMTP)
         mail_session_start(&worker->service, configured, fd, peer);
     else
@@ -227,6 +229,9 @@ bool worker_start(struct worker *worker, struct child *child, const struct worke
     if (!worker_load_tls(worker))
         return false;
     session_service_init(&worker->service);
+    crowd_init(&worker->crowd, &worker->service);
+    LOG_EVENT(LOG_LEVEL_INFO, NULL, "worker_takes",
+              LOG_INTEGER("sessions", worker->service.sessions_max));
     child->context = worker;
     child->drain = worker_child_drain;
     child->stop = worker_child_stop;

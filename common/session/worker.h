@@ -8,6 +8,7 @@
 #define MAILSTEAD_SESSION_WORKER_H
 
 #include "common/io/listener.h"
+#include "common/session/crowd.h"
 #include "common/session/mail_peers.h"
 #include "common/session/mail_pool.h"
 #include "common/session/prober.h"
@@ -36,6 +37,7 @@ struct worker {
     struct child *child;
     struct worker_options options;
     struct session_service service;
+    struct crowd crowd;
     struct mail_pool mail_pool;
     struct mail_peers mail_peers;
     struct abuse abuse;

@@ -2,9 +2,13 @@
 /* Login sessions, with a client and backends that the test plays. */
 #include "tests/unit/session_support.h"
 
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "common/io/tls.h"
 #include "common/proto/sasl.h"
 #include "common/service/config_table.h"
+#include "common/session/crowd.h"
 #include "common/session/login_state.h"
 #include "tests/unit/certificates.h"
 
@@ -270,6 +274,87 @@ static void a_login_is_looked_up_again_only_behind_a_change_of_the_mirror(void *
     rig_expect(client, "1 OK moved\r\n");
 }
 
+static void a_full_worker_ends_the_oldest_who_has_told_nothing(void **state)
+{
+    struct rig *rig = *state;
+    struct crowd crowd;
+    struct peer *known = rig_connect(rig, &rig->imap), *old = rig_connect(rig, &rig->imap),
+                *young = rig_connect(rig, &rig->pop3), *backend;
+    int fds[2];
+
+    crowd_init(&crowd, &rig->service);
+    assert_in_range(rig->service.sessions_max, 16, 1048576);
+    rig->service.sessions_max = 3;
+    rig_say(known, "1 LOGIN anna secret\r\n");
+    backend = accept_imap(rig, 0);
+    rig_say(backend, "a OK in\r\n");
+    rig_expect(known, "1 OK in\r\n");
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    assert_true(crowd_admits(&crowd, &rig->imap, fds[0]));
+    rig_expect(old, "BYE");
+    rig_expect_end(old);
+    assert_int_equal(rig->service.session_count, 2);
+    assert_true(crowd_admits(&crowd, &rig->imap, fds[0]));
+    assert_int_equal(rig->service.session_count, 2); /* there was room */
+
+    rig->service.sessions_max = 1;
+    assert_true(crowd_admits(&crowd, &rig->imap, fds[0]));
+    rig_expect_end(young);
+    assert_false(crowd_admits(&crowd, &rig->imap, fds[0]));
+    close(fds[1]);
+    rig_say(known, "2 NOOP\r\n");
+    rig_expect(backend, "2 NOOP\r\n");
+}
+
+static void who_finds_no_room_is_told_so_in_his_protocol(void **state)
+{
+    static const char *const words[] = {
+        [PROTOCOL_IMAP] = "* BYE [UNAVAILABLE] ",
+        [PROTOCOL_POP3] = "-ERR [SYS/TEMP] ",
+        [PROTOCOL_SMTP] = "421 4.3.2 ",
+    };
+    struct rig *rig = *state;
+    const struct listener_config *listeners[] = { &rig->imap, &rig->pop3, &rig->smtp };
+    struct crowd crowd;
+
+    crowd_init(&crowd, &rig->service);
+    rig->service.sessions_max = 0;
+    for (size_t i = 0; i < ARRAY_LENGTH(listeners); i++) {
+        const char *start = words[listeners[i]->protocol];
+        char text[128] = "";
+        int fds[2];
+
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+        assert_false(crowd_admits(&crowd, listeners[i], fds[0]));
+        assert_true(read(fds[1], text, sizeof(text) - 1) > 0);
+        assert_memory_equal(text, start, strlen(start));
+        assert_int_equal(read(fds[1], text, sizeof(text)), 0);
+        close(fds[1]);
+    }
+}
+
+static void who_is_refused_is_a_stranger_again(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *client = rig_connect(rig, &rig->imap);
+    struct crowd crowd;
+    int fds[2];
+
+    rig->is_directory_silent = true;
+    crowd_init(&crowd, &rig->service);
+    rig->service.sessions_max = 1;
+    rig_say(client, "1 LOGIN nobody x\r\n");
+    while (rig->questions == 0)
+        io_loop_turn(&rig->loop, true);
+    assert_true(list_is_empty(&rig->service.strangers));
+    rig_expect(client, "1 NO [UNAVAILABLE]");
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    assert_true(crowd_admits(&crowd, &rig->imap, fds[0]));
+    rig_expect(client, "BYE");
+    close(fds[0]);
+    close(fds[1]);
+}
+
 static int keepalive_of(int fd)
 {
     int on = -1;
@@ -456,6 +541,9 @@ int main(void)
         T(a_login_that_ends_after_its_account_moved_goes_to_the_new_owner),
         T(a_login_is_looked_up_again_only_behind_a_change_of_the_mirror),
         T(a_backend_is_asked_whether_it_is_there_once_a_session_is_quiet),
+        T(a_full_worker_ends_the_oldest_who_has_told_nothing),
+        T(who_finds_no_room_is_told_so_in_his_protocol),
+        T(who_is_refused_is_a_stranger_again),
         T(a_session_ends_when_its_account_moves),
         T(a_client_that_does_not_read_costs_no_turns),
         T(a_client_may_leave_in_any_state),
