@@ -5,9 +5,9 @@
  * credentials, which are questions.
  *
  * It never hands out a name or password that is empty or holds CR, LF or NUL, asks
- * for no literal that it could not hold, and announces nothing that only the backend can
- * know.  A malformed command gets BAD; the tenth of them, a command that is too
- * long, and a refused literal whose bytes come unasked end the session.
+ * for no literal that it could not hold, and announces of what only the backend can know
+ * what the session has learned there.  A malformed command gets BAD; the tenth of them, a command
+ * that is too long, and a refused literal whose bytes come unasked end the session.
  */
 #include "common/proto/imap_server.h"
 
@@ -79,9 +79,22 @@ static void imap_append_mechanisms(const struct imap_server *server, struct buff
             buffer_append_format(out, " AUTH=%s", sasl_mechanism_name(mechanism));
 }
 
+/* Only one of LITERAL+ and LITERAL- is announced, RFC 7888 section 5. */
+static void imap_append_offers(const struct imap_server *server, struct buffer *out)
+{
+    uint64_t offers = server->options.offers;
+
+    if (offers & OFFER_BIT(IMAP_OFFER_LITERAL_PLUS))
+        offers &= ~OFFER_BIT(IMAP_OFFER_LITERAL_MINUS);
+    for (unsigned i = 0; imap_offer_words[i]; i++)
+        if (offers & OFFER_BIT(i))
+            buffer_append_format(out, " %s", imap_offer_words[i]);
+}
+
 static void imap_append_capabilities(const struct imap_server *server, struct buffer *out)
 {
-    buffer_append_string(out, "CAPABILITY IMAP4rev1 LITERAL+ SASL-IR ID");
+    buffer_append_string(out, "CAPABILITY IMAP4rev1 SASL-IR ID");
+    imap_append_offers(server, out);
     if (imap_offers_tls(server))
         buffer_append_string(out, " STARTTLS");
     if (imap_takes_credentials(server))

@@ -11,6 +11,7 @@
 #define MAILSTEAD_PROTO_LOGIN_H
 
 #include "common/proto/machine.h"
+#include "common/proto/offers.h"
 #include "common/proto/sasl.h"
 
 enum {
@@ -91,6 +92,8 @@ struct login_server_options {
     bool peer_is_trusted;   /* a frontend: what it forwards is believed */
     /* The mechanisms of AUTHENTICATE and AUTH; its strings outlive the machine. */
     struct sasl_options sasl;
+    /* What the client will find behind the login (offers.h): bits of the machine's protocol. */
+    uint64_t offers;
 };
 
 /* A machine of the server side; `machine` is memory of `size` bytes that the session owns. */

@@ -4,8 +4,8 @@
  * STLS and a complete set of credentials, which are questions.
  *
  * It never hands out a name or password that is empty or holds CR, LF or NUL, and
- * announces nothing that only the backend can know.  A malformed command gets
- * -ERR; the tenth of them, and a line that is too long, ends the session.
+ * announces of what only the backend can know what the session has learned there.  A malformed
+ * command gets -ERR; the tenth of them, and a line that is too long, ends the session.
  */
 #include "common/proto/pop3_server.h"
 
@@ -98,8 +98,10 @@ static enum login_event pop3_capa(struct pop3_server *server, struct span argume
         pop3_append_mechanisms(server, " ", "", out);
         buffer_append_string(out, "\r\n");
     }
-    buffer_append_string(out, "RESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n"
-                              "IMPLEMENTATION Mailstead\r\n.\r\n");
+    for (unsigned i = 0; pop3_offer_words[i]; i++)
+        if (server->options.offers & OFFER_BIT(i))
+            buffer_append_format(out, "%s\r\n", pop3_offer_words[i]);
+    buffer_append_string(out, "RESP-CODES\r\nAUTH-RESP-CODE\r\nIMPLEMENTATION Mailstead\r\n.\r\n");
     return LOGIN_NEED_INPUT;
 }
 

@@ -67,8 +67,9 @@ struct board_health {
     _Atomic uint64_t accuser;   /* who told of the last failure: 0 a probe, else a session */
     _Atomic uint64_t since_ms;  /* monotonic, of the last change of state */
     _Atomic unsigned relapses;  /* how often it came up and went down again soon */
-    struct ramp returning;      /* all that is new, once it is up again */
-    struct ramp crowd;          /* logins that have waited elsewhere, or for it */
+    _Atomic uint64_t offers; /* what it said that it offers (common/proto/offers.h); 0: unknown */
+    struct ramp returning;   /* all that is new, once it is up again */
+    struct ramp crowd;       /* logins that have waited elsewhere, or for it */
 };
 
 struct board_backend {

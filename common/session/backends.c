@@ -46,6 +46,53 @@ static struct board_health *backends_health(const struct backends *backends,
     return row ? &row->health[protocol] : NULL;
 }
 
+/* The row of a backend's offers; of a node's own store for the id 0. */
+static struct board_health *backends_row(const struct backends *backends, unsigned id,
+                                         enum protocol protocol)
+{
+    const struct backend *backend = id ? backend_set_by_id(&backends->set, id) : NULL;
+    struct board_backend *row;
+
+    if (backend)
+        return backends_health(backends, backend, protocol);
+    if (id || !backends->is_node)
+        return NULL;
+    row = board_backend(backends->board, hash_string(backends->set.config->node.name) | 1);
+    return row ? &row->health[protocol] : NULL;
+}
+
+void backends_learn_offers(const struct backends *backends, unsigned id, enum protocol protocol,
+                           uint64_t offers)
+{
+    struct board_health *row = backends_row(backends, id, protocol);
+
+    if (row)
+        atomic_store(&row->offers, offers);
+}
+
+uint64_t backends_offers(const struct backends *backends, unsigned id, enum protocol protocol)
+{
+    const struct board_health *row = backends_row(backends, id, protocol);
+
+    return row ? atomic_load(&row->offers) : 0;
+}
+
+uint64_t backends_common_offers(const struct backends *backends, enum protocol protocol)
+{
+    uint64_t common = UINT64_MAX;
+
+    if (backends->is_node)
+        return backends_offers(backends, 0, protocol);
+    for (size_t i = 0; i < backends->set.count; i++) {
+        const struct backend *backend = backend_set_at(&backends->set, i);
+        uint64_t offers = backends_offers(backends, backend->id, protocol);
+
+        if (backend->state != BACKEND_DOWN && offers)
+            common &= offers;
+    }
+    return common == UINT64_MAX ? 0 : common;
+}
+
 bool backends_is_up(const struct backends *backends, const struct backend *backend,
                     enum protocol protocol)
 {

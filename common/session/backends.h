@@ -14,6 +14,7 @@
 struct backends {
     struct backend_set set;
     struct board *board;
+    bool is_node; /* a backend node: its sessions go to its own store alone, whose id is 0 */
 };
 
 /* Both are borrowed.  For what the mirror has of the directory's: backends_read. */
@@ -44,6 +45,22 @@ bool backends_is_up(const struct backends *backends, const struct backend *backe
  */
 bool backends_may_begin(const struct backends *backends, unsigned id, enum protocol protocol,
                         bool has_waited) __attribute__((warn_unused_result));
+
+/*
+ * What a backend says that it offers for a protocol, in the bits of common/proto/offers.h.  It
+ * outlives the backend's failures.  Of 0, a node's own store: known to the node's processes alone.
+ */
+void backends_learn_offers(const struct backends *backends, unsigned id, enum protocol protocol,
+                           uint64_t offers);
+
+/* What a backend is known to offer; 0 when nothing is known of it. */
+uint64_t backends_offers(const struct backends *backends, unsigned id, enum protocol protocol);
+
+/*
+ * What all of which something is known have in common: a node's own store, else the backends that
+ * are not ordered to be down.  0 when nothing is known of any.  Looks at all of them.
+ */
+uint64_t backends_common_offers(const struct backends *backends, enum protocol protocol);
 
 /* Nothing is known of its health for this protocol any more. */
 void backends_forget(const struct backends *backends, const struct backend *backend,

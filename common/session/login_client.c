@@ -7,7 +7,10 @@
 
 #include <stdio.h>
 
-enum { LOGIN_TTL = 5 /* proxies that a login may pass */ };
+enum {
+    LOGIN_TTL = 5, /* proxies that a login may pass */
+    LOGIN_OFFERS_MS = 1000
+};
 
 static void login_client_credentials(struct login_session *session)
 {
@@ -112,6 +115,20 @@ static struct sasl_options login_client_sasl(const struct session *head)
     };
 }
 
+/* What there is behind the login; looked up once a second at most. */
+static uint64_t login_client_offers(const struct session *head)
+{
+    struct session_service *service = head->service;
+    enum protocol protocol = head->listener->protocol;
+    uint64_t now_ms = io_loop_now_ms(service->loop);
+
+    if (now_ms >= service->offers[protocol].until_ms) {
+        service->offers[protocol].bits = backends_common_offers(&service->backends, protocol);
+        service->offers[protocol].until_ms = now_ms + LOGIN_OFFERS_MS;
+    }
+    return service->offers[protocol].bits;
+}
+
 void login_client_greet(struct login_session *session)
 {
     const struct session *head = &session->session;
@@ -123,6 +140,7 @@ void login_client_greet(struct login_session *session)
         .plaintext_allowed = head->listener->plaintext_allowed,
         .peer_is_trusted = head->service->peers_are_trusted,
         .sasl = login_client_sasl(head),
+        .offers = login_client_offers(head),
     };
     struct buffer out = io_loop_out(head->service->loop);
 

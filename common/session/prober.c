@@ -6,18 +6,29 @@
 #include "common/io/connector.h"
 #include "common/io/deadline.h"
 #include "common/io/transport.h"
+#include "common/proto/offers.h"
+#include "common/session/intake.h"
 
-enum { PROBE_TIMEOUT_MS = 3000 };
+enum {
+    PROBE_TIMEOUT_MS = 3000,
+    PROBE_OFFERS_MS = 60000 /* between two questions what there is */
+};
 
 /* One backend and protocol; probed again and again, one probe at a time. */
 struct probe {
     struct list node; /* in its prober's `probes` */
     struct prober *prober;
-    unsigned backend; /* its id */
+    unsigned backend; /* its id; 0: the node's own store */
     enum protocol protocol;
     struct connector *connector;
     struct transport transport;
     struct deadline deadline;
+    struct offers_client offers;
+    struct intake intake; /* while it asks */
+    uint64_t asked_ms;    /* when it last asked what there is; 0: never */
+    bool asks;            /* this time */
+    bool is_reported;     /* this time */
+    bool is_concluded;    /* this time */
     unsigned open_handles;
     bool is_open;
     bool is_stopping;
@@ -33,14 +44,35 @@ struct prober {
 
 static const enum protocol prober_protocols[] = { PROTOCOL_LMTP, PROTOCOL_IMAP, PROTOCOL_POP3 };
 
+static const struct offers_dialogue *probe_dialogue(enum protocol protocol)
+{
+    if (protocol == PROTOCOL_IMAP)
+        return &imap_offers_dialogue;
+    return protocol == PROTOCOL_POP3 ? &pop3_offers_dialogue : NULL;
+}
+
+/* Tells how it went, once; the node's own store has no health. */
+static void probe_report(struct probe *probe, bool is_good)
+{
+    if (!probe->is_reported)
+        backends_report(&probe->prober->service->backends, probe->backend, probe->protocol, is_good,
+                        NULL);
+    probe->is_reported = true;
+    if (!is_good)
+        probe->asked_ms = 0; /* whoever comes back may be another */
+}
+
 static void probe_conclude(struct probe *probe, bool is_good)
 {
     const struct session_service *service = probe->prober->service;
     unsigned interval_ms = service->config->health.probe_interval_ms;
 
-    backends_report(&service->backends, probe->backend, probe->protocol, is_good, NULL);
+    probe_report(probe, is_good);
+    probe->is_concluded = true;
     if (probe->is_open)
         transport_close(&probe->transport);
+    if (probe->backend == 0 && is_good)
+        interval_ms = PROBE_OFFERS_MS;
     deadline_set(&probe->deadline, interval_ms / 2 + random_below(interval_ms));
 }
 
@@ -69,14 +101,13 @@ static void probe_say_goodbye(struct probe *probe)
     transport_try_write(&probe->transport, words[probe->protocol]);
 }
 
-static void probe_ready(struct transport *transport, unsigned readiness)
+/* Reads the greeting, and leaves. */
+static void probe_look(struct probe *probe)
 {
-    struct probe *probe = CONTAINER_OF(transport, struct probe, transport);
+    struct transport *transport = &probe->transport;
     ssize_t count;
     bool is_good;
 
-    if (!(readiness & TRANSPORT_READABLE) || probe->is_stopping)
-        return;
     count = transport_read(transport, transport->loop->scratch, IO_SCRATCH_SIZE);
     if (count == TRANSPORT_AGAIN)
         return;
@@ -85,6 +116,92 @@ static void probe_ready(struct transport *transport, unsigned readiness)
     if (is_good)
         probe_say_goodbye(probe);
     probe_conclude(probe, is_good);
+}
+
+/* How TLS is begun with what is probed. */
+static enum tls_mode probe_tls_mode(const struct probe *probe)
+{
+    return probe->backend ? probe->prober->service->config->backend_tls.transport : TLS_MODE_OFF;
+}
+
+/* Begins TLS; false when it cannot begin. */
+static bool probe_start_tls(struct probe *probe)
+{
+    const struct session_service *service = probe->prober->service;
+    const struct backend *backend = backend_set_by_id(&service->backends.set, probe->backend);
+
+    return backend && transport_start_tls_client(
+                          &probe->transport, service->tls_backend,
+                          service->config->backend_tls.verify ? backend->tls_name : NULL, NULL);
+}
+
+/* Runs the dialogue over what has come. */
+static void probe_ask(struct probe *probe)
+{
+    const struct session_service *service = probe->prober->service;
+
+    for (;;) {
+        struct buffer out = io_loop_out(service->loop);
+        enum offers_event event = offers_next(&probe->offers, &probe->intake.input, &out);
+
+        if (probe->offers.is_greeted)
+            probe_report(probe, true);
+        if (out.length > 0)
+            transport_try_write(&probe->transport, buffer_span(&out));
+        intake_settle(&probe->intake);
+        switch (event) {
+        case OFFERS_FLUSH:
+            continue;
+        case OFFERS_NEED_INPUT:
+            return;
+        case OFFERS_STARTTLS:
+            if (probe->intake.input.length > 0 || !probe_start_tls(probe))
+                probe_conclude(probe, true);
+            return;
+        case OFFERS_DONE:
+            backends_learn_offers(&service->backends, probe->backend, probe->protocol,
+                                  probe->offers.offers);
+            probe_conclude(probe, true);
+            return;
+        case OFFERS_FAILED:
+            probe_conclude(probe, probe->offers.is_greeted);
+            return;
+        }
+    }
+}
+
+static void probe_listen(struct probe *probe)
+{
+    while (!probe->is_concluded) {
+        ssize_t count = intake_read(&probe->intake, &probe->transport);
+
+        if (count == TRANSPORT_AGAIN)
+            return;
+        if (count <= 0) {
+            probe_conclude(probe, probe->offers.is_greeted);
+            return;
+        }
+        probe_ask(probe);
+    }
+}
+
+static void probe_ready(struct transport *transport, unsigned readiness)
+{
+    struct probe *probe = CONTAINER_OF(transport, struct probe, transport);
+
+    if (probe->is_stopping || probe->is_concluded)
+        return;
+    if (readiness & TRANSPORT_SECURED && probe->asks &&
+        probe_tls_mode(probe) == TLS_MODE_STARTTLS) {
+        offers_tls_started(&probe->offers);
+        probe_ask(probe);
+    }
+    if (!(readiness & TRANSPORT_READABLE) || probe->is_concluded)
+        return;
+    if (probe->asks)
+        probe_listen(probe);
+    else
+        probe_look(probe);
 }
 
 static void prober_release(struct prober *prober)
@@ -102,6 +219,7 @@ static void probe_handle_closed(struct probe *probe)
 
     if (--probe->open_handles > 0)
         return;
+    intake_fini(&probe->intake);
     free(probe);
     prober_release(prober);
 }
@@ -111,6 +229,7 @@ static void probe_transport_closed(struct transport *transport)
     struct probe *probe = CONTAINER_OF(transport, struct probe, transport);
 
     probe->is_open = false;
+    intake_fini(&probe->intake);
     probe_handle_closed(probe);
 }
 
@@ -119,16 +238,18 @@ static const struct transport_events probe_events = {
     .closed = probe_transport_closed,
 };
 
-/* Where TLS comes before the greeting, the probe needs it too; false when it cannot begin. */
-static bool probe_start_tls(struct probe *probe)
+/* Decides whether it asks this time. */
+static void probe_begin_dialogue(struct probe *probe)
 {
-    const struct session_service *service = probe->prober->service;
-    const struct backend_tls_config *tls = &service->config->backend_tls;
-    const struct backend *backend = backend_set_by_id(&service->backends.set, probe->backend);
+    const struct offers_dialogue *dialogue = probe_dialogue(probe->protocol);
+    uint64_t now_ms = io_loop_now_ms(probe->prober->service->loop);
 
-    return tls->transport != TLS_MODE_IMPLICIT ||
-           (backend && transport_start_tls_client(&probe->transport, service->tls_backend,
-                                                  tls->verify ? backend->tls_name : NULL, NULL));
+    probe->asks = dialogue && (probe->asked_ms == 0 || now_ms - probe->asked_ms >= PROBE_OFFERS_MS);
+    if (!probe->asks)
+        return;
+    probe->asked_ms = now_ms;
+    intake_init(&probe->intake, false);
+    offers_init(&probe->offers, dialogue, probe_tls_mode(probe) == TLS_MODE_STARTTLS);
 }
 
 static void probe_connected(struct connector *connector, struct io_watch *watch, const char *error)
@@ -146,8 +267,23 @@ static void probe_connected(struct connector *connector, struct io_watch *watch,
     probe->open_handles++;
     transport_watch(&probe->transport, TRANSPORT_READABLE);
     deadline_set(&probe->deadline, PROBE_TIMEOUT_MS);
-    if (!probe_start_tls(probe))
+    probe_begin_dialogue(probe);
+    if (probe_tls_mode(probe) == TLS_MODE_IMPLICIT && !probe_start_tls(probe))
         probe_conclude(probe, false);
+}
+
+static size_t probe_endpoints(const struct probe *probe, struct endpoint endpoints[ENDPOINTS_MAX])
+{
+    const struct session_service *service = probe->prober->service;
+    const struct node_config *node = &service->config->node;
+    const struct backend *backend = backend_set_by_id(&service->backends.set, probe->backend);
+
+    if (backend)
+        return backend_endpoints(backend, probe->protocol, endpoints);
+    if (probe->backend || !service->backends.is_node)
+        return 0;
+    endpoints[0] = probe->protocol == PROTOCOL_IMAP ? node->imap_store : node->pop3_store;
+    return 1;
 }
 
 /* Time for the next probe; or the greeting of this one did not come. */
@@ -155,15 +291,14 @@ static void probe_expired(struct deadline *deadline)
 {
     struct probe *probe = CONTAINER_OF(deadline, struct probe, deadline);
     const struct session_service *service = probe->prober->service;
-    const struct backend *backend = backend_set_by_id(&service->backends.set, probe->backend);
     struct endpoint endpoints[ENDPOINTS_MAX];
-    size_t count;
+    size_t count = probe_endpoints(probe, endpoints);
 
-    if (probe->is_open || !backend) { /* without the backend the probe is being stopped */
-        probe_conclude(probe, false);
+    if (probe->is_open || count == 0) { /* without an endpoint the probe is being stopped */
+        probe_conclude(probe, probe->is_open && probe->asks && probe->offers.is_greeted);
         return;
     }
-    count = backend_endpoints(backend, probe->protocol, endpoints);
+    probe->is_reported = probe->is_concluded = false;
     probe->connector =
         connector_start(service->loop, endpoints, count, PROBE_TIMEOUT_MS, probe_connected, probe);
 }
@@ -238,6 +373,18 @@ static void prober_follow_backend(struct prober *prober, const struct backend *b
     }
 }
 
+/* A node asks its own store, which its configuration has for each protocol that is used. */
+static void prober_follow_store(struct prober *prober)
+{
+    for (size_t i = 0; i < ARRAY_LENGTH(prober_protocols); i++) {
+        enum protocol protocol = prober_protocols[i];
+
+        if (probe_dialogue(protocol) && prober_is_used(prober->service->config, protocol) &&
+            !prober_has(prober, 0, protocol))
+            probe_start(prober, 0, protocol);
+    }
+}
+
 void prober_follow(struct prober *prober)
 {
     const struct backend_set *set = &prober->service->backends.set;
@@ -246,8 +393,12 @@ void prober_follow(struct prober *prober)
         struct probe *probe = LIST_ELEMENT(node, struct probe, node);
         const struct backend *backend = backend_set_by_id(set, probe->backend);
 
-        if (!backend || backend->state == BACKEND_DOWN)
+        if (probe->backend && (!backend || backend->state == BACKEND_DOWN))
             probe_stop(probe);
+    }
+    if (prober->service->backends.is_node) {
+        prober_follow_store(prober);
+        return;
     }
     for (size_t i = 0; i < set->count; i++)
         prober_follow_backend(prober, backend_set_at(set, i));

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Probes each backend for each protocol that a listener uses: connect, read the
- * greeting, close.  One worker of a daemon does it for all; the outcome is on the board.
+ * greeting, close.  Now and then, and as soon as it greets, a probe also asks what the backend
+ * offers (common/proto/offers.h), inside TLS when that is how sessions meet it; that asks of a
+ * node's own store, too, whose health is not kept.  One worker of a daemon does it for all; the
+ * outcome is on the board.
  */
 #ifndef MAILSTEAD_SESSION_PROBER_H
 #define MAILSTEAD_SESSION_PROBER_H

@@ -50,6 +50,10 @@ struct session_service {
     struct map accounts; /* the sessions that are logged in, by account */
     struct departures departures;
     struct alarms alarms;
+    struct {
+        uint64_t bits;     /* backends_common_offers, not older than a second */
+        uint64_t until_ms; /* 0: never asked */
+    } offers[PROTOCOL_COUNT];
     /* How a backend last told that it refuses a token, in base64; by kind of credentials. */
     char token_challenges[CREDENTIALS_EXTERNAL + 1][SASL_CHALLENGE_SIZE];
     bool is_draining;

@@ -239,7 +239,8 @@ bool worker_start(struct worker *worker, struct child *child, const struct worke
     worker->resolver.backends_changed = worker_backends_changed;
     worker->resolver.board = child->board;
     (void)worker_backends_changed(&worker->resolver);
-    if (options->probes_backends && child->number == 0)
+    worker->service.backends.is_node = options->peers_are_trusted;
+    if ((options->probes_backends || options->peers_are_trusted) && child->number == 0)
         worker->prober = prober_start(&worker->service);
     worker->listeners = memory_new(config->listener_count * sizeof(*worker->listeners));
     for (size_t i = 0; i < config->listener_count; i++) {

@@ -4,9 +4,10 @@
  *
  * Options of a server: words of tls (STARTTLS is available), secure (TLS is
  * active), plaintext (allowed), trusted (the peer), mechanisms=A,B (else PLAIN),
- * identity=NAME (of the client's certificate) and acts (it may act for anybody).  Options of a
- * client, each KEY=VALUE: name, password, xoauth2 or oauthbearer (the token), from
- * (address,port,session,ttl), and starttls alone.
+ * offers=A,B (of the backends; else LITERAL+ or PIPELINING), identity=NAME (of the client's
+ * certificate) and acts (it may act for anybody).  Options of a client, each KEY=VALUE: name,
+ * password, xoauth2 or oauthbearer (the token), from (address,port,session,ttl), and starttls
+ * alone.
  *
  * Answers: tls, accept TEXT, denied, temporary, backend TEXT, challenge BASE64 TEXT (the backend
  * refuses a token), goodbye TEXT.
@@ -17,6 +18,7 @@
 #include "common/base/memory.h"
 #include "common/proto/imap_client.h"
 #include "common/proto/imap_server.h"
+#include "common/proto/offers.h"
 #include "common/proto/pop3_client.h"
 #include "common/proto/pop3_server.h"
 #include "tests/transcripts/runner.h"
@@ -30,6 +32,25 @@ struct login_server {
     } machine;
     char identity[LOGIN_NAME_SIZE];
 };
+
+/* Unless the transcript says what there is. */
+static uint64_t default_offers(const struct login_server_ops *ops)
+{
+    return ops == &imap_server_ops ? OFFER_BIT(IMAP_OFFER_LITERAL_PLUS)
+                                   : OFFER_BIT(POP3_OFFER_PIPELINING);
+}
+
+static uint64_t read_offers(const struct login_server_ops *ops, struct span words)
+{
+    uint64_t offers = 0;
+
+    while (words.length > 0) {
+        struct span word = span_split(&words, ',');
+
+        offers |= ops == &imap_server_ops ? imap_offers_read(word) : pop3_offers_read(word);
+    }
+    return offers;
+}
 
 static bool server_set_mechanisms(struct login_server_options *options, struct span names)
 {
@@ -52,6 +73,10 @@ static bool server_option(struct login_server *server, struct login_server_optio
 
     if (span_equals(key, SPAN_LITERAL("mechanisms")))
         return server_set_mechanisms(options, value);
+    if (span_equals(key, SPAN_LITERAL("offers"))) {
+        options->offers = read_offers(server->ops, value);
+        return true;
+    }
     if (span_equals(key, SPAN_LITERAL("identity"))) {
         options->sasl.external_identity = server->identity;
         return transcript_copy_word(value, server->identity, sizeof(server->identity));
@@ -75,12 +100,13 @@ static bool server_init(struct login_server *server, const struct login_server_o
                         struct span words, struct buffer *out)
 {
     struct login_server_options options = { .hostname = "mx.example.org",
+                                            .offers = default_offers(ops),
                                             .sasl.mechanisms = SASL_BIT(SASL_PLAIN) };
 
+    server->ops = ops;
     while (words.length > 0)
         if (!server_option(server, &options, transcript_take_word(&words)))
             return false;
-    server->ops = ops;
     ops->init(&server->machine, &options, out);
     return true;
 }
@@ -332,6 +358,78 @@ static void client_fini(void *subject)
     client->ops->fini(&client->machine);
 }
 
+/* The machine that asks a backend what it offers: option starttls, answer tls. */
+static bool offers_start(void *subject, struct span options, const struct offers_dialogue *dialogue)
+{
+    offers_init(subject, dialogue, span_equals(options, SPAN_LITERAL("starttls")));
+    return true;
+}
+
+static bool imap_offers_start(void *subject, struct span options, struct buffer *out)
+{
+    (void)out;
+    return offers_start(subject, options, &imap_offers_dialogue);
+}
+
+static bool pop3_offers_start(void *subject, struct span options, struct buffer *out)
+{
+    (void)out;
+    return offers_start(subject, options, &pop3_offers_dialogue);
+}
+
+/* "OFFERS" and the words. */
+static void note_offers(const struct offers_client *client, struct buffer *note)
+{
+    const char *const *words =
+        client->dialogue == &imap_offers_dialogue ? imap_offer_words : pop3_offer_words;
+
+    buffer_append_string(note, "OFFERS");
+    for (unsigned i = 0; words[i]; i++)
+        if (client->offers & OFFER_BIT(i))
+            buffer_append_format(note, " %s", words[i]);
+}
+
+static enum transcript_step offers_step(void *subject, struct span *in, struct buffer *out,
+                                        struct buffer *note)
+{
+    struct offers_client *client = subject;
+
+    switch (offers_next(client, in, out)) {
+    case OFFERS_NEED_INPUT:
+        return TRANSCRIPT_NEED_INPUT;
+    case OFFERS_FLUSH:
+        return TRANSCRIPT_FLUSH;
+    case OFFERS_STARTTLS:
+        buffer_append_string(note, "STARTTLS");
+        return TRANSCRIPT_QUESTION;
+    case OFFERS_DONE:
+        note_offers(client, note);
+        return TRANSCRIPT_END;
+    case OFFERS_FAILED:
+        buffer_append_string(note, client->is_greeted ? "FAILED greeted" : "FAILED");
+        return TRANSCRIPT_END;
+    }
+    abort();
+}
+
+static enum transcript_answered offers_answer(void *subject, struct span answer, struct buffer *out)
+{
+    (void)out;
+    if (!span_equals(answer, SPAN_LITERAL("tls")))
+        return TRANSCRIPT_UNKNOWN_ANSWER;
+    offers_tls_started(subject);
+    return TRANSCRIPT_GO_ON;
+}
+
+static void offers_end(void *subject)
+{
+    (void)subject; /* nothing in it is secret */
+}
+
+#define OFFERS_ADAPTER(folder, start)                                                              \
+    {                                                                                              \
+        folder, true, sizeof(struct offers_client), start, offers_step, offers_answer, offers_end  \
+    }
 #define SERVER_ADAPTER(folder, start)                                                              \
     {                                                                                              \
         folder, false, sizeof(struct login_server), start, server_next, server_answer, server_fini \
@@ -348,6 +446,8 @@ int main(void)
         CLIENT_ADAPTER("tests/transcripts/imap-client", imap_client_start),
         SERVER_ADAPTER("tests/transcripts/pop3-server", pop3_server_start),
         CLIENT_ADAPTER("tests/transcripts/pop3-client", pop3_client_start),
+        OFFERS_ADAPTER("tests/transcripts/imap-offers", imap_offers_start),
+        OFFERS_ADAPTER("tests/transcripts/pop3-offers", pop3_offers_start),
     };
     int failures = 0;
 

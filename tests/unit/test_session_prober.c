@@ -3,6 +3,7 @@
 #include "tests/unit/session_support.h"
 
 #include "common/io/tls.h"
+#include "common/proto/offers.h"
 #include "common/session/prober.h"
 #include "tests/unit/certificates.h"
 
@@ -169,6 +170,83 @@ static void one_that_is_set_down_is_down_at_once_and_is_not_probed(void **state)
     stop(rig, prober);
 }
 
+static uint64_t imap_offers(const char *words)
+{
+    return OFFERS_KNOWN | imap_offers_read(span_from_string(words));
+}
+
+static void what_all_backends_offer_is_learned_and_announced(void **state)
+{
+    struct rig *rig = *state;
+    struct backends *backends = &rig->service.backends;
+    unsigned second = backend_set_at(&backends->set, 1)->id;
+    struct prober *prober = start(rig);
+    struct peer *backend = rig_accept(rig, 0);
+
+    rig_expect(rig_connect(rig, &rig->imap), "* OK [CAPABILITY IMAP4rev1 SASL-IR ID AUTH=");
+    rig_say(backend, "* OK ready\r\n");
+    rig_expect(backend, "c CAPABILITY\r\n");
+    assert_int_equal(backends_common_offers(backends, PROTOCOL_IMAP), 0);
+    rig_say(backend, "* CAPABILITY IMAP4rev1 IDLE MOVE LITERAL+ XNEW\r\nc OK done\r\n");
+    rig_expect_end(backend);
+    assert_int_equal(backends_common_offers(backends, PROTOCOL_IMAP),
+                     imap_offers("LITERAL+ IDLE MOVE"));
+    backends_learn_offers(backends, second, PROTOCOL_IMAP, imap_offers("IDLE LITERAL- SORT"));
+    assert_int_equal(backends_common_offers(backends, PROTOCOL_IMAP), imap_offers("LITERAL- IDLE"));
+    assert_int_equal(backends_common_offers(backends, PROTOCOL_POP3), 0);
+    rig->service.offers[PROTOCOL_IMAP].until_ms = 0;
+    rig_expect(rig_connect(rig, &rig->imap),
+               "* OK [CAPABILITY IMAP4rev1 SASL-IR ID LITERAL- IDLE AUTH=");
+    stop(rig, prober);
+}
+
+static void what_is_not_answered_is_no_failure(void **state)
+{
+    struct rig *rig = *state;
+    struct prober *prober = start(rig);
+
+    for (int i = 0; i < 2; i++) {
+        struct peer *backend = rig_accept(rig, 0);
+
+        rig_say(backend, "* OK ready\r\n");
+        if (i == 0) {
+            rig_expect(backend, "c CAPABILITY\r\n1 LOGOUT\r\n");
+            rig_close(backend);
+        } else { /* asked a moment ago */
+            rig_expect(backend, "1 LOGOUT\r\n");
+            rig_expect_end(backend);
+        }
+    }
+    assert_int_equal(state_of(rig, 0), BOARD_HEALTH_UP);
+    assert_int_equal(backends_common_offers(&rig->service.backends, PROTOCOL_IMAP), 0);
+    stop(rig, prober);
+}
+
+static void a_node_asks_its_own_store(void **state)
+{
+    struct rig *rig = *state;
+    struct backends *backends = &rig->service.backends;
+    char name[] = "sv0";
+    struct prober *prober;
+    struct peer *store;
+
+    rig->config.node.name = name;
+    rig->config.node.imap_store =
+        (struct endpoint){ .host = "127.0.0.1", .port = rig->backend_configs[0].imap_port };
+    backends->is_node = true;
+    prober = start(rig);
+    store = rig_accept(rig, 0);
+    rig_say(store, "* OK ready\r\n");
+    rig_expect(store, "c CAPABILITY\r\n");
+    rig_say(store, "* CAPABILITY IMAP4rev1 MOVE\r\nc OK done\r\n");
+    rig_expect_end(store);
+    assert_int_equal(backends_common_offers(backends, PROTOCOL_IMAP), imap_offers("MOVE"));
+    rig_wait(rig, 300);
+    assert_null(rig->accepted[0]);
+    stop(rig, prober);
+    rig->config.node.name = NULL;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -178,6 +256,9 @@ int main(void)
         T(where_tls_comes_first_the_probe_begins_it),
         T(one_that_joins_is_probed_and_one_that_leaves_is_let_go),
         T(one_that_is_set_down_is_down_at_once_and_is_not_probed),
+        T(what_all_backends_offer_is_learned_and_announced),
+        T(what_is_not_answered_is_no_failure),
+        T(a_node_asks_its_own_store),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a backend offers before a login: IMAP's CAPABILITY, POP3's CAPA (RFC 2449).  Kept as a
+ * bit for each word that a proxy may announce as its own: those of which it sees nothing but
+ * bytes, since they are used behind the login.  What concerns the login itself (AUTH=, SASL,
+ * STARTTLS, ID ...) and what would lead back before it is not among them.
+ *
+ * The machine asks for them: greeting, STARTTLS when it must be, the question, goodbye.
+ */
+#ifndef MAILSTEAD_PROTO_OFFERS_H
+#define MAILSTEAD_PROTO_OFFERS_H
+
+#include "common/base/state.h"
+#include "common/proto/machine.h"
+
+/* Set in whatever was learned, and in no word's place. */
+#define OFFERS_KNOWN (UINT64_C(1) << 63)
+
+/* The words whose place matters to somebody. */
+enum { IMAP_OFFER_LITERAL_PLUS, IMAP_OFFER_LITERAL_MINUS };
+enum { POP3_OFFER_TOP, POP3_OFFER_UIDL, POP3_OFFER_PIPELINING };
+#define OFFER_BIT(word) (UINT64_C(1) << (word))
+
+/* The words of a protocol by their bits, ended by NULL. */
+extern const char *const imap_offer_words[];
+extern const char *const pop3_offer_words[];
+
+/* The bits of the words of a CAPABILITY response, or of one line of CAPA's. */
+uint64_t imap_offers_read(struct span capabilities);
+uint64_t pop3_offers_read(struct span line);
+
+enum offers_event {
+    OFFERS_NEED_INPUT,
+    OFFERS_FLUSH,
+    OFFERS_STARTTLS, /* question: handshake, then offers_tls_started */
+    OFFERS_DONE,     /* client.offers is the answer, with OFFERS_KNOWN */
+    OFFERS_FAILED    /* no good greeting, or what follows it makes no sense */
+};
+
+struct offers_dialogue;
+extern const struct offers_dialogue imap_offers_dialogue, pop3_offers_dialogue;
+
+struct offers_client {
+    struct state state;
+    const struct offers_dialogue *dialogue;
+    bool starttls;   /* the question is asked inside TLS */
+    bool is_greeted; /* the greeting has come, and was a good one */
+    uint64_t offers;
+};
+
+void offers_init(struct offers_client *client, const struct offers_dialogue *dialogue,
+                 bool starttls);
+enum offers_event offers_next(struct offers_client *client, struct span *in, struct buffer *out);
+void offers_tls_started(struct offers_client *client);
+
+#endif
