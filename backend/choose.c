@@ -10,6 +10,7 @@ static void backend_choose_store(const struct session_service *service, enum pro
 
     target->kind = TARGET_GO;
     target->reason = NULL;
+    target->pass_client = node->pass_client;
     target->endpoint_count = 1;
     target->endpoints[0] = protocol == PROTOCOL_LMTP   ? node->lmtp_store
                            : protocol == PROTOCOL_IMAP ? node->imap_store

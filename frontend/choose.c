@@ -18,6 +18,7 @@ void frontend_choose_backend(const struct session_service *service, enum protoco
     }
     target->backend = backend->id;
     target->endpoint_count = backend_endpoints(backend, protocol, target->endpoints);
+    target->pass_client = service->config->cluster.pass_client;
     target->tls = tls->transport;
     target->tls_context = service->tls_backend;
     if (tls->verify)

@@ -38,6 +38,12 @@ struct secret {
     char value[CONFIG_SECRET_SIZE]; /* without the line break at its end */
 };
 
+/* How a backend or a store learns whose login it is. */
+enum pass_client {
+    PASS_CLIENT_COMMAND, /* in the protocol: IMAP ID, POP3 and ManageSieve XCLIENT */
+    PASS_CLIENT_PROXY    /* before it: the PROXY protocol, version 2 */
+};
+
 struct backend_config {
     char *name;    /* a value of hostServer */
     char *address; /* IP address or name */
@@ -60,6 +66,7 @@ struct domain_alias_config {
 
 struct cluster_config {
     char *hostname;
+    enum pass_client pass_client;               /* of logins, to backends */
     struct string_list domains;                 /* lower case; sorted behind the first */
     struct domain_alias_config *domain_aliases; /* sorted by name */
     size_t domain_alias_count;
@@ -105,6 +112,7 @@ struct listener_config {
     bool plaintext_allowed;                 /* credentials outside TLS */
     unsigned mechanisms;                    /* SASL: a bit for each, as in enum sasl_mechanism */
     struct string_list proxy_protocol_from; /* networks of balancers */
+    bool proxy_protocol_tls;                /* they are believed that they ended a client's TLS */
     struct string_list xclient_from;        /* networks of filters and relays that are believed */
 };
 
@@ -160,6 +168,7 @@ struct admin_config {
 struct node_config {
     char *name;                                         /* NULL: this is no backend node */
     struct endpoint lmtp_store, imap_store, pop3_store; /* an empty host: not configured */
+    enum pass_client pass_client;                       /* of logins, to the stores */
     struct string_list frontends; /* addresses or CIDR networks that may connect */
 };
 

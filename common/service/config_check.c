@@ -75,13 +75,12 @@ static void check_listener(struct config_loader *loader, size_t index)
                                "listen \"%s\".tls: lmtp has no implicit TLS; expected off or "
                                "starttls",
                                listener->name);
-    if (listener->proxy_protocol_from.count > 0 && listener->protocol != PROTOCOL_SMTP &&
-        listener->protocol != PROTOCOL_LMTP)
-        config_loader_complain(loader,
-                               config_loader_line(loader, "listen", index, "proxy_protocol_from"),
-                               "listen \"%s\".proxy_protocol_from: %s has no PROXY protocol here; "
-                               "expected smtp or lmtp",
-                               listener->name, protocol_name(listener->protocol));
+    if (listener->proxy_protocol_tls && listener->proxy_protocol_from.count == 0)
+        config_loader_complain(
+            loader, config_loader_line(loader, "listen", index, "proxy_protocol_tls"),
+            "listen \"%s\".proxy_protocol_tls: there is no proxy_protocol_from; expected the "
+            "balancers that are believed",
+            listener->name);
     check_address_is_free(loader, index);
     if (loader->program == CONFIG_BACKEND)
         check_store(loader, index);

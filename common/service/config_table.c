@@ -17,6 +17,7 @@ static const char *const protocol_words[] = { "smtp", "lmtp", "imap", "pop3", NU
 static const char *const tls_words[] = { "off", "starttls", "implicit", NULL };
 static const char *const tls_version_words[] = { "1.2", "1.3", NULL };
 static const char *const identity_words[] = { "email", "common_name", NULL };
+static const char *const pass_words[] = { "command", "proxy", NULL };
 static const char *const state_words[] = { "up", "leaving", "down", NULL };
 static const char *const mechanism_words[] = { "PLAIN",       "LOGIN",    "XOAUTH2",
                                                "OAUTHBEARER", "EXTERNAL", NULL };
@@ -65,6 +66,10 @@ static const struct config_option cluster_options[] = {
         "This machine's public name, for greetings and Received lines."),
     LIST(DOMAIN_LIST, cluster_config, domains, NULL, DAEMONS,
          "The mail domains of the cluster, as A-labels."),
+    WORD(cluster_config, pass_client, "command", pass_words, 0,
+         "How frontends tell a backend whose login they pass on: by a command of the protocol "
+         "(IMAP ID, XCLIENT), or by a header of the PROXY protocol, version 2, at the beginning of "
+         "each connection, which the backend must expect."),
 };
 
 static const struct config_option domain_alias_options[] = {
@@ -248,6 +253,8 @@ static const struct config_option node_options[] = {
         "Where the node's own mail store takes IMAP."),
     ROW(ENDPOINT, node_config, pop3_store, "pop3_store", NULL, 0, 0, NULL, 0,
         "Where the node's own mail store takes POP3."),
+    WORD(node_config, pass_client, "command", pass_words, 0,
+         "How the node's own mail stores are told whose login it is; as cluster.pass_client."),
     LIST(NETWORK_LIST, node_config, frontends, "127.0.0.0/8, ::1", 0,
          "The addresses and CIDR networks of the frontends: nobody else may connect."),
 };
@@ -267,7 +274,10 @@ static const struct config_option listen_options[] = {
                   "backends that take tokens, EXTERNAL for clients with a certificate."),
     LIST(NETWORK_LIST, listener_config, proxy_protocol_from, NULL, 0,
          "The addresses and CIDR networks of load balancers: each connection of theirs begins with "
-         "the PROXY protocol, version 1 or 2, and counts as its client's; for smtp and lmtp."),
+         "the PROXY protocol, version 1 or 2, and counts as its client's."),
+    BOOLEAN(listener_config, proxy_protocol_tls, "false",
+            "Whether a login counts as protected when the balancer says that the client speaks TLS "
+            "with it: then the way from there to here must be safe by itself."),
     LIST(
         NETWORK_LIST, listener_config, xclient_from, NULL, 0,
         "The addresses and CIDR networks of mail servers and filters that may say by XCLIENT whose "

@@ -12,6 +12,37 @@ enum {
     LOGIN_OFFERS_MS = 1000
 };
 
+/* The client speaks TLS with the balancer, whose word counts. */
+static bool login_client_is_secured_before(const struct session *head,
+                                           const struct proxy_header *header)
+{
+    return header->is_tls && head->listener->proxy_protocol_tls &&
+           head->listener->tls != TLS_MODE_IMPLICIT;
+}
+
+static void login_client_read_proxy(struct login_session *session)
+{
+    struct login *login = session->login;
+    struct proxy_header header;
+
+    switch (proxied_read(&session->client, &login->proxy_header, &header)) {
+    case PROXIED_WAITS:
+        return;
+    case PROXIED_BROKEN:
+        login_session_end(session, "the PROXY header is broken");
+        return;
+    case PROXIED_LEFT:
+        login_session_end(session, "client closed");
+        return;
+    case PROXIED_READ:
+        break;
+    }
+    proxied_apply(&header, &session->session);
+    memcpy(login->proxied_id, header.id, sizeof(login->proxied_id));
+    session->is_secured = login_client_is_secured_before(&session->session, &header);
+    login_client_begin(session);
+}
+
 static void login_client_credentials(struct login_session *session)
 {
     struct login *login = session->login;
@@ -31,6 +62,8 @@ static void login_client_credentials(struct login_session *session)
         snprintf(login->forwarded.address, sizeof(login->forwarded.address), "%s",
                  head->peer_address);
     }
+    if (head->service->peers_are_trusted && login->proxied_id[0])
+        memcpy(login->forwarded.session_id, login->proxied_id, sizeof(login->proxied_id));
     if (!login->forwarded.session_id[0])
         snprintf(login->forwarded.session_id, sizeof(login->forwarded.session_id), "%s", head->id);
     login_route_resolve(session);
@@ -129,7 +162,7 @@ static uint64_t login_client_offers(const struct session *head)
     return service->offers[protocol].bits;
 }
 
-void login_client_greet(struct login_session *session)
+static void login_client_greet(struct login_session *session)
 {
     const struct session *head = &session->session;
     const struct config *config = head->service->config;
@@ -147,6 +180,33 @@ void login_client_greet(struct login_session *session)
     session->login->server_ops->init(&session->login->server, &options, &out);
     if (login_session_send(session, &session->client, &out))
         transport_watch(&session->client, TRANSPORT_READABLE);
+}
+
+/* Inside TLS nobody could read why. */
+static void login_client_turn_away(struct login_session *session, const char *why)
+{
+    if (session->state.current == LOGIN_STATE_TALKING)
+        login_session_goodbye(session, why, why);
+    else
+        login_session_end(session, why);
+}
+
+void login_client_begin(struct login_session *session)
+{
+    struct session *head = &session->session;
+    bool is_implicit = head->listener->tls == TLS_MODE_IMPLICIT;
+    const char *too_many = abuse_session_admit(head);
+
+    deadline_set(&session->deadline, head->service->config->timeout.login_s * 1000ULL);
+    if (session->state.current == LOGIN_STATE_PROXIED)
+        state_move(&session->state, is_implicit ? LOGIN_STATE_SECURING : LOGIN_STATE_TALKING);
+    if (!is_implicit)
+        login_client_greet(session);
+    if (too_many)
+        login_client_turn_away(session, too_many);
+    else if (is_implicit &&
+             !transport_start_tls_server(&session->client, head->service->tls_server))
+        login_session_end(session, "TLS cannot be started");
 }
 
 static void login_client_secured(struct login_session *session)
@@ -168,7 +228,9 @@ static void login_client_ready(struct transport *transport, unsigned readiness)
         login_relay_ready(session, transport, readiness);
         return;
     }
-    if (readiness & TRANSPORT_SECURED)
+    if (state == LOGIN_STATE_PROXIED && readiness & TRANSPORT_READABLE)
+        login_client_read_proxy(session);
+    else if (readiness & TRANSPORT_SECURED)
         login_client_secured(session);
     else if (state == LOGIN_STATE_SECURING && readiness & TRANSPORT_READABLE)
         login_session_end(session, transport_error(transport)); /* the handshake failed */

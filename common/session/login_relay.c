@@ -41,6 +41,14 @@ static void login_relay_ended(struct relay *relay, enum relay_end end)
                                                                      : relay_end_text(end));
 }
 
+/* The client's TLS, as the log names it. */
+static const char *login_relay_tls(const struct login_session *session)
+{
+    if (session->client.ssl)
+        return SSL_get_version(session->client.ssl);
+    return session->is_secured ? "balancer" : "no";
+}
+
 static void login_relay_log(const struct login_session *session)
 {
     const struct session *head = &session->session;
@@ -51,8 +59,7 @@ static void login_relay_log(const struct login_session *session)
               LOG_TEXT("account", head->account), LOG_TEXT("peer", head->peer_address),
               LOG_TEXT("client", login->forwarded.address), LOG_TEXT("backend", login->target.name),
               LOG_TEXT("rule", route_rule_name(login->request.route.rule)),
-              LOG_TEXT("key", login->request.route.key),
-              LOG_TEXT("tls", session->is_secured ? SSL_get_version(session->client.ssl) : "no"),
+              LOG_TEXT("key", login->request.route.key), LOG_TEXT("tls", login_relay_tls(session)),
               LOG_INTEGER("ms", io_loop_now_ms(head->service->loop) - login->credentials_ms));
 }
 

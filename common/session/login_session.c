@@ -11,6 +11,9 @@
 #include "common/session/login_state.h"
 
 static const struct state_row login_states[] = {
+    [LOGIN_STATE_PROXIED] = { "proxied", STATE_BIT(LOGIN_STATE_SECURING) |
+                                             STATE_BIT(LOGIN_STATE_TALKING) |
+                                             STATE_BIT(LOGIN_STATE_ENDING) },
     [LOGIN_STATE_SECURING] = { "securing",
                                STATE_BIT(LOGIN_STATE_TALKING) | STATE_BIT(LOGIN_STATE_ENDING) },
     [LOGIN_STATE_TALKING] = { "talking", STATE_BIT(LOGIN_STATE_SECURING) |
@@ -49,6 +52,7 @@ void login_session_forget_login(struct login_session *session)
         return;
     resolver_cancel(&login->request);
     login->server_ops->fini(&login->server);
+    bytes_release(&login->proxy_header);
     intake_fini(&login->client_intake);
     login_attempt_end(&login->attempt);
     explicit_bzero(login, sizeof(*login));
@@ -124,7 +128,9 @@ static void login_session_asked_to_end(struct session *head, const char *reason)
     struct login_session *session = CONTAINER_OF(head, struct login_session, session);
     unsigned state = session->state.current;
 
-    if (session->login && state != LOGIN_STATE_SECURING && state != LOGIN_STATE_ENDING)
+    bool is_greeted = state != LOGIN_STATE_PROXIED && state != LOGIN_STATE_SECURING;
+
+    if (session->login && is_greeted && state != LOGIN_STATE_ENDING)
         login_session_goodbye(session, reason, reason);
     else
         login_session_end(session, reason);
@@ -146,6 +152,9 @@ static void login_deadline_expired(struct deadline *deadline)
     struct login_session *session = CONTAINER_OF(deadline, struct login_session, deadline);
 
     switch ((enum login_state)session->state.current) {
+    case LOGIN_STATE_PROXIED:
+        login_session_end(session, "no PROXY header in time");
+        return;
     case LOGIN_STATE_SECURING:
         login_session_end(session, "TLS handshake timed out");
         return;
@@ -181,40 +190,32 @@ static struct login *login_new(struct login_session *session, enum protocol prot
     login->server_ops = protocol == PROTOCOL_IMAP ? &imap_server_ops : &pop3_server_ops;
     login->client_ops = protocol == PROTOCOL_IMAP ? &imap_client_ops : &pop3_client_ops;
     intake_init(&login->client_intake, true);
+    login->proxy_header = bytes_empty(PROXY_HEADER_MAX);
     resolver_request_init(&login->request, login_route_answered);
     return login;
-}
-
-/* Inside TLS nobody could read why. */
-static void login_session_turn_away(struct login_session *session, const char *why)
-{
-    if (session->state.current == LOGIN_STATE_TALKING)
-        login_session_goodbye(session, why, why);
-    else
-        login_session_end(session, why);
 }
 
 void login_session_start(struct session_service *service, const struct listener_config *listener,
                          int fd, const struct sockaddr_storage *peer)
 {
     struct login_session *session = memory_new(sizeof(*session));
+    bool is_proxied = peer_is_in(&listener->proxy_protocol_from, peer);
     bool is_implicit = listener->tls == TLS_MODE_IMPLICIT;
-    const char *too_many;
 
     session_start(&session->session, service, listener, peer, login_session_asked_to_end);
     session_is_stranger(&session->session);
     session->login = login_new(session, listener->protocol);
     session->open_handles = 2;
     state_init(&session->state, login_states,
-               is_implicit ? LOGIN_STATE_SECURING : LOGIN_STATE_TALKING);
+               is_proxied    ? LOGIN_STATE_PROXIED
+               : is_implicit ? LOGIN_STATE_SECURING
+                             : LOGIN_STATE_TALKING);
     transport_init(&session->client, service->loop, fd, &login_client_events);
     deadline_init(&session->deadline, service->loop, login_deadline_expired);
-    deadline_set(&session->deadline, service->config->timeout.login_s * 1000ULL);
-    too_many = abuse_session_admit(&session->session);
-    if (!is_implicit)
-        login_client_greet(session);
-    if (too_many)
-        login_session_turn_away(session, too_many);
-    else if (is_implicit && !transport_start_tls_server(&session->client, service->tls_server))
-        login_session_end(session, "TLS cannot be started");
+    if (!is_proxied) {
+        login_client_begin(session);
+        return;
+    }
+    deadline_set(&session->deadline, service->config->timeout.connect_s * 1000ULL);
+    transport_watch(&session->client, TRANSPORT_READABLE);
 }

@@ -14,8 +14,10 @@
 #include "common/proto/pop3_server.h"
 #include "common/session/login_attempt.h"
 #include "common/session/login_session.h"
+#include "common/session/proxied.h"
 
 enum login_state {
+    LOGIN_STATE_PROXIED,        /* a balancer tells whose connection it is */
     LOGIN_STATE_SECURING,       /* TLS handshake with the client */
     LOGIN_STATE_TALKING,        /* with the client, until its credentials are known */
     LOGIN_STATE_RESOLVING,      /* a live search is under way */
@@ -36,6 +38,8 @@ struct login {
     } server;
     const struct login_server_ops *server_ops;
     const struct login_client_ops *client_ops;
+    struct bytes proxy_header;             /* PROXIED: what has come of it */
+    char proxied_id[PROXY_HEADER_ID_SIZE]; /* what it called the connection; empty: nothing */
     struct intake client_intake;
     struct resolver_request request;
     struct target target;
@@ -89,7 +93,8 @@ void login_session_handle_closed(struct login_session *session);
 
 extern const struct transport_events login_client_events;
 
-void login_client_greet(struct login_session *session);
+/* The client itself begins: TLS at once, or the greeting. */
+void login_client_begin(struct login_session *session);
 
 /* Runs the machine over what has come, until it needs more or asks something. */
 void login_client_pump(struct login_session *session);

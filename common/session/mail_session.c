@@ -10,8 +10,8 @@
 
 #include "common/base/log.h"
 #include "common/io/network.h"
-#include "common/proto/proxy_header.h"
 #include "common/session/mail_session_private.h"
+#include "common/session/proxied.h"
 
 enum { MAIL_LEAVING_MS = 1000 }; /* for the answer to a message when we must go */
 
@@ -347,43 +347,27 @@ static void mail_session_secured(struct mail_session *session)
 
 static void mail_session_begin(struct mail_session *session);
 
-/* The header is whole, or will never be. */
-static void mail_session_proxied(struct mail_session *session)
+static void mail_session_read_proxy(struct mail_session *session)
 {
     struct session *head = &session->session;
     struct proxy_header header;
 
-    if (!proxy_header_read(bytes_span(&session->proxy_header), &header)) {
+    switch (proxied_read(&session->client, &session->proxy_header, &header)) {
+    case PROXIED_WAITS:
+        return;
+    case PROXIED_BROKEN:
         mail_session_end(session, "the PROXY header is broken");
         return;
+    case PROXIED_LEFT:
+        mail_session_end(session, "client closed");
+        return;
+    case PROXIED_READ:
+        break;
     }
-    bytes_release(&session->proxy_header);
-    if (header.address[0]) {
-        snprintf(head->peer_address, sizeof(head->peer_address), "%s", header.address);
-        head->peer_port = header.port;
-    }
+    proxied_apply(&header, head);
     state_move(&session->state,
                head->listener->tls == TLS_MODE_IMPLICIT ? MAIL_STATE_SECURING : MAIL_STATE_TALKING);
     mail_session_begin(session);
-}
-
-/* Reads no byte behind the header: that may be TLS. */
-static void mail_session_read_proxy(struct mail_session *session)
-{
-    size_t missing;
-
-    while ((missing = proxy_header_missing(bytes_span(&session->proxy_header))) > 0) {
-        char part[PROXY_HEADER_MAX];
-        ssize_t count = transport_read(&session->client, part, missing);
-
-        if (count == TRANSPORT_AGAIN)
-            return;
-        if (count <= 0 || !bytes_append(&session->proxy_header, span_of(part, (size_t)count))) {
-            mail_session_end(session, "client closed");
-            return;
-        }
-    }
-    mail_session_proxied(session);
 }
 
 static void mail_session_ready(struct transport *transport, unsigned readiness)
@@ -479,28 +463,16 @@ static void mail_session_begin(struct mail_session *session)
         mail_session_end(session, "TLS cannot be started");
 }
 
-static bool mail_session_is_in(const struct string_list *networks,
-                               const struct sockaddr_storage *peer)
-{
-    for (size_t i = 0; i < networks->count; i++) {
-        struct network network;
-
-        if (network_parse(networks->items[i], &network) && network_list_has_peer(&network, 1, peer))
-            return true;
-    }
-    return false;
-}
-
 void mail_session_start(struct session_service *service, const struct listener_config *listener,
                         int fd, const struct sockaddr_storage *peer)
 {
     struct mail_session *session = memory_new(sizeof(*session));
-    bool is_proxied = mail_session_is_in(&listener->proxy_protocol_from, peer);
+    bool is_proxied = peer_is_in(&listener->proxy_protocol_from, peer);
     bool is_implicit = listener->tls == TLS_MODE_IMPLICIT;
 
     session_start(&session->session, service, listener, peer, mail_session_asked_to_end);
     session->open_handles = 2;
-    session->is_trusted = mail_session_is_in(&listener->xclient_from, peer);
+    session->is_trusted = peer_is_in(&listener->xclient_from, peer);
     state_init(&session->state, mail_states,
                is_proxied    ? MAIL_STATE_PROXIED
                : is_implicit ? MAIL_STATE_SECURING

@@ -7,6 +7,7 @@
 #include "common/io/deadline.h"
 #include "common/io/transport.h"
 #include "common/proto/offers.h"
+#include "common/proto/proxy_header.h"
 #include "common/session/intake.h"
 
 enum {
@@ -252,6 +253,20 @@ static void probe_begin_dialogue(struct probe *probe)
     offers_init(&probe->offers, dialogue, probe_tls_mode(probe) == TLS_MODE_STARTTLS);
 }
 
+/* A backend that expects the PROXY protocol at logins is told that this is none. */
+static bool probe_introduce(struct probe *probe)
+{
+    const struct proxy_header nobody = { .port = 0 };
+    char memory[PROXY_HEADER_ROOM];
+    struct buffer out = buffer_over(memory, sizeof(memory));
+
+    if (probe->protocol == PROTOCOL_LMTP ||
+        probe->prober->service->config->cluster.pass_client != PASS_CLIENT_PROXY)
+        return true;
+    proxy_header_write(&nobody, NULL, 0, &out);
+    return transport_send(&probe->transport, buffer_span(&out));
+}
+
 static void probe_connected(struct connector *connector, struct io_watch *watch, const char *error)
 {
     struct probe *probe = connector_context(connector);
@@ -268,7 +283,8 @@ static void probe_connected(struct connector *connector, struct io_watch *watch,
     transport_watch(&probe->transport, TRANSPORT_READABLE);
     deadline_set(&probe->deadline, PROBE_TIMEOUT_MS);
     probe_begin_dialogue(probe);
-    if (probe_tls_mode(probe) == TLS_MODE_IMPLICIT && !probe_start_tls(probe))
+    if (!probe_introduce(probe) ||
+        (probe_tls_mode(probe) == TLS_MODE_IMPLICIT && !probe_start_tls(probe)))
         probe_conclude(probe, false);
 }
 

@@ -23,6 +23,7 @@ log_path = /dev/stderr
 protocols = imap pop3 lmtp
 listen = {address}
 login_trusted_networks = 127.0.0.0/8
+haproxy_trusted_networks = 127.0.0.0/8
 disable_plaintext_auth = no
 auth_mechanisms = plain login
 # With a cache the old owner would go on serving an account that was moved away.
@@ -68,6 +69,10 @@ service imap-login {{
   inet_listener imaps {{
     port = {ports.STORE_IMAPS}
     ssl = yes
+  }}
+  inet_listener imap-proxied {{
+    port = {ports.STORE_IMAP_PROXIED}
+    haproxy = yes
   }}
 }}
 service pop3-login {{

@@ -5,11 +5,18 @@ import ssl
 
 
 class Raw:
-    def __init__(self, address, port, tls=None, seconds=20):
-        self.socket = socket.create_connection((address, port), seconds)
+    def __init__(self, address, port, tls=None, seconds=20, source=None):
+        self.socket = socket.create_connection((address, port), seconds, (source, 0) if source else None)
         if tls:
             self.socket = tls.wrap_socket(self.socket, server_hostname=address)
         self.buffer = b""
+
+    @classmethod
+    def over(cls, connection):
+        """On a socket that is connected already."""
+        raw = cls.__new__(cls)
+        raw.socket, raw.buffer = connection, b""
+        return raw
 
     def __enter__(self):
         return self

@@ -344,7 +344,7 @@ static void test_wrong_syntax_is_reported_where_it_began(void **unused)
     (void)unused;
     assert_refused(GOOD "node {\n colour = blue }\n",
                    "5: node.colour: no such option; expected one of name, lmtp_store, imap_store, "
-                   "pop3_store, frontends\n");
+                   "pop3_store, pass_client, frontends\n");
     assert_refused("cluster {\n hostname = a.org\n", "1: this brace is never closed; expected }\n");
     assert_refused("\nuser = \"mail\nworkers = 3\n",
                    "2: this string is never closed; expected a second quotation mark\n");
@@ -396,7 +396,7 @@ static void test_backend_needs_a_store_for_each_listener(void **unused)
                       "pop3\n");
 }
 
-static void test_the_proxy_protocol_is_for_mail(void **unused)
+static void test_only_balancers_are_believed_about_tls(void **unused)
 {
     (void)unused;
     assert_refused_as(CLUSTER DIRECTORY LISTEN
@@ -405,10 +405,10 @@ static void test_the_proxy_protocol_is_for_mail(void **unused)
                       "listen \"l\" { protocol = lmtp address = \"*:24\" tls = off\n"
                       "proxy_protocol_from = { \"10.0.0.0/8\" } }\n"
                       "listen \"i\" { protocol = imap address = \"*:144\" tls = off\n"
-                      "proxy_protocol_from = { \"10.0.0.0/8\" } }\n",
+                      "proxy_protocol_tls = true }\n",
                       CONFIG_BACKEND,
-                      "9: listen \"i\".proxy_protocol_from: imap has no PROXY protocol here; "
-                      "expected smtp or lmtp\n");
+                      "9: listen \"i\".proxy_protocol_tls: there is no proxy_protocol_from; "
+                      "expected the balancers that are believed\n");
 }
 
 static void test_files_that_cannot_be_read_are_refused(void **unused)
@@ -691,7 +691,7 @@ int main(void)
         cmocka_unit_test(test_wrong_syntax_is_reported_where_it_began),
         cmocka_unit_test(test_what_does_not_go_together_is_refused),
         cmocka_unit_test(test_backend_needs_a_store_for_each_listener),
-        cmocka_unit_test(test_the_proxy_protocol_is_for_mail),
+        cmocka_unit_test(test_only_balancers_are_believed_about_tls),
         cmocka_unit_test(test_files_that_cannot_be_read_are_refused),
         cmocka_unit_test(test_a_secret_is_one_line_without_its_end),
         cmocka_unit_test(test_a_secret_that_is_not_there_is_an_error_only_for_who_reads_it),

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "common/session/proxied.h"
+
+#include <stdio.h>
+
+#include "common/io/network.h"
+
+bool peer_is_in(const struct string_list *networks, const struct sockaddr_storage *peer)
+{
+    for (size_t i = 0; i < networks->count; i++) {
+        struct network network;
+
+        if (network_parse(networks->items[i], &network) && network_list_has_peer(&network, 1, peer))
+            return true;
+    }
+    return false;
+}
+
+enum proxied_result proxied_read(struct transport *transport, struct bytes *have,
+                                 struct proxy_header *header)
+{
+    size_t missing;
+
+    while ((missing = proxy_header_missing(bytes_span(have))) > 0) {
+        char part[PROXY_HEADER_MAX];
+        ssize_t count = transport_read(transport, part, missing);
+
+        if (count == TRANSPORT_AGAIN)
+            return PROXIED_WAITS;
+        if (count <= 0 || !bytes_append(have, span_of(part, (size_t)count)))
+            return PROXIED_LEFT;
+    }
+    if (!proxy_header_read(bytes_span(have), header))
+        return PROXIED_BROKEN;
+    bytes_release(have);
+    return PROXIED_READ;
+}
+
+void proxied_apply(const struct proxy_header *header, struct session *session)
+{
+    if (!header->address[0])
+        return;
+    snprintf(session->peer_address, sizeof(session->peer_address), "%s", header->address);
+    session->peer_port = header->port;
+}
