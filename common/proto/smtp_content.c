@@ -106,8 +106,14 @@ enum smtp_content_progress smtp_content_next(struct smtp_content *content, struc
     if (in->length == 0 || is_lone_cr(*in))
         return SMTP_CONTENT_NEED_INPUT;
     length = plain_length(content, *in);
-    if (length == 0)
+    if (length == 0 && !content->converts)
         return SMTP_CONTENT_BROKEN;
+    if (length == 0) {
+        *in = span_drop(*in, 1);
+        *piece = SPAN_LITERAL("\r\n");
+        content->is_inside_line = true;
+        return SMTP_CONTENT_PIECE;
+    }
     *piece = span_take(*in, length);
     *in = span_drop(*in, length);
     return SMTP_CONTENT_PIECE;

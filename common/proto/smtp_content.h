@@ -3,7 +3,8 @@
  * The content of one message as it comes after DATA, RFC 5321 section 4.5.2:
  * dot-stuffing is taken off without copying, CRLF.CRLF alone ends it.  A bare CR
  * or LF ends nothing and makes the whole content broken, so that no two servers can
- * disagree on where a message ends.
+ * disagree on where a message ends; or it comes out as CRLF, where that is wanted.  Even then a dot
+ * behind one is no dot that begins a line: it ends nothing, and is not taken off.
  */
 #ifndef MAILSTEAD_PROTO_SMTP_CONTENT_H
 #define MAILSTEAD_PROTO_SMTP_CONTENT_H
@@ -19,15 +20,16 @@ enum smtp_content_progress {
 
 struct smtp_content {
     bool is_inside_line; /* the next byte does not begin a line */
+    bool converts;       /* a bare CR or LF becomes CRLF */
 };
 
 /* Begins a message. */
-static inline void smtp_content_begin(struct smtp_content *content)
+static inline void smtp_content_begin(struct smtp_content *content, bool converts)
 {
-    content->is_inside_line = false;
+    *content = (struct smtp_content){ .converts = converts };
 }
 
-/* Takes the next piece off `*in`; it points into the input. */
+/* Takes the next piece off `*in`; it points into the input, or is a constant. */
 enum smtp_content_progress smtp_content_next(struct smtp_content *content, struct span *in,
                                              struct span *piece);
 

@@ -8,7 +8,8 @@
  * each LF in it, and nothing of it is executed.
  *
  * Message content comes out as spans of `in`, free of dot-stuffing, with the final
- * CRLF of its last line.  Only CRLF.CRLF ends it.  A bare CR or LF anywhere in it, or
+ * CRLF of its last line.  Only CRLF.CRLF ends it.  A bare CR or LF anywhere in it (unless
+ * they are to be converted: then the CRLF that it becomes is no part of `in`), or
  * more bytes than size_max, refuses the whole message: CONTENT_BROKEN tells the session
  * as soon as that is seen, before any further byte of it comes out, so that a delivery
  * to a backend can be aborted before its end is sent.  The transaction is over for the
@@ -23,9 +24,9 @@
 #define MAILSTEAD_PROTO_SMTP_SERVER_H
 
 #include "common/base/state.h"
-#include "common/proto/login.h"
 #include "common/proto/mail.h"
 #include "common/proto/smtp_content.h"
+#include "common/proto/smtp_xclient.h"
 
 enum smtp_server_event {
     SMTP_SERVER_NEED_INPUT,
@@ -37,7 +38,7 @@ enum smtp_server_event {
     SMTP_SERVER_CONTENT,     /* no question: `content` is valid until the next call */
     SMTP_SERVER_CONTENT_END, /* question: SMTP one answer, LMTP one for each accepted recipient */
     SMTP_SERVER_CONTENT_BROKEN, /* no question: the machine refuses the message; drop it now */
-    SMTP_SERVER_FORWARDED,      /* no question: `forwarded`, by XCLIENT of a trusted peer */
+    SMTP_SERVER_FORWARDED,      /* no question: `xclient`, of a trusted peer */
     SMTP_SERVER_RESET, /* no question: the transaction that MAIL began is over (RSET, EHLO) */
     SMTP_SERVER_END    /* with whatever transaction there was */
 };
@@ -50,9 +51,10 @@ struct smtp_server_options {
     unsigned errors_max; /* commands that the machine itself refuses with 5xx; the next gets 421 */
     bool tls_available;
     bool tls_active;
-    bool peer_is_trusted; /* what it says by XCLIENT is believed */
-    bool offers_dsn;      /* RFC 3461 */
-    bool offers_utf8;     /* SMTPUTF8, RFC 6531 */
+    bool peer_is_trusted;    /* what it says by XCLIENT is believed */
+    bool converts_line_ends; /* a bare CR or LF in content becomes CRLF */
+    bool offers_dsn;         /* RFC 3461 */
+    bool offers_utf8;        /* SMTPUTF8, RFC 6531 */
 };
 
 struct smtp_server {
@@ -64,7 +66,7 @@ struct smtp_server {
     struct mail_parameters parameters;
     char recipient[MAIL_PATH_SIZE]; /* the one in question, as smtp_path_take gives it */
     struct mail_recipient_parameters recipient_parameters; /* its own */
-    struct forwarded forwarded;                            /* an empty address: nothing */
+    struct smtp_xclient xclient;                           /* what XCLIENT has said so far */
     unsigned recipients_accepted;
     unsigned final_replies; /* LMTP: answers given since CONTENT_END */
     unsigned errors;

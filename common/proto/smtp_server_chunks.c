@@ -106,8 +106,16 @@ static enum smtp_server_event fail_chunk(struct smtp_server *server)
     return SMTP_SERVER_CONTENT_BROKEN;
 }
 
-static enum smtp_server_event fail_line_end(struct smtp_server *server)
+static enum smtp_server_event hand_out(struct smtp_server *server, struct span piece)
 {
+    return smtp_server_hand_out(server, piece) ? SMTP_SERVER_CONTENT : fail_chunk(server);
+}
+
+/* A bare CR or LF, which is taken off: refused, or handed out as a line's end. */
+static enum smtp_server_event take_bare_line_end(struct smtp_server *server)
+{
+    if (server->options.converts_line_ends)
+        return hand_out(server, SPAN_LITERAL("\r\n"));
     server->content_is_broken = true;
     return fail_chunk(server);
 }
@@ -117,8 +125,10 @@ static enum smtp_server_event end_chunk(struct smtp_server *server, struct buffe
     char text[64];
     struct buffer words = buffer_over(text, sizeof(text));
 
-    if (server->chunk_is_last && server->chunk_ends_in_cr)
-        return fail_line_end(server);
+    if (server->chunk_is_last && server->chunk_ends_in_cr) {
+        server->chunk_ends_in_cr = false;
+        return take_bare_line_end(server);
+    }
     if (server->chunk_is_last) {
         state_move(&server->state, ASKED_FINAL);
         return SMTP_SERVER_CONTENT_END;
@@ -130,11 +140,6 @@ static enum smtp_server_event end_chunk(struct smtp_server *server, struct buffe
     return SMTP_SERVER_NEED_INPUT;
 }
 
-static enum smtp_server_event hand_out(struct smtp_server *server, struct span piece)
-{
-    return smtp_server_hand_out(server, piece) ? SMTP_SERVER_CONTENT : fail_chunk(server);
-}
-
 static void consume(struct smtp_server *server, struct span *in, size_t count)
 {
     *in = span_drop(*in, count);
@@ -144,9 +149,9 @@ static void consume(struct smtp_server *server, struct span *in, size_t count)
 /* The CR that ended the chunk before waits for its LF. */
 static enum smtp_server_event take_awaited_lf(struct smtp_server *server, struct span *in)
 {
-    if (in->data[0] != '\n')
-        return fail_line_end(server);
     server->chunk_ends_in_cr = false;
+    if (in->data[0] != '\n')
+        return take_bare_line_end(server);
     consume(server, in, 1);
     return hand_out(server, SPAN_LITERAL("\r\n"));
 }
@@ -170,8 +175,10 @@ static enum smtp_server_event read_piece(struct smtp_server *server, struct span
         consume(server, in, length);
         return hand_out(server, span_take(there, length));
     }
-    if (there.data[0] != '\r' || there.length > 1)
-        return fail_line_end(server);
+    if (there.data[0] != '\r' || there.length > 1) {
+        consume(server, in, 1);
+        return take_bare_line_end(server);
+    }
     if (server->chunk_left > 1)
         return SMTP_SERVER_NEED_INPUT; /* whether the CR is bare is told by the next byte */
     server->chunk_ends_in_cr = true;

@@ -64,7 +64,7 @@ static enum smtp_server_event hello(struct smtp_server *server, struct span argu
     if (server->options.offers_utf8)
         buffer_append_string(out, "250-SMTPUTF8\r\n");
     if (server->options.peer_is_trusted)
-        buffer_append_string(out, "250-XCLIENT ADDR PORT\r\n");
+        buffer_append_string(out, "250-XCLIENT " SMTP_XCLIENT_ATTRIBUTES "\r\n");
     buffer_append_string(out, "250 ENHANCEDSTATUSCODES\r\n");
     return event;
 }
@@ -240,43 +240,17 @@ static enum smtp_server_event execute_quit(struct smtp_server *server, struct sp
     return SMTP_SERVER_END;
 }
 
-/* Postfix's XCLIENT: "ADDR=192.0.2.1 PORT=1025"; an address may be "IPV6:..." or "[UNAVAILABLE]".
- */
-static bool read_forwarded(struct span arguments, struct forwarded *forwarded)
-{
-    while (smtp_parameter_follows(arguments)) {
-        struct smtp_parameter parameter;
-        struct span value;
-
-        if (!smtp_parameter_take(&arguments, &parameter) || !parameter.has_value)
-            return false;
-        value = parameter.value;
-        if (value.data[0] == '[') /* it is not known */
-            continue;
-        if (span_starts_with_ignore_case(value, SPAN_LITERAL("IPV6:")))
-            value = span_drop(value, strlen("IPV6:"));
-        if ((span_equals_ignore_case(parameter.keyword, SPAN_LITERAL("ADDR")) &&
-             !forwarded_set(forwarded, FORWARDED_ADDRESS, value)) ||
-            (span_equals_ignore_case(parameter.keyword, SPAN_LITERAL("PORT")) &&
-             !forwarded_set(forwarded, FORWARDED_PORT, value)))
-            return false;
-    }
-    return true;
-}
-
+/* The session begins anew, as that client's; who gives its HELO need not repeat that. */
 static enum smtp_server_event execute_xclient(struct smtp_server *server, struct span arguments,
                                               struct buffer *out)
 {
-    struct forwarded forwarded = { .port = 0 };
-
     if (!server->options.peer_is_trusted)
         return smtp_server_refuse(server, 550, "5.7.0", "XCLIENT is not for you", out);
-    if (!read_forwarded(arguments, &forwarded))
+    if (!smtp_xclient_read(arguments, &server->xclient))
         return smtp_server_refuse(server, 501, "5.5.4", "An attribute is not well-formed", out);
-    server->forwarded = forwarded;
-    server->helo[0] = '\0';
-    server->is_extended = false;
-    state_move(&server->state, GREETED);
+    memcpy(server->helo, server->xclient.helo, sizeof(server->helo));
+    server->is_extended = server->helo[0] && server->xclient.is_extended;
+    state_move(&server->state, server->helo[0] ? READY : GREETED);
     smtp_server_greet(server, out);
     return SMTP_SERVER_FORWARDED;
 }

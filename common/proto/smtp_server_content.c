@@ -64,7 +64,7 @@ enum smtp_server_event smtp_server_write_refusals(struct smtp_server *server, st
 
 void smtp_server_begin_content(struct smtp_server *server, unsigned state)
 {
-    smtp_content_begin(&server->content_reader);
+    smtp_content_begin(&server->content_reader, server->options.converts_line_ends);
     server->content_bytes = 0;
     server->content_is_scanned = true;
     server->content_is_broken = false;

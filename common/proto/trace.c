@@ -45,7 +45,12 @@ void trace_write_received(const struct trace_hop *hop, struct buffer *out)
     buffer_append_string(out, "Received: from ");
     append_word(out, is_present(hop->helo) ? hop->helo : "unknown", word_special);
     if (is_present(hop->address)) {
-        buffer_append_string(out, strchr(hop->address, ':') ? " ([IPv6:" : " ([");
+        buffer_append_string(out, " (");
+        if (is_present(hop->name)) {
+            append_word(out, hop->name, word_special);
+            buffer_append_byte(out, ' ');
+        }
+        buffer_append_string(out, strchr(hop->address, ':') ? "[IPv6:" : "[");
         append_word(out, hop->address, " ()[]\\");
         buffer_append_string(out, "])");
     }

@@ -14,6 +14,7 @@ enum { TRACE_FIELD_MAX = 2048 };
 /* Where a message came from.  Strings; NULL and empty are the same. */
 struct trace_hop {
     const char *helo;       /* what the client called itself; foreign bytes are replaced */
+    const char *name;       /* what the client is called in DNS, when somebody has said that */
     const char *address;    /* the client's IP address; empty for a unix socket */
     const char *hostname;   /* ours */
     const char *session_id; /* of the log */

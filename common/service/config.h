@@ -182,7 +182,11 @@ struct queue_config {
     unsigned inline_max_bytes; /* a larger body is a file of its own */
 };
 
+/* What becomes of a CR or LF in content that is no part of CRLF. */
+enum line_endings { LINE_ENDINGS_REFUSE, LINE_ENDINGS_CONVERT };
+
 struct smtp_config {
+    enum line_endings bare_line_endings;
     uint64_t message_size_max;
     unsigned recipients_max, errors_max, hops_max;
     unsigned header_size_max;                    /* bytes */

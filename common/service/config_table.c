@@ -21,6 +21,7 @@ static const char *const pass_words[] = { "command", "proxy", NULL };
 static const char *const state_words[] = { "up", "leaving", "down", NULL };
 static const char *const mechanism_words[] = { "PLAIN",       "LOGIN",    "XOAUTH2",
                                                "OAUTHBEARER", "EXTERNAL", NULL };
+static const char *const line_ending_words[] = { "refuse", "convert", NULL };
 static const char *const level_words[] = { "debug", "info", "warning", "error", NULL };
 
 /* Rows by type: TEXT(struct, member, option, default, programs, help). */
@@ -300,6 +301,9 @@ static const struct config_option queue_options[] = {
 };
 
 static const struct config_option smtp_options[] = {
+    WORD(smtp_config, bare_line_endings, "refuse", line_ending_words, 0,
+         "What is done with a message in which a CR or LF stands alone: it is refused, or each "
+         "becomes CRLF; neither ever ends a message."),
     ROW(SIZE, smtp_config, message_size_max, "message_size_max", "52428800", 1024,
         UINT64_C(1) << 31, NULL, 0, "The largest message that is taken, in bytes."),
     NUMBER(smtp_config, recipients_max, "100", 1, 1000, "Recipients of one message."),

@@ -186,7 +186,7 @@ void mail_session_reply(struct mail_session *session, int code, const char *enha
 static void mail_session_forwarded(struct mail_session *session)
 {
     struct session *head = &session->session;
-    const struct forwarded *forwarded = &session->machine.forwarded;
+    const struct forwarded *forwarded = &session->machine.xclient.client;
     struct mail_peers *peers = head->service->mail_peers;
     const char *why = NULL;
 
@@ -298,6 +298,7 @@ static void mail_session_greet_now(struct mail_session *session)
         .tls_available = head->listener->tls == TLS_MODE_STARTTLS,
         .tls_active = session->is_secured,
         .peer_is_trusted = session->is_trusted,
+        .converts_line_ends = config->smtp.bare_line_endings == LINE_ENDINGS_CONVERT,
         .offers_dsn = head->service->fallback != NULL, /* who reports */
     };
     struct buffer out = io_loop_out(head->service->loop);

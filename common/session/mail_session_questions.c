@@ -16,6 +16,7 @@ static void mail_session_trace(struct mail_session *session)
     char date[CLOCK_RFC5322_SIZE];
     const struct trace_hop hop = {
         .helo = session->machine.helo,
+        .name = session->machine.xclient.name,
         .address = head->peer_address,
         .hostname = head->service->config->cluster.hostname,
         .session_id = head->id,

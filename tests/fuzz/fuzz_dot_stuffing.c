@@ -53,7 +53,7 @@ static enum smtp_content_progress read_wire(struct span wire, size_t step, struc
     struct smtp_content reader;
     size_t fed = 0;
 
-    smtp_content_begin(&reader);
+    smtp_content_begin(&reader, false);
     *taken = 0;
     while (progress == SMTP_CONTENT_NEED_INPUT && fed < wire.length) {
         struct span in, piece;

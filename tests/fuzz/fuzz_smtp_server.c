@@ -86,23 +86,34 @@ static void check_lines(const struct run *run)
     FUZZ_CHECK(given.length <= run->server.options.size_max);
 }
 
-/* RFC 5321 section 4.5.2, byte by byte. */
+/* The next byte of what was given out. */
+static void check_given(const struct run *run, size_t *at, char byte)
+{
+    FUZZ_CHECK(*at < run->content.length && run->content.data[(*at)++] == byte);
+}
+
+/* RFC 5321 section 4.5.2, byte by byte; what stands alone of a line's end is a whole one. */
 static void check_content(const struct run *run)
 {
     struct span wire = span_drop(span_take(run->input, run->consumed), run->content_at);
-    struct span given = buffer_span(&run->content);
     bool at_line_start = true;
     size_t at = 0;
 
     FUZZ_CHECK(wire.length >= 3 && memcmp(wire.data + wire.length - 3, ".\r\n", 3) == 0);
     for (size_t i = 0; i < wire.length - 3; i++) {
         char byte = wire.data[i];
+        bool is_end = byte == '\r' && wire.data[i + 1] == '\n';
 
-        if (!at_line_start || byte != '.')
-            FUZZ_CHECK(at < given.length && given.data[at++] == byte);
-        at_line_start = byte == '\n';
+        if (byte == '\r' || byte == '\n') {
+            check_given(run, &at, '\r');
+            check_given(run, &at, '\n');
+            i += is_end;
+        } else if (!at_line_start || byte != '.') {
+            check_given(run, &at, byte);
+        }
+        at_line_start = is_end;
     }
-    FUZZ_CHECK(at_line_start && at == given.length);
+    FUZZ_CHECK(at_line_start && at == run->content.length);
 }
 
 /* Nothing above ASCII without SMTPUTF8, and nothing that could end a parameter. */
@@ -203,7 +214,7 @@ static void act(struct run *run, enum smtp_server_event event, struct buffer *ou
         break;
     case SMTP_SERVER_FORWARDED:
         check_line(run, "XCLIENT ");
-        buffer_append_string(&run->trace, run->server.forwarded.address);
+        buffer_append_string(&run->trace, run->server.xclient.client.address);
         break;
     case SMTP_SERVER_RESET:
         check_line(run, "");
@@ -255,6 +266,7 @@ static struct span run_pieces(unsigned bits, struct span input, size_t cut, size
         .peer_is_trusted = bits & OPTION_TRUSTED,
         .offers_dsn = bits & OPTION_EXTENDED,
         .offers_utf8 = bits & OPTION_EXTENDED,
+        .converts_line_ends = bits & OPTION_EXTENDED,
     };
     struct buffer out = buffer_over(out_memory, sizeof(out_memory));
     struct run run = { .input = input,

@@ -402,6 +402,7 @@ queue {{
     unknown_delay_s = {unknown_delay_s}
 }}
 smtp {{
+    bare_line_endings = "{bare_line_endings}"
     reused_connections = {reused_connections}
     verified_at_a_time = {verified_at_a_time}
 }}
@@ -420,7 +421,7 @@ timeouts {{
 }}
 """
 # Short deadlines; no backend is ever down, and no connection is used twice.
-SETTINGS = {"backend_s": 2, "command_s": 300, "login_hold_s": 2, "reused_connections": 0, "verified_at_a_time": 100,
+SETTINGS = {"bare_line_endings": "refuse", "backend_s": 2, "command_s": 300, "login_hold_s": 2, "reused_connections": 0, "verified_at_a_time": 100,
             "probe_interval_ms": 500, "failures": 100, "ramp_s": 10, "ramp_first": 20}
 
 RELAY_HOST = """\
@@ -446,6 +447,7 @@ mail: {name}@example.org
 employeeType: forward
 """
 
+BALANCED = 2526  # of fe3: a load balancer says whose connection it is
 RELAY_USER, RELAY_PASSWORD = b"mx@example.org", b"relay-s3cret \"with\" \\everything"
 UNKNOWN_DELAY_S = 2  # after a lost reply
 
@@ -474,6 +476,9 @@ class ScriptedFrontend(FrontendDaemon):
             text += RELAY_HOST.format(address=cluster.relay.address, port=cluster.relay.port,
                                       ca=cluster.certificates.ca, user=RELAY_USER.decode(),
                                       password_file=cluster.relay_secret)
+        if self.name == "fe3":
+            text += self.listener("lmtp", "lmtp", Network.LMTP, "off", f'    xclient_from = {{ "{self.address}" }}\n')
+            text += self.listener("balanced", "smtp", BALANCED, "off", f'    proxy_protocol_from = {{ "{self.address}" }}\n')
         return text + "".join([self.listener("mx", "smtp", Network.SMTP, "starttls"),
                                self.listener("imap", "imap", Network.IMAP, "starttls", login),
                                self.listener("pop3", "pop3", Network.POP3, "starttls", login)])
@@ -487,7 +492,8 @@ class ScriptedFrontend(FrontendDaemon):
 class ScriptedCluster(Cluster):
     """A real slapd and real frontends; the backends and the relay host are scripted.
 
-    fe1 has a relay host, fe2 has none and is patient, fe3 speaks TLS to the backends.
+    fe1 has a relay host, fe2 has none and is patient, fe3 speaks TLS to the backends and converts bare
+    line ends.  fe3 takes LMTP too, from a server that may say XCLIENT.
     """
 
     def __init__(self, folder, network, build):
@@ -500,7 +506,8 @@ class ScriptedCluster(Cluster):
         self.frontends = {
             "fe1": ScriptedFrontend("fe1", self, network.address(21)),
             "fe2": ScriptedFrontend("fe2", self, network.address(22), has_relay_host=False, backend_s=30),
-            "fe3": ScriptedFrontend("fe3", self, network.address(23), backend_tls="starttls")}
+            "fe3": ScriptedFrontend("fe3", self, network.address(23), backend_tls="starttls",
+                                   bare_line_endings="convert")}
 
     def servers(self):
         return [*(server for backend in self.backends.values() for server in backend.servers()), self.relay]

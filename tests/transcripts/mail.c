@@ -3,7 +3,8 @@
  * Replays the transcripts of the mail machines.
  *
  * Options of a server: words of tls (STARTTLS is available), secure (TLS is active), trusted, dsn,
- * utf8, and size=N, recipients=N, errors=N.  Answers: tls, CODE ENHANCED TEXT (ENHANCED may be
+ * utf8, convert (bare line ends), and size=N, recipients=N, errors=N.  Answers: tls, CODE ENHANCED
+ * TEXT (ENHANCED may be
  * "-"), goodbye TEXT.
  *
  * Options of a client: starttls alone, user=NAME, password=WORD.  Answers: tls,
@@ -41,6 +42,8 @@ static bool server_option(struct smtp_server_options *options, struct span word)
         options->offers_dsn = true;
     else if (span_equals(word, SPAN_LITERAL("utf8")))
         options->offers_utf8 = true;
+    else if (span_equals(word, SPAN_LITERAL("convert")))
+        options->converts_line_ends = true;
     else if (number_option(word, "size", &number))
         options->size_max = number;
     else if (number_option(word, "recipients", &number))
@@ -137,8 +140,10 @@ static enum transcript_step server_next(void *subject, struct span *in, struct b
         buffer_append_string(note, "CONTENT_BROKEN");
         return TRANSCRIPT_EVENT;
     case SMTP_SERVER_FORWARDED:
-        buffer_append_format(note, "FORWARDED %s:%u", server->forwarded.address,
-                             server->forwarded.port);
+        buffer_append_format(note, "FORWARDED %s:%u", server->xclient.client.address,
+                             server->xclient.client.port);
+        if (server->xclient.name[0])
+            buffer_append_format(note, " %s", server->xclient.name);
         return TRANSCRIPT_EVENT;
     case SMTP_SERVER_RESET:
         buffer_append_string(note, "RESET");

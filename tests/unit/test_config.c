@@ -101,6 +101,7 @@ static void test_minimal_configuration_has_the_defaults(void **unused)
     assert_string_equal(config->user, "mailstead");
     assert_string_equal(config->queue.directory, "/var/spool/mailstead");
     assert_int_equal(config->smtp.message_size_max, 52428800);
+    assert_int_equal(config->smtp.bare_line_endings, LINE_ENDINGS_REFUSE);
     assert_int_equal(config->timeout.drain_s, 900);
     assert_int_equal(config->timeout.keepalive_s, 300);
     assert_int_equal(config->workers, 0);
@@ -196,7 +197,8 @@ static void test_everything_can_be_set(void **unused)
         "  mechanisms = { \"PLAIN\", OAUTHBEARER } }\n"
         "listen \"b\" { protocol = smtp address = \"[::1]:25\" tls = off }\n"
         "queue { directory = \"/q\" retry_min_s = 1 retry_max_s = 2 }\n"
-        "smtp { message_size_max = 1048576 }\ntimeouts { drain_s = 0 login_hold_s = 0 }\n"
+        "smtp { message_size_max = 1048576 bare_line_endings = convert }\ntimeouts { drain_s = 0 "
+        "login_hold_s = 0 }\n"
         "health { probe_interval_ms = 100 ramp_s = 0 ramp_first = 7 }\n"
         "workers = 3 user = \"\" log_level = debug\n");
 
@@ -204,6 +206,7 @@ static void test_everything_can_be_set(void **unused)
     assert_string_equal(complaints, "");
     assert_non_null(config);
     assert_string_equal(config->cluster.hostname, "mx1.example.org");
+    assert_int_equal(config->smtp.bare_line_endings, LINE_ENDINGS_CONVERT);
     assert_int_equal(config->cluster.backend_count, 2);
     assert_string_equal(config->cluster.backends[1].name, "sv2");
     assert_int_equal(config->cluster.backends[1].weight, 1);

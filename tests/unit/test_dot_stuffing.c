@@ -79,7 +79,7 @@ static enum smtp_content_progress unstuff(struct span wire, size_t step, struct 
     struct smtp_content reader;
     size_t taken = 0;
 
-    smtp_content_begin(&reader);
+    smtp_content_begin(&reader, false);
     for (size_t given = step; progress == SMTP_CONTENT_NEED_INPUT; given += step) {
         struct span in = span_drop(span_take(wire, given), taken);
         struct span piece;
@@ -156,7 +156,7 @@ static void test_skipping_stops_at_the_true_end_only(void **unused)
         struct smtp_content reader;
         size_t taken = 0;
 
-        smtp_content_begin(&reader);
+        smtp_content_begin(&reader, false);
         for (size_t given = step; progress == SMTP_CONTENT_NEED_INPUT; given += step) {
             struct span in = span_drop(span_take(wire, given), taken);
 

@@ -33,6 +33,9 @@ static void test_received_names_the_hop(void **unused)
                                 "\tby mx.example.org with ESMTPS id abc123\r\n"
                                 "\tfor <joe@example.org>;\r\n"
                                 "\tMon, 2 Jan 2006 15:04:05 +0000\r\n");
+    hop.name = "spike.example\r\n(";
+    assert_non_null(memmem(received(&hop).data, received(&hop).length,
+                           "from client.example (spike.example??? [192.0.2.1])\r\n", 51));
     hop = (struct trace_hop){ .helo = "",
                               .address = "2001:db8::1",
                               .hostname = "sv1",
@@ -62,16 +65,14 @@ static void test_received_names_the_protocol(void **unused)
 
     (void)unused;
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
-        struct trace_hop hop = { "h",
-                                 NULL,
-                                 "x",
-                                 "y",
-                                 NULL,
-                                 date,
-                                 cases[i].flavor,
-                                 cases[i].is_extended,
-                                 cases[i].is_encrypted,
-                                 cases[i].is_authenticated };
+        struct trace_hop hop = { .helo = "h",
+                                 .hostname = "x",
+                                 .session_id = "y",
+                                 .date = date,
+                                 .flavor = cases[i].flavor,
+                                 .is_extended = cases[i].is_extended,
+                                 .is_encrypted = cases[i].is_encrypted,
+                                 .is_authenticated = cases[i].is_authenticated };
         struct span field = received(&hop);
 
         assert_non_null(memmem(field.data, field.length, cases[i].word, strlen(cases[i].word)));
