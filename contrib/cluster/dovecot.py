@@ -88,6 +88,9 @@ service pop3-login {{
     ssl = yes
   }}
 }}
+protocol imap {{
+  mail_plugins = imap_zlib
+}}
 service imap {{
   process_limit = 2000
 }}

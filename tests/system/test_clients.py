@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs that people use, against a frontend and against Dovecot itself: the same result."""
+import hashlib
 import os
+import ssl
 import subprocess
 from types import SimpleNamespace
 
@@ -122,6 +124,47 @@ def file_with_flag(file, tmp_path):
 
 def clients_crlf(octets):
     return octets.replace(b"\n", b"\r\n")
+
+
+def fingerprint(certificate):
+    """Of the first certificate in the file; offlineimap knows no address in a certificate."""
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate.read_text())).hexdigest()
+
+
+def test_offlineimap_mirrors_the_mailbox_and_its_flags(server, mailbox, tmp_path):
+    configuration = tmp_path / "offlineimaprc"
+    configuration.write_text(f"""\
+[general]
+accounts = one
+metadata = {tmp_path}/metadata
+[Account one]
+localrepository = here
+remoterepository = there
+[Repository here]
+type = Maildir
+localfolders = {tmp_path}/mail
+[Repository there]
+type = IMAP
+remotehost = {server.address}
+remoteport = {server.imaps}
+remoteuser = {mailbox.address}
+remotepass = {mailbox.password}
+ssl = yes
+cert_fingerprint = {fingerprint(server.certificate)}
+""")
+    command = ("offlineimap", "-o", "-u", "quiet", "-c", configuration)
+    home = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)}
+    run(*command, environment=home)
+    files = sorted((tmp_path / "mail" / "INBOX").glob("*/*,*"))
+    assert clients.subjects([clients_crlf(file.read_bytes()) for file in files]) == [
+        "letter 0", "letter 1", "letter 2"]
+    read = tmp_path / "mail" / "INBOX" / "cur" / (files[0].name.partition(":")[0] + ":2,S")
+    files[0].rename(read)
+    run(*command, environment=home)
+    imap = clients.imap_login(server, mailbox, port=server.imap)
+    imap.select("INBOX")
+    assert len(imap.search(None, "SEEN")[1][0].split()) == 1
+    imap.logout()
 
 
 @pytest.mark.parametrize("protocol", ["imap", "pop3"])
