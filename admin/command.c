@@ -13,6 +13,7 @@
 #include "admin/options.h"
 #include "admin/queue.h"
 #include "admin/queue_orders.h"
+#include "admin/sessions.h"
 #include "admin/status.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
@@ -34,6 +35,28 @@ const struct command commands[] = {
       .help = "Asks the daemon of this machine as a session would: from its mirror, and for what\n"
               "the mirror does not have from the directory itself.\n",
       .run = lookup_run },
+    { .name = "who",
+      .words = "",
+      .options = OPTION_WHOSE | OPTION_BACKEND | OPTION_SESSION,
+      .summary = "the sessions of this machine",
+      .help = "A line for each session, of all workers.  All that is said of them must be true.\n",
+      .run = who_run },
+    { .name = "kick",
+      .words = "",
+      .options = OPTION_WHOSE | OPTION_BACKEND | OPTION_SESSION,
+      .summary = "end sessions of this machine",
+      .help = "All that is said of them must be true.  Many go one after the other, as fast as\n"
+              "limits.disconnects_per_second allows; their clients may log in again at once.\n",
+      .run = kick_run },
+    { .name = "drain",
+      .words = "",
+      .options = OPTION_DRAIN,
+      .summary = "take no more connections on this machine, and have its sessions go",
+      .help = "Who connects is refused, as balancers and clients with another address understand\n"
+              "it.  Sessions go when they are silent, mail sessions between two messages; at the\n"
+              "deadline, timeouts.drain unless one is given, the rest is closed.  It holds until\n"
+              "--undo or a restart of the daemon.  Mail that waits in the queue is delivered.\n",
+      .run = drain_run },
     { .name = "block list",
       .words = "",
       .summary = "who is refused logins after too many wrong passwords",

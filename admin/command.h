@@ -46,7 +46,9 @@ struct arguments {
     const char *sender, *recipient, *domain, *state;
     unsigned older_than_s; /* 0: not given */
     bool wants_unknown;
-    const char *account, *address;
+    const char *account, *address, *session;
+    unsigned deadline_s; /* 0: not given */
+    bool is_undo;
 };
 
 /* Options, as bits of a row's set; the rows are in options.c. */
@@ -80,6 +82,8 @@ enum command_option {
     OPTION_UNKNOWN = 1 << 26,
     OPTION_OFFLINE = 1 << 27,
     OPTION_WHOSE = 1 << 28, /* --account and --address */
+    OPTION_SESSION = 1 << 29,
+    OPTION_DRAIN = 1 << 30, /* --deadline and --undo */
     OPTIONS_EVERYWHERE = OPTION_CONFIG | OPTION_JSON | OPTION_HELP,
     /* How reassign and restore do it. */
     OPTIONS_MOVE = OPTION_DOMAIN | OPTION_FILTER | OPTION_MOVE_LIMIT | OPTION_RATE |

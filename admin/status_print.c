@@ -22,6 +22,19 @@ static void print_head(const json_t *status, FILE *stream)
 }
 
 /* "control, directory, queue, 2 workers, 1 worker of before a reload" */
+static void print_drained(const json_t *status, FILE *stream)
+{
+    const json_t *drain = json_object_get(status, "drain");
+    char left[OUTPUT_TEXT_SIZE];
+
+    if (json_flag(drain, "is_drained") == 1)
+        fprintf(stream,
+                "drained: no connection is taken, %" PRId64 " sessions are open, "
+                "the rest is closed in %s (mailstead drain --undo)\n",
+                json_number(drain, "sessions", 0),
+                format_duration(json_number(drain, "left_ms", 0), left));
+}
+
 static void add_processes(struct table *table, const json_t *status)
 {
     char text[512] = "";
@@ -181,6 +194,7 @@ void status_print(const json_t *status, FILE *stream)
     struct table table;
 
     print_head(status, stream);
+    print_drained(status, stream);
     table_init(&table, 2, 0);
     add_processes(&table, status);
     add_counters(&table, status);

@@ -107,11 +107,49 @@ void listener_start(struct listener *listener, struct io_loop *loop, int fd,
     io_watch_levels(listener->watch, IO_READABLE);
 }
 
+static bool listener_is_listening(const struct listener *listener)
+{
+    int is_listening = 0;
+    socklen_t size = sizeof(is_listening);
+
+    return getsockopt(listener->fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &size) == 0 &&
+           is_listening;
+}
+
 void listener_drain(struct listener *listener)
 {
+    if (!listener_is_listening(listener))
+        return;
     for (int i = 0; i < LISTENER_BACKLOG_MAX; i++)
         if (!listener_accept(listener))
             return;
+}
+
+/* Linux takes a socket out of its listening state by shutdown(2), and back by listen(2). */
+void listener_refuse(struct listener *listener)
+{
+    uv_timer_stop(&listener->pause);
+    io_watch_levels(listener->watch, 0);
+    if (!listener_is_listening(listener))
+        return;
+    listener_drain(listener);
+    uv_timer_stop(&listener->pause);
+    (void)shutdown(listener->fd, SHUT_RD);
+}
+
+/*
+ * A second shutdown(2), by a process that has it too, would be one for reading, and go over to each
+ * connection that is accepted later; one in the listening state takes that away.
+ */
+void listener_listen(struct listener *listener)
+{
+    if (!listener_is_listening(listener) &&
+        (listen(listener->fd, LISTENER_BACKLOG_MAX) != 0 || shutdown(listener->fd, SHUT_RD) != 0 ||
+         listen(listener->fd, LISTENER_BACKLOG_MAX) != 0)) {
+        LOG_EVENT(LOG_LEVEL_ERROR, NULL, "listen_failed", LOG_TEXT("error", strerror(errno)));
+        return;
+    }
+    io_watch_levels(listener->watch, IO_READABLE);
 }
 
 static void listener_release(struct listener *listener)

@@ -41,6 +41,15 @@ void listener_start(struct listener *listener, struct io_loop *loop, int fd,
 void listener_drain(struct listener *listener);
 
 /*
+ * Accepts what waits in the backlog, and has the kernel refuse who comes from then on: the socket
+ * listens no more, for all processes that have it, but it stays bound.
+ */
+void listener_refuse(struct listener *listener);
+
+/* Listens again after listener_refuse. */
+void listener_listen(struct listener *listener);
+
+/*
  * Stops, idempotent; `stopped` (may be NULL) is called from the loop when the memory may be freed.
  */
 void listener_stop(struct listener *listener, void (*stopped)(struct listener *listener));

@@ -85,6 +85,7 @@ struct board {
     _Atomic int mirror_is_synchronised; /* at least once since the daemon started */
     _Atomic int directory_is_connected;
     struct turns departure; /* of sessions that must go */
+    _Atomic uint64_t drain_deadline_ms; /* monotonic; 0: connections are taken (drain.h) */
     struct board_slot slots[BOARD_SLOTS];
     struct board_slot retired; /* the counters of the processes that are gone */
     struct board_backend backends[BOARD_BACKENDS];

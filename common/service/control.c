@@ -146,6 +146,23 @@ static void answer_own(struct client *client, json_t *answer)
     client_write_end(client, NULL);
 }
 
+/* Who gives an order is logged; the socket is root's, but several people may be root. */
+static void log_order(struct client *client, const char *command, struct span json)
+{
+    static const char *const orders[] = { "kick", "drain", "block-clear" };
+    struct ucred peer = { .pid = 0 };
+    socklen_t size = sizeof(peer);
+    int fd;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(orders); i++)
+        if (strcmp(orders[i], command) == 0 &&
+            uv_fileno((const uv_handle_t *)&client->pipe, &fd) == 0 &&
+            getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0)
+            LOG_EVENT(LOG_LEVEL_INFO, NULL, "order_given", LOG_TEXT("command", command),
+                      LOG_INTEGER("uid", peer.uid), LOG_INTEGER("pid", peer.pid),
+                      LOG_SPAN("order", span_take(json, 400)));
+}
+
 static void run_command(struct client *client, const char *command, const json_t *request,
                         struct span json)
 {
@@ -153,8 +170,11 @@ static void run_command(struct client *client, const char *command, const json_t
     json_t *own = control_status_answer(client->control->child, command);
     char error[CONFIG_ERROR_SIZE];
 
+    log_order(client, command, json);
     if (!own)
         own = control_blocks_answer(client->control->child, command, request);
+    if (!own)
+        own = control_drain_answer(client->control->child, command, request);
     if (own) {
         answer_own(client, own);
         return;

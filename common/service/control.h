@@ -16,6 +16,8 @@
  *     status   one object: program, version, pid, uptime_s, generation, processes (role, number,
  *              pid, generation, is_ready, is_draining, heartbeat_age_ms, counters), counters
  *              (sums), mirror (revision, entries, is_synchronised, is_connected)
+ *              drain (is_drained, left_ms, sessions)
+ *     drain    common/service/control_drain.c
  *     block-list, block-clear   common/service/control_blocks.c
  *
  * Bounds: a request is CONTROL_REQUEST_MAX bytes at most; so is a line of an answer; who does not
@@ -59,6 +61,10 @@ void control_reply(struct control_request *request, json_t *line);
 
 /* False when nobody wants the answer any more: stop working on it and finish. */
 bool control_is_wanted(const struct control_request *request);
+
+/* Lines of answers that the hub has not taken yet: who has many more should wait while they are
+ * many. */
+size_t control_unread(const struct control_request *request);
 
 /* The end of the answer; `error` NULL: success.  Frees the request. */
 void control_finish(struct control_request *request, const char *error);

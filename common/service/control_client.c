@@ -239,6 +239,11 @@ bool control_is_wanted(const struct control_request *request)
     return request->client != NULL;
 }
 
+size_t control_unread(const struct control_request *request)
+{
+    return request->client ? channel_waiting(&request->client->channel) : 0;
+}
+
 void control_finish(struct control_request *request, const char *error)
 {
     if (!error && request->is_too_long)

@@ -75,6 +75,15 @@ void control_exchange_cancel(struct control_exchange *exchange);
  * a line.  NULL when it is not one. */
 json_t *control_status_answer(const struct child *child, const char *command);
 
+/*
+ * The same for drain: takes no more connections, and has all sessions gone in "deadline_s"
+ * (timeouts.drain_s without it); with "undo" true, takes them again.
+ */
+json_t *control_drain_answer(const struct child *child, const char *command, const json_t *request);
+
+/* is_drained, left_ms until the deadline, sessions. */
+json_t *control_drain_state(const struct board *board);
+
 /* The same for the commands about blocks: block-list, and block-clear with an account, an address
  * or network, both, or neither: all. */
 json_t *control_blocks_answer(const struct child *child, const char *command,

@@ -79,6 +79,7 @@ static json_t *status(const struct child *child)
     json_object_set_new(answer, "processes", process_rows(child, now_ms));
     json_object_set_new(answer, "counters", sums(board));
     json_object_set_new(answer, "mirror", mirror(board));
+    json_object_set_new(answer, "drain", control_drain_state(board));
     json_object_set_new(answer, "certificates", certificate_rows(&child->config->tls));
     return answer;
 }

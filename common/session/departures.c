@@ -115,6 +115,47 @@ void departures_add_abandoned(struct departures *departures, struct session *ses
     departures_append(departures, session);
 }
 
+static const char departures_drained[] = "the server is drained";
+
+void departures_drain(struct departures *departures, uint64_t deadline_ms)
+{
+    departures->drain_deadline_ms = deadline_ms;
+    LIST_EACH (node, &departures->service->sessions) {
+        struct session *session = LIST_ELEMENT(node, struct session, node);
+
+        if (!session->abandoned)
+            departures_add_abandoned(departures, session, departures_drained);
+    }
+}
+
+void departures_undrain(struct departures *departures)
+{
+    departures->drain_deadline_ms = 0;
+    LIST_EACH (node, &departures->waiting) {
+        struct session *session = LIST_ELEMENT(node, struct session, departure_node);
+
+        if (session->abandoned != departures_drained)
+            continue;
+        session->abandoned = NULL;
+        departures_remove(session);
+    }
+    departures_check_all(departures); /* who waited because of his account, too */
+}
+
+/* Whether a session that is drained has something to finish, and the time for it. */
+static bool departures_is_excused(const struct departures *departures,
+                                  const struct session *session)
+{
+    struct session_view view = { .is_busy = false };
+
+    if (session->abandoned != departures_drained ||
+        io_loop_now_ms(departures->service->loop) >= departures->drain_deadline_ms)
+        return false;
+    if (session->view)
+        session->view(session, &view);
+    return view.is_busy;
+}
+
 void departures_hurry(struct departures *departures, struct session *session)
 {
     list_remove(&session->departure_node);
@@ -127,7 +168,11 @@ static unsigned departures_rate(const struct departures *departures)
 {
     const struct session_service *service = departures->service;
 
-    return service->peers_are_trusted ? 0 : service->config->limits.disconnects_per_second;
+    bool is_over = departures->drain_deadline_ms > 0 &&
+                   io_loop_now_ms(service->loop) >= departures->drain_deadline_ms;
+
+    return service->peers_are_trusted || is_over ? 0
+                                                 : service->config->limits.disconnects_per_second;
 }
 
 /* Whether one session of the daemon may go now; then the next one's moment is later. */
@@ -163,7 +208,6 @@ static void departures_put_back(struct departures *departures, struct session *s
 {
     list_remove(&session->departure_node);
     list_append(&departures->waiting, &session->departure_node);
-    departures->is_blind = true;
 }
 
 static void departures_end_some(struct departures *departures)
@@ -174,8 +218,9 @@ static void departures_end_some(struct departures *departures)
         enum home home = session->abandoned ? HOME_NOWHERE : departures_find_home(session);
         const char *reason = departures_reason(session, home);
 
-        if (home == HOME_UNREADABLE) {
+        if (home == HOME_UNREADABLE || departures_is_excused(departures, session)) {
             departures_put_back(departures, session);
+            departures->is_blind |= home == HOME_UNREADABLE;
             continue;
         }
         if (reason && !departures_take_turn(departures))

@@ -24,7 +24,8 @@ struct departures {
     size_t unchecked;               /* sessions that are still to be compared with the mirror */
     uint64_t ended, kept, began_ms; /* since somebody began to wait */
     uv_timer_t timer;
-    bool is_blind; /* the mirror could not be read just now */
+    uint64_t drain_deadline_ms; /* 0: it is not drained */
+    bool is_blind;              /* the mirror could not be read just now */
     bool is_stopped;
     void (*stopped)(struct session_service *service);
 };
@@ -44,6 +45,15 @@ void departures_add(struct departures *departures, struct session *session);
  */
 void departures_add_abandoned(struct departures *departures, struct session *session,
                               const char *reason);
+
+/*
+ * All sessions are to go, each when it is not busy; at `deadline_ms` (monotonic) whatever they do,
+ * and all at once.
+ */
+void departures_drain(struct departures *departures, uint64_t deadline_ms);
+
+/* Those that wait for that alone stay. */
+void departures_undrain(struct departures *departures);
 
 /* `session` need not go any more; does nothing for one that does not wait. */
 void departures_remove(struct session *session);

@@ -10,6 +10,16 @@
 
 enum { LOGIN_QUIET_MS = 1000 /* without a byte: what ends then was not asked for */ };
 
+static uint64_t login_relay_quiet_ms(const struct login_session *session)
+{
+    return io_loop_now_ms(session->session.service->loop) - session->relay.last_activity_ms;
+}
+
+bool login_relay_is_busy(const struct login_session *session)
+{
+    return !session->relay.has_ended && login_relay_quiet_ms(session) < LOGIN_QUIET_MS;
+}
+
 /*
  * Whether the backend ended a session that had not asked for it: it has moved, or was silent, as
  * one is whose backend node knows of the move a moment before us, or whose backend died.
@@ -17,7 +27,7 @@ enum { LOGIN_QUIET_MS = 1000 /* without a byte: what ends then was not asked for
 static bool login_relay_is_abandoned(const struct login_session *session, enum relay_end end)
 {
     const struct session *head = &session->session;
-    uint64_t quiet_ms = io_loop_now_ms(head->service->loop) - session->relay.last_activity_ms;
+    uint64_t quiet_ms = login_relay_quiet_ms(session);
 
     return (end == RELAY_END_BACKEND || end == RELAY_END_BACKEND_ERROR) &&
            !head->service->peers_are_trusted &&

@@ -136,6 +136,17 @@ static void login_session_asked_to_end(struct session *head, const char *reason)
         login_session_end(session, reason);
 }
 
+static void login_session_view(const struct session *head, struct session_view *view)
+{
+    const struct login_session *session = CONTAINER_OF(head, struct login_session, session);
+    unsigned state = session->state.current;
+
+    if (session->is_secured)
+        view->tls = SSL_get_version(session->client.ssl);
+    view->is_busy =
+        state == LOGIN_STATE_RELAYING ? login_relay_is_busy(session) : state != LOGIN_STATE_TALKING;
+}
+
 bool login_session_send(struct login_session *session, struct transport *transport,
                         struct buffer *out)
 {
@@ -204,6 +215,7 @@ void login_session_start(struct session_service *service, const struct listener_
 
     session_start(&session->session, service, listener, peer, login_session_asked_to_end);
     session_is_stranger(&session->session);
+    session->session.view = login_session_view;
     session->login = login_new(session, listener->protocol);
     session->open_handles = 2;
     state_init(&session->state, login_states,

@@ -150,6 +150,9 @@ void login_relay_accepted(struct login_session *session, struct span text);
 void login_relay_ready(struct login_session *session, struct transport *transport,
                        unsigned readiness);
 
+/* Whether bytes have come just now, so that something may be under way. */
+bool login_relay_is_busy(const struct login_session *session);
+
 /* The deadline of a session that relays: ends one that was idle for too long. */
 void login_relay_idle(struct login_session *session);
 

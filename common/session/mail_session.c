@@ -123,6 +123,16 @@ static void mail_session_asked_to_end(struct session *head, const char *reason)
         mail_session_end(session, reason);
 }
 
+/* Between two messages nothing is lost. */
+static void mail_session_view(const struct session *head, struct session_view *view)
+{
+    const struct mail_session *session = CONTAINER_OF(head, struct mail_session, session);
+
+    if (session->is_secured)
+        view->tls = SSL_get_version(session->client.ssl);
+    view->is_busy = session->state.current != MAIL_STATE_TALKING || session->transaction;
+}
+
 /* --- answers ------------------------------------------------------------------------- */
 
 /* Content has a limit as a whole, too: a byte now and then does not keep a session. */
@@ -472,6 +482,7 @@ void mail_session_start(struct session_service *service, const struct listener_c
     bool is_implicit = listener->tls == TLS_MODE_IMPLICIT;
 
     session_start(&session->session, service, listener, peer, mail_session_asked_to_end);
+    session->session.view = mail_session_view;
     session->open_handles = 2;
     session->is_trusted = peer_is_in(&listener->xclient_from, peer);
     state_init(&session->state, mail_states,

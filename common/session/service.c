@@ -5,11 +5,14 @@
 #include <stdlib.h>
 
 #include "common/io/listener.h"
+#include "common/session/session_walk.h"
 
 void session_service_init(struct session_service *service)
 {
     list_init(&service->sessions);
     list_init(&service->strangers);
+    list_init(&service->registry);
+    list_init(&service->walks);
     map_init(&service->accounts);
     departures_init(&service->departures, service);
 }
@@ -39,6 +42,7 @@ void session_start(struct session *session, struct session_service *service,
     list_init(&session->stranger_node);
     list_init(&session->departure_node);
     list_append(&service->sessions, &session->node);
+    list_append(&service->registry, &session->registry_node);
     service->session_count++;
     board_count(service->slot, BOARD_SESSIONS, 1);
     board_count(service->slot, BOARD_CONNECTIONS, 1);
@@ -54,6 +58,7 @@ void session_finish(struct session *session)
     free(session->login_key);
     list_remove(&session->node);
     session_is_known(session);
+    session_walk_pass_over(session);
     service->session_count--;
     board_count(service->slot, BOARD_SESSIONS, -1);
     if (service->is_draining && service->session_count == 0)

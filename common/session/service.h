@@ -46,8 +46,10 @@ struct session_service {
     struct list sessions;          /* of struct session */
     struct list strangers;         /* of them: who has told no credentials, the oldest first */
     size_t session_count;
-    size_t sessions_max; /* crowd.h */
-    struct map accounts; /* the sessions that are logged in, by account */
+    size_t sessions_max;  /* crowd.h */
+    struct list registry; /* of all sessions, in the order in which they began */
+    struct list walks;    /* of struct session_walk, over the registry */
+    struct map accounts;  /* the sessions that are logged in, by account */
     struct departures departures;
     struct alarms alarms;
     struct {
@@ -60,10 +62,17 @@ struct session_service {
     void (*emptied)(struct session_service *service); /* draining, and the last session is gone */
 };
 
+/* What a session tells of itself. */
+struct session_view {
+    const char *tls; /* the version, or "no" */
+    bool is_busy;    /* it would lose something if it ended now */
+};
+
 /* The common head of a session. */
 struct session {
     struct list node;
     struct list stranger_node; /* in service->strangers */
+    struct list registry_node;
     struct session_service *service;
     const struct listener_config *listener;
     char id[RANDOM_ID_SIZE];
@@ -79,6 +88,8 @@ struct session {
     struct abuse_session abuse;    /* what is counted for it */
     const char *abandoned;         /* its backend has ended it: why; NULL: it has not */
     void (*end)(struct session *session, const char *reason); /* asks it to go; idempotent */
+    /* May be NULL, then it has nothing to tell. */
+    void (*view)(const struct session *session, struct session_view *view);
 };
 
 /* Registers a new session; `end` is kept. */

@@ -88,6 +88,16 @@ static void worker_listener_stopped(struct listener *listener)
     worker_part_stopped(listener->context);
 }
 
+static void worker_orders_stopped(struct session_orders *orders)
+{
+    worker_part_stopped(CONTAINER_OF(orders, struct worker, orders));
+}
+
+static void worker_drain_stopped(struct drain *drain)
+{
+    worker_part_stopped(CONTAINER_OF(drain, struct worker, drain));
+}
+
 static void worker_stop_listeners(struct worker *worker)
 {
     for (size_t i = 0; i < worker->listeners_open; i++) {
@@ -111,7 +121,9 @@ static void worker_emptied(struct session_service *service)
         return;
     worker->is_drained = true;
     mail_pool_close(&worker->mail_pool);
-    worker->stops_pending += 2;
+    worker->stops_pending += 4;
+    session_orders_stop(&worker->orders, worker_orders_stopped);
+    drain_stop(&worker->drain, worker_drain_stopped);
     resolver_stop(&worker->resolver, worker_resolver_stopped);
     session_service_stop(&worker->service, worker_service_stopped);
     if (worker->prober) {
@@ -249,6 +261,12 @@ bool worker_start(struct worker *worker, struct child *child, const struct worke
                        worker);
     }
     worker->listeners_open = config->listener_count;
+    session_orders_start(&worker->orders, child, &worker->service);
+    worker->drain = (struct drain){ .service = &worker->service,
+                                    .board = child->board,
+                                    .listeners = worker->listeners,
+                                    .listener_count = &worker->listeners_open };
+    drain_start(&worker->drain);
     return true;
 }
 

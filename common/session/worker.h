@@ -9,9 +9,11 @@
 
 #include "common/io/listener.h"
 #include "common/session/crowd.h"
+#include "common/session/drain.h"
 #include "common/session/mail_peers.h"
 #include "common/session/mail_pool.h"
 #include "common/session/prober.h"
+#include "common/session/session_orders.h"
 
 struct worker;
 
@@ -41,6 +43,8 @@ struct worker {
     struct mail_pool mail_pool;
     struct mail_peers mail_peers;
     struct abuse abuse;
+    struct session_orders orders;
+    struct drain drain;
     struct resolver resolver;
     struct prober *prober;
     struct listener *listeners;
