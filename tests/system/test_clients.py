@@ -167,6 +167,28 @@ cert_fingerprint = {fingerprint(server.certificate)}
     imap.logout()
 
 
+@pytest.mark.parametrize("scheme", ["imaps", "imap", "pops", "pop"])
+def test_mutt_reads_the_mailbox_and_copies_it(cluster, server, mailbox, tmp_path, scheme):
+    """mutt needs a terminal; what it would be told by keys is told by its hook."""
+    box = tmp_path / "box"
+    port = {"imaps": server.imaps, "imap": server.imap, "pops": server.pop3s, "pop": server.pop3}[scheme]
+    configuration = tmp_path / "muttrc"
+    configuration.write_text(f"""\
+set imap_user="{mailbox.address}" imap_pass="{mailbox.password}"
+set pop_user="{mailbox.address}" pop_pass="{mailbox.password}"
+set ssl_force_tls=yes ssl_ca_certificates_file="{cluster.certificates.ca}" certificate_file="{cluster.certificates.ca}"
+set ssl_verify_host=no
+set folder="{tmp_path}" mbox_type=mbox confirmcreate=no confirmappend=no delete=no quit=yes move=no copy=no record=""
+set header_cache="" message_cachedir="" wait_key=no sleep_time=0 timeout=2
+folder-hook . 'push "<tag-pattern>~A<enter><tag-prefix><copy-message><kill-line>{box}<enter><exit>"'
+""")
+    name = mailbox.address.replace("@", "%40")
+    run("script", "-qec", f"mutt -n -F {configuration} -f {scheme}://{name}@{server.address}:{port}/", "/dev/null",
+        stdin=b"", environment={"TERM": "xterm", "HOME": str(tmp_path), "LINES": "40", "COLUMNS": "120"})
+    assert clients.subjects([clients_crlf(line + b"\n\n") for line in box.read_bytes().splitlines()
+                             if line.startswith(b"Subject: ")]) == ["letter 0", "letter 1", "letter 2"]
+
+
 @pytest.mark.parametrize("protocol", ["imap", "pop3"])
 def test_fetchmail_takes_everything(cluster, server, mailbox, tmp_path, protocol):
     box = tmp_path / "box"
