@@ -59,6 +59,17 @@ static const char *login_relay_tls(const struct login_session *session)
     return session->is_secured ? "balancer" : "no";
 }
 
+static const char *login_relay_kind(const struct login *login)
+{
+    static const char *const names[] = { [CREDENTIALS_PASSWORD] = "password",
+                                         [CREDENTIALS_XOAUTH2] = "xoauth2",
+                                         [CREDENTIALS_OAUTHBEARER] = "oauthbearer",
+                                         [CREDENTIALS_EXTERNAL] = "external" };
+
+    return names[login->kind];
+}
+
+/* Who it is, where he goes and why there: the rule, the key that it found, as of which revision. */
 static void login_relay_log(const struct login_session *session)
 {
     const struct session *head = &session->session;
@@ -69,7 +80,10 @@ static void login_relay_log(const struct login_session *session)
               LOG_TEXT("account", head->account), LOG_TEXT("peer", head->peer_address),
               LOG_TEXT("client", login->forwarded.address), LOG_TEXT("backend", login->target.name),
               LOG_TEXT("rule", route_rule_name(login->request.route.rule)),
-              LOG_TEXT("key", login->request.route.key), LOG_TEXT("tls", login_relay_tls(session)),
+              LOG_TEXT("key", login->request.route.key),
+              LOG_INTEGER("revision", login->request.revision),
+              LOG_TEXT("by", login_relay_kind(login)), LOG_TEXT("tls", login_relay_tls(session)),
+              LOG_TEXT("session", login->forwarded.session_id),
               LOG_INTEGER("ms", io_loop_now_ms(head->service->loop) - login->credentials_ms));
 }
 

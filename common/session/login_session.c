@@ -67,6 +67,8 @@ static void login_session_log_end(const struct login_session *session)
     LOG_EVENT(LOG_LEVEL_INFO, head->id, "end",
               LOG_TEXT("protocol", protocol_name(head->listener->protocol)),
               LOG_TEXT("reason", session->end_reason), LOG_TEXT("account", head->account),
+              LOG_TEXT("peer", head->peer_address),
+              LOG_TEXT("backend", head->account ? head->backend : NULL),
               LOG_INTEGER("in", session->relay.bytes_in),
               LOG_INTEGER("out", session->relay.bytes_out),
               LOG_INTEGER("ms", io_loop_now_ms(head->service->loop) - head->started_ms));
