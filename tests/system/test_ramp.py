@@ -2,6 +2,8 @@
 """A backend that returns, or that gets a failed one's accounts, is not run over by all that waited."""
 import math
 import re
+import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -164,6 +166,68 @@ def test_logins_of_moved_accounts_do_not_run_over_their_new_home(stage, fe1, siz
         assert_ramped(new, count)
     finally:
         move(stage, accounts, "sv1")
+
+
+class Listener(threading.Thread):
+    """A client at another backend that has something to say all the time."""
+
+    def __init__(self, frontend, account):
+        super().__init__()
+        self.raw, self.rounds_s, self.trouble = Raw(frontend.address, Network.IMAP), [], None
+        self.raw.line()
+        assert self.raw.ask(f"a LOGIN {account.address} {account.password}".encode()).startswith(b"a OK")
+        self.is_over = threading.Event()
+
+    def run(self):
+        while not self.is_over.wait(0.05):
+            began_s = time.monotonic()
+            answer = self.raw.ask(b"b NOOP")
+            self.rounds_s.append(time.monotonic() - began_s)
+            if answer != b"b OK done":
+                self.trouble = answer
+                return
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.is_over.set()
+        self.join()
+        self.raw.close()
+
+
+@pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.long)])
+def test_a_backend_dies_with_its_sessions_and_all_get_in_at_the_sibling(stage, fe1, count):
+    """Its accounts are reassigned; who is elsewhere notices nothing, and nothing is run over."""
+    dead, sibling = stage.backends["sv1"], stage.backends["sv2"].imap
+    accounts, bystander = stage.accounts_of("sv1"), stage.accounts_of("sv3")[0]
+    with Crowd(fe1, accounts, count) as crowd, Listener(fe1, bystander) as listener:
+        crowd.assert_all_get_in()
+        assert len(fe1.admin().json("who", "--backend", "sv1")) == count
+        for server in dead.servers():
+            server.refuse_connections()
+        try:
+            for connection in dead.imap.sessions():
+                connection.socket.shutdown(socket.SHUT_RDWR)
+            for raw in crowd.raws:  # paced; then each client comes again at once
+                assert raw.rest() == b""
+                raw.close()
+            with Crowd(fe1, accounts, count) as again:
+                before = len(sibling.sessions())
+                fe1.admin().text("reassign", "--from", "sv1", "--to", "sv2", "--yes")
+                again.assert_all_get_in()
+                assert before == 0, "nobody was let in at the sibling before the accounts were its own"
+                assert len(fe1.admin().json("who", "--backend", "sv2")) == count
+        finally:
+            for server in dead.servers():
+                server.listen()
+            wait_until_up(fe1)
+            fe1.admin().text("restore", "sv1", "--yes")
+    assert_ramped(sibling, count)
+    assert listener.trouble is None and len(listener.rounds_s) > 20
+    print(f"bystander: {len(listener.rounds_s)} rounds, the longest {max(listener.rounds_s) * 1000:.0f} ms")
+    assert sorted(listener.rounds_s)[len(listener.rounds_s) * 95 // 100] < 0.5
 
 
 def move(stage, accounts, host):
