@@ -7,6 +7,7 @@ import ssl
 class Raw:
     def __init__(self, address, port, tls=None, seconds=20, source=None):
         self.socket = socket.create_connection((address, port), seconds, (source, 0) if source else None)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls:
             self.socket = tls.wrap_socket(self.socket, server_hostname=address)
         self.buffer = b""

@@ -207,6 +207,7 @@ class ScriptedServer:
                 connected, _ = listener.accept()
             except OSError:
                 return
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection = Connection(self, connected)
             if self.script.get("receive_buffer"):
                 connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.script["receive_buffer"])
