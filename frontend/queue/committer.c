@@ -11,7 +11,8 @@
 
 enum {
     COMMITTER_BATCH_MAX = 1000, /* operations: bounds the time that one batch takes */
-    COMMITTER_PAUSE_MS = 200,
+    COMMITTER_PAUSE_MS = 200,   /* after the first failure */
+    COMMITTER_PAUSE_MAX_MS = 3200,
     COMMITTER_ALONE_MAX =
         3 /* operations of a batch that may fail alone; with more, all the rest do */
 };
@@ -136,7 +137,11 @@ static void batch_done(uv_work_t *work, int status)
     committer->is_running = false;
     if (committer->has_failed) {
         committer->is_paused = true;
-        uv_timer_start(&committer->pause, end_pause, COMMITTER_PAUSE_MS, 0);
+        uv_timer_start(&committer->pause, end_pause, committer->pause_ms, 0);
+        if (committer->pause_ms < COMMITTER_PAUSE_MAX_MS)
+            committer->pause_ms *= 2;
+    } else {
+        committer->pause_ms = COMMITTER_PAUSE_MS;
     }
     if (committer->committed)
         committer->committed(committer, &committer->counts);
@@ -179,7 +184,7 @@ static void start_batch(struct committer *committer)
 
 void committer_start(struct committer *committer, struct io_loop *loop, struct store *store)
 {
-    *committer = (struct committer){ .loop = loop, .store = store };
+    *committer = (struct committer){ .loop = loop, .store = store, .pause_ms = COMMITTER_PAUSE_MS };
     list_init(&committer->waiting);
     list_init(&committer->running);
     committer->counts = store_counts(store);

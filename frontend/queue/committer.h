@@ -34,7 +34,8 @@ struct committer {
     /* ... own members below */
     uv_work_t work;
     struct io_resumption turn;
-    uv_timer_t pause; /* after a failed batch, so that a full disk makes no storm */
+    uv_timer_t pause;  /* after a failed batch, so that a full disk makes no storm */
+    uint64_t pause_ms; /* of the next one: each in a row is longer */
     struct list waiting, running;
     bool is_running, is_paused, is_stopping, is_closed;
     bool has_failed;            /* nothing of the last batch is committed */

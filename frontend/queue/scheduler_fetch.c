@@ -78,8 +78,11 @@ static void fetch_done(struct operation *operation, bool is_committed)
         /* A look for what expires says nothing about the rest. */
         destination_wake(destination, fetch->arrived_before_ms == INT64_MAX ? fetch->next_due_ms
                                                                             : fetch->due.now_ms);
+        destination->read_failures = 0;
     } else {
         destination_wake(destination, fetch->due.now_ms);
+        destination->read_at_ms =
+            scheduler_now(scheduler) + scheduler_storage_pause_ms(++destination->read_failures);
     }
     free_stored(&fetch->jobs);
     free(fetch->skip_rows);
@@ -137,6 +140,7 @@ void scheduler_fetch(struct scheduler *scheduler, struct destination *destinatio
 {
     if (!destination->is_fetching && destination->ready_count < WINDOW_JOBS_LOW &&
         destination->next_due_ms <= scheduler_now(scheduler) &&
+        destination->read_at_ms <= scheduler_now(scheduler) &&
         scheduler->window_bytes < WINDOW_BYTES_MAX && destination_may_run(scheduler, destination))
         fetch_start(scheduler, destination, FETCH_JOBS, INT64_MAX);
 }
@@ -144,7 +148,8 @@ void scheduler_fetch(struct scheduler *scheduler, struct destination *destinatio
 void scheduler_fetch_expired(struct scheduler *scheduler, struct destination *destination)
 {
     if (!destination->is_fetching && destination->ready_count == 0 && destination->in_flight == 0 &&
-        destination->next_due_ms <= scheduler_now(scheduler))
+        destination->next_due_ms <= scheduler_now(scheduler) &&
+        destination->read_at_ms <= scheduler_now(scheduler))
         fetch_start(scheduler, destination, EXPIRED_JOBS,
                     scheduler_now(scheduler) - scheduler->options.rules.expiry_ms);
 }

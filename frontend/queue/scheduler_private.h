@@ -16,8 +16,10 @@ struct destination {
     size_t limit;        /* of in_flight: the ramp */
     int64_t next_due_ms; /* something may be due then; INT64_MAX: nothing is there */
     int64_t retry_at_ms; /* after a failed connection; 0: none */
-    unsigned failures;   /* connections in a row */
-    bool was_down;       /* by its health, at the last tick */
+    int64_t read_at_ms;  /* after what is due could not be read */
+    unsigned read_failures;
+    unsigned failures; /* connections in a row */
+    bool was_down;     /* by its health, at the last tick */
     bool is_fetching;
     bool has_failed; /* an attempt found nobody there since our start, and none somebody since */
 };
@@ -31,6 +33,8 @@ struct scheduler {
     struct map rows;     /* struct job_row in hand, by row number */
     struct map attempts; /* struct job sent or settling, by attempt number */
     struct list retries; /* settle operations of failed batches */
+    int64_t retries_at_ms;
+    unsigned retry_failures;
     uint64_t last_attempt;
     size_t window_bytes; /* of all windows */
     int64_t start_at_ms; /* nothing is attempted before */
@@ -50,6 +54,12 @@ struct scheduler {
 static inline int64_t scheduler_now(const struct scheduler *scheduler)
 {
     return scheduler->options.ops->now_ms(scheduler->options.context);
+}
+
+/* How long to wait after so many failures (1 or more) of our own storage in a row. */
+static inline int64_t scheduler_storage_pause_ms(unsigned failures)
+{
+    return INT64_C(200) << (failures < 7 ? failures - 1 : 6);
 }
 
 /* --- destinations (scheduler.c) ------------------------------------------------ */

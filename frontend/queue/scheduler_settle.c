@@ -5,6 +5,8 @@
 #include "common/base/log.h"
 #include "frontend/queue/scheduler_private.h"
 
+enum { MOVE_AGAIN_MS = 1000 }; /* before one that could not be written is tried again */
+
 /* --- outcomes ------------------------------------------------------------------- */
 
 static void release_settled(struct scheduler *scheduler, const struct settle *settle)
@@ -24,9 +26,13 @@ static void settle_done(struct operation *operation, bool is_committed)
     const struct job *job = settle->job;
 
     if (!is_committed) {
+        if (scheduler->retries_at_ms <= scheduler_now(scheduler))
+            scheduler->retries_at_ms =
+                scheduler_now(scheduler) + scheduler_storage_pause_ms(++scheduler->retry_failures);
         list_append(&scheduler->retries, &settle->operation.node);
         return;
     }
+    scheduler->retry_failures = 0;
     if (settle->has_report)
         destination_wake(&scheduler->unresolved, settle->now_ms);
     if (job && job->destination)
@@ -62,6 +68,8 @@ void scheduler_submit_settle(struct scheduler *scheduler, struct settle *settle)
 
 void scheduler_retry_settles(struct scheduler *scheduler)
 {
+    if (scheduler->retries_at_ms > scheduler_now(scheduler))
+        return;
     LIST_EACH (node, &scheduler->retries) {
         struct operation *operation = LIST_ELEMENT(node, struct operation, node);
 
@@ -92,7 +100,10 @@ static void move_done(struct operation *operation, bool is_committed)
     struct move *move = CONTAINER_OF(operation, struct move, operation);
     struct scheduler *scheduler = move->scheduler;
 
-    destination_wake(is_committed ? move->to : move->from, move->now_ms);
+    if (is_committed)
+        destination_wake(move->to, move->now_ms);
+    else
+        destination_wake(move->from, move->now_ms + MOVE_AGAIN_MS);
     job_release_row(scheduler, move->row);
     free(move);
     scheduler_run(scheduler);

@@ -102,6 +102,11 @@ static void log_deposit(const struct deposit *deposit)
               LOG_SPAN("from", deposit->message.reverse_path),
               LOG_INTEGER("recipients", deposit->count),
               LOG_INTEGER("size", deposit->message.size));
+    for (size_t i = 0; i < deposit->count; i++)
+        if (deposit->recipients[i].fate == QUEUE_UNKNOWN)
+            LOG_EVENT(LOG_LEVEL_WARNING, session_id, "queue_outcome_unknown",
+                      LOG_INTEGER("message", deposit->id), LOG_INTEGER("recipient", i),
+                      LOG_SPAN("text", deposit->recipients[i].text));
 }
 
 static void deposit_done(struct operation *operation, bool is_committed)

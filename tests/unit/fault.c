@@ -18,7 +18,8 @@ static sqlite3_vfs *real_vfs;
 static sqlite3_vfs shim_vfs;
 static unsigned calls, fault_at, syncs;
 static enum fault_mode fault_mode;
-static bool has_fired;
+static bool has_fired, is_unreadable;
+static unsigned failed_reads;
 
 void fault_arm(unsigned call, enum fault_mode mode)
 {
@@ -33,6 +34,17 @@ bool fault_disarm(void)
 {
     fault_at = 0;
     return has_fired;
+}
+
+void fault_set_unreadable(bool unreadable)
+{
+    is_unreadable = unreadable;
+    failed_reads = 0;
+}
+
+unsigned fault_failed_reads(void)
+{
+    return failed_reads;
 }
 
 unsigned fault_syncs(void)
@@ -65,6 +77,10 @@ static int shim_close(sqlite3_file *file)
 
 static int shim_read(sqlite3_file *file, void *target, int amount, sqlite3_int64 offset)
 {
+    if (is_unreadable) {
+        failed_reads++;
+        return SQLITE_IOERR_READ;
+    }
     return real_of(file)->pMethods->xRead(real_of(file), target, amount, offset);
 }
 

@@ -26,6 +26,12 @@ void fault_arm(unsigned call, enum fault_mode mode);
 /* No more faults; true when one has fired since fault_arm. */
 bool fault_disarm(void);
 
+/* From now on every read of a database fails, or none; starts counting those that fail. */
+void fault_set_unreadable(bool is_unreadable);
+
+/* Reads that failed since then. */
+unsigned fault_failed_reads(void);
+
 /* Syncs since fault_arm. */
 unsigned fault_syncs(void);
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "frontend/queue/committer.h"
 #include "tests/unit/fault.h"
@@ -157,6 +158,25 @@ static void test_a_failed_batch_fails_all_its_operations_and_the_next_works(void
     assert_int_equal(store_counts(fixture->store).messages, 1);
 }
 
+static void test_a_disk_that_stays_bad_is_tried_more_and_more_rarely(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t began_ms = clock_monotonic_ms();
+
+    log_set_descriptor(open("/dev/null", O_WRONLY | O_CLOEXEC));
+    fault_arm(1, FAULT_FAIL_FROM);
+    fixture->to_submit = 5;
+    submit(fixture);
+    while (fixture->failed < 4)
+        io_loop_turn(&fixture->loop, true);
+    assert_true(clock_monotonic_ms() - began_ms >= 200 + 400 + 800);
+    fault_disarm();
+    stop(fixture);
+    log_set_descriptor(STDERR_FILENO);
+    assert_int_equal(fixture->committed, 1);
+    assert_int_equal(fixture->committer.pause_ms, 200);
+}
+
 static void keep_first(void *context, const struct store_view *view)
 {
     *(uint64_t *)context = STORE_ROW_MESSAGE(view->row);
@@ -217,6 +237,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_fifty_sessions_share_their_syncs, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_a_failed_batch_fails_all_its_operations_and_the_next_works, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_disk_that_stays_bad_is_tried_more_and_more_rarely,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_operation_that_fails_by_itself_fails_alone, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_a_batch_of_nothing_but_failures_ends, setup, teardown),

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "common/base/log.h"
+#include "frontend/queue/store_private.h"
 #include "tests/unit/fault.h"
 
 static size_t count_sent_to(const struct fixture *fixture, const char *address)
@@ -335,6 +336,31 @@ static void test_a_failure_of_our_own_expires_nothing(void **state)
     assert_int_equal(fixture->sent_count, 0);
 }
 
+static void test_what_cannot_be_read_is_tried_more_and_more_rarely(void **state)
+{
+    struct fixture *fixture = *state;
+    unsigned in_the_first_second;
+
+    fixture->down = "sv1";
+    fixture_send_to(fixture, "a@x");
+    fixture_pass(fixture, 1000);
+    fixture->down = NULL;
+    log_set_descriptor(open("/dev/null", O_WRONLY | O_CLOEXEC));
+    sqlite3_db_release_memory(fixture->store->db);
+    fault_set_unreadable(true);
+    for (int i = 0; i < 5; i++)
+        fixture_pass(fixture, 200);
+    in_the_first_second = fault_failed_reads();
+    assert_true(in_the_first_second > 0);
+    for (int i = 0; i < 100; i++)
+        fixture_pass(fixture, 200);
+    assert_in_range(fault_failed_reads(), in_the_first_second + 1, 4 * in_the_first_second);
+    fault_set_unreadable(false);
+    log_set_descriptor(STDERR_FILENO);
+    fixture_pass(fixture, 12800);
+    assert_int_equal(fixture->sent_count, 1);
+}
+
 static void test_a_result_is_written_again_until_it_is_committed(void **state)
 {
     struct fixture *fixture = *state;
@@ -347,7 +373,7 @@ static void test_a_result_is_written_again_until_it_is_committed(void **state)
     assert_int_equal(fixture->acknowledged, 0);
     fault_disarm();
     log_set_descriptor(STDERR_FILENO);
-    fixture_pass(fixture, 200);
+    fixture_pass(fixture, 400);
     assert_int_equal(fixture->acknowledged, 1);
     assert_int_equal(fixture_messages(fixture), 0);
     assert_int_equal(fixture->sent_count, 1);
@@ -372,6 +398,7 @@ int main(void)
         FIXTURE_TEST(test_a_delay_is_told_for_a_backend_that_is_down_too),
         FIXTURE_TEST(test_a_backlog_for_a_backend_that_is_down_expires_after_one_failed_attempt),
         FIXTURE_TEST(test_a_failure_of_our_own_expires_nothing),
+        FIXTURE_TEST(test_what_cannot_be_read_is_tried_more_and_more_rarely),
         FIXTURE_TEST(test_a_result_is_written_again_until_it_is_committed),
     };
 
