@@ -137,11 +137,15 @@ class Daemon:
         self.process.kill()
 
     def children(self, role):
-        """The ids of its living processes of this role, as its log names them."""
-        log = self.process.log_file.read_text(errors="replace")
-        started = re.findall(rf"event=child_started role={role} number=\d+ pid=(\d+)", log)
+        """The ids of its living processes of this role, as its log names them.
+
+        Ids are used again: one counts as what it was started as last, by the daemon that runs now.
+        """
+        log = self.process.log_file.read_text(errors="replace").rpartition(" event=started ")[2]
+        roles = {int(pid): started for started, pid in
+                 re.findall(r"event=child_started role=(\S+) number=\d+ pid=(\d+)", log)}
         living = self.process.members()
-        return [int(pid) for pid in dict.fromkeys(started) if int(pid) in living]
+        return [pid for pid, started in roles.items() if started == role and pid in living]
 
     def log(self):
         return self.process.log_file.read_text(errors="replace")

@@ -226,7 +226,7 @@ class MailServer(ScriptedServer):
     """LMTP, or SMTP when `is_smtp`.
 
     Script: greeting, hello, extensions, starttls, auth, mail, rcpt {}, data, content, final {},
-    behind_final.  `content` is said when the content should come, in the place of reading it;
+    behind_final, rset.  `content` is said when the content should come, in the place of reading it;
     a threading.Event there is waited for first.
     """
 
@@ -277,6 +277,8 @@ class MailServer(ScriptedServer):
         elif verb == b"DATA":
             if connection.say(script.get("data", b"354 Go ahead")).startswith(b"354"):
                 self.message(connection)
+        elif verb == b"RSET":
+            connection.say(script.get("rset", b"250 2.0.0 Ok"))
         elif verb == b"QUIT":
             connection.say(b"221 2.0.0 Bye")
             raise ClosedError
