@@ -453,6 +453,7 @@ employeeType: forward
 BALANCED = 2526  # of fe3: a load balancer says whose connection it is
 RELAY_USER, RELAY_PASSWORD = b"mx@example.org", b"relay-s3cret \"with\" \\everything"
 UNKNOWN_DELAY_S = 2  # after a lost reply
+PEER_PORTS = {"proxied": Network.SMTP + 1, "filtered": Network.SMTP + 2}
 
 
 class ScriptedFrontend(FrontendDaemon):
@@ -557,13 +558,23 @@ class ReturningCluster(ScriptedCluster):
             login_hold_s=60, ramp_s=self.RAMP_S, ramp_first=self.RAMP_FIRST)}
 
 
+class PeeredFrontend(ScriptedFrontend):
+    """Also listens behind a balancer and behind a filter, which are believed."""
+
+    def own_text(self):
+        believed = {"proxied": "proxy_protocol_from", "filtered": "xclient_from"}
+        return super().own_text() + "".join(
+            self.listener(kind, "smtp", PEER_PORTS[kind], "off", f'    {option} = {{ "127.0.0.0/8" }}\n')
+            for kind, option in believed.items())
+
+
 class ReusingCluster(ScriptedCluster):
     """Frontends that use connections to backends again: fe1 in plain text, fe2 inside TLS."""
 
     def __init__(self, folder, network, build):
         super().__init__(folder, network, build)
         self.frontends = {
-            "fe1": ScriptedFrontend("fe1", self, network.address(21), reused_connections=10),
+            "fe1": PeeredFrontend("fe1", self, network.address(21), reused_connections=10),
             "fe2": ScriptedFrontend("fe2", self, network.address(22), backend_tls="starttls",
                                     reused_connections=10)}
 
