@@ -35,7 +35,7 @@ json_t *backend_status(const struct backend *backend, struct board *board)
                   address_list(backend), "lmtp_port", backend->lmtp_port, "imap_port",
                   backend->imap_port, "pop3_port", backend->pop3_port);
 
-    for (int protocol = PROTOCOL_LMTP; row && protocol < PROTOCOL_COUNT; protocol++)
+    for (int protocol = PROTOCOL_LMTP; row && protocol <= PROTOCOL_POP3; protocol++)
         json_object_set_new(status, protocol_name(protocol),
                             protocol_status(&row->health[protocol]));
     return status;

@@ -30,6 +30,7 @@ enum ldap_code {
     LDAP_CODE_NO_SUCH_ATTRIBUTE = 16,
     LDAP_CODE_UNDEFINED_ATTRIBUTE = 17,
     LDAP_CODE_NO_SUCH_OBJECT = 32,
+    LDAP_CODE_INVALID_CREDENTIALS = 49,
     LDAP_CODE_INSUFFICIENT_ACCESS = 50,
     LDAP_CODE_BUSY = 51,
     LDAP_CODE_UNAVAILABLE = 52,
@@ -141,6 +142,14 @@ struct ldap_modify {
 enum { LDAP_LINK_FULL = -1 };
 int ldap_link_modify(struct ldap_link *link, const struct ldap_modify *modify, ldap_done *done,
                      void *context);
+
+/*
+ * Becomes somebody else, by a simple bind: a link for nothing but such binds, one at a time, with
+ * no other operation open.  Nobody's name and nobody's password are not empty: such a bind would
+ * succeed and prove nothing (RFC 4513 section 5.1).
+ */
+int ldap_link_bind(struct ldap_link *link, const char *dn, const char *password,
+                   unsigned timeout_ms, ldap_done *done, void *context);
 
 /* Starts a transaction: the answer's value is its identifier (OpenLDAP's is empty). */
 int ldap_link_begin_transaction(struct ldap_link *link, unsigned timeout_ms, ldap_done *done,

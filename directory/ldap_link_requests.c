@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a server is asked.  A request that cannot be sent ends the link, a little later. */
+#include <assert.h>
 #include <string.h>
 
 #include "directory/ldap_link_private.h"
@@ -51,6 +52,20 @@ int ldap_link_search(struct ldap_link *link, const struct ldap_search *search,
         (char **)(uintptr_t)search->attributes, 0, controls.list, NULL, NULL,
         search->size_limit ? (int)search->size_limit : LDAP_NO_LIMIT, &number);
     return link_note(link, code, number, search->timeout_ms, &what);
+}
+
+int ldap_link_bind(struct ldap_link *link, const char *dn, const char *password,
+                   unsigned timeout_ms, ldap_done *done, void *context)
+{
+    struct link_operation what = { .done = done, .context = context };
+    struct berval secret = { strlen(password), (char *)(uintptr_t)password };
+    int number = 0, code;
+
+    assert(*dn && *password && link->operation_count == 0);
+    if (link->state != LINK_READY || link->reason[0])
+        return 0;
+    code = ldap_sasl_bind(link->ld, dn, LDAP_SASL_SIMPLE, &secret, NULL, NULL, &number);
+    return link_note(link, code, number, timeout_ms, &what);
 }
 
 struct link_mods {

@@ -27,7 +27,20 @@ enum directory_message {
      * <- nothing: the list of backends in the mirror is another.  Who connects reads it, too: it
      * may have changed before.
      */
-    DIRECTORY_BACKENDS
+    DIRECTORY_BACKENDS,
+    /*
+     * -> u32 number, span account (canonical name), span password, not empty: is that its
+     * password?  A bind at the LDAP server tells.  Both sides wipe the message.
+     */
+    DIRECTORY_BIND,
+    /* <- u32 number, u8 enum directory_bind_answer */
+    DIRECTORY_BOUND
+};
+
+enum directory_bind_answer {
+    DIRECTORY_BIND_ACCEPTED,
+    DIRECTORY_BIND_REFUSED, /* the server says that these are not its credentials */
+    DIRECTORY_BIND_UNSURE   /* anything else: temporary */
 };
 
 enum directory_confirmation {

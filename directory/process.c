@@ -14,6 +14,7 @@
 #include "directory/account.h"
 #include "directory/backend_follower.h"
 #include "directory/backend_status.h"
+#include "directory/binder.h"
 #include "directory/confirm.h"
 #include "directory/follower.h"
 #include "directory/lookup.h"
@@ -31,6 +32,7 @@ struct directory {
     struct follower *follower;
     struct backend_follower *backends;
     struct confirm *confirm;
+    struct binder *binder;
     struct directory_server *server;
     struct control_client *control;
     struct mirror_check *check;
@@ -227,8 +229,11 @@ static void directory_start(struct directory *directory)
         follower_lend(directory->follower, directory_on_link);
     directory->confirm =
         confirm_start(&child->loop, child->config, directory_followed_uri, directory);
-    directory->server = directory_server_start(&child->loop, child->service_fd, directory->confirm,
-                                               mirror_writer_revision(directory->writer));
+    directory->binder =
+        binder_start(&child->loop, child->config, directory_followed_uri, directory);
+    directory->server =
+        directory_server_start(&child->loop, child->service_fd, directory->confirm,
+                               directory->binder, mirror_writer_revision(directory->writer));
     directory->control = control_client_start(child, directory_commands, directory);
     directory->check = mirror_check_start(&child->loop, child->config->state_directory,
                                           directory_on_damaged, directory);
@@ -239,6 +244,7 @@ static void directory_finish(struct directory *directory)
 {
     mirror_check_stop(directory->check);
     confirm_stop(directory->confirm);
+    binder_stop(directory->binder);
     directory_server_stop(directory->server);
     mirror_commands_stop(&directory->mirror_commands);
     follower_stop(directory->follower); /* a comparison that runs answers who asked for it */

@@ -18,6 +18,7 @@ enum { SERVER_WAITING_MAX = 4096, SERVER_MESSAGE_SIZE = 1024 };
 struct directory_server {
     struct io_loop *loop;
     struct confirm *confirm;
+    struct binder *binder;
     struct listener listener;
     struct list peers;
     size_t peer_count;
@@ -43,6 +44,7 @@ static void server_free_when_empty(struct directory_server *server)
 static void server_drop_peer(struct server_peer *peer)
 {
     confirm_forget(peer->server->confirm, peer);
+    binder_forget(peer->server->binder, peer);
     channel_close(&peer->channel);
 }
 
@@ -58,15 +60,52 @@ static void server_send(struct server_peer *peer, const struct buffer *message)
     (void)channel_send(&peer->channel, buffer_span(message), -1); /* when gone, `ended` follows */
 }
 
-static void server_on_answer(void *asker, uint32_t number, enum directory_confirmation answer)
+static void server_answer(struct server_peer *peer, enum directory_message type, uint32_t number,
+                          uint8_t answer)
 {
     char memory[SERVER_MESSAGE_SIZE];
     struct buffer message = buffer_over(memory, sizeof(memory));
 
-    wire_put_u8(&message, DIRECTORY_CONFIRMED);
+    wire_put_u8(&message, (uint8_t)type);
     wire_put_u32(&message, number);
-    wire_put_u8(&message, (uint8_t)answer);
-    server_send(asker, &message);
+    wire_put_u8(&message, answer);
+    server_send(peer, &message);
+}
+
+static void server_on_answer(void *asker, uint32_t number, enum directory_confirmation answer)
+{
+    server_answer(asker, DIRECTORY_CONFIRMED, number, (uint8_t)answer);
+}
+
+static void server_on_bound(void *asker, uint32_t number, enum directory_bind_answer answer)
+{
+    server_answer(asker, DIRECTORY_BOUND, number, (uint8_t)answer);
+}
+
+/* False when the message is malformed, here and below. */
+static bool server_take_confirm(struct server_peer *peer, struct wire_reader *reader)
+{
+    uint32_t number = wire_get_u32(reader);
+    uint8_t key = wire_get_u8(reader);
+    struct span value = wire_get_span(reader);
+
+    if (!wire_reader_is_complete(reader) || key > ROUTE_KEY_LOGIN)
+        return false;
+    confirm_ask(peer->server->confirm, (enum route_key)key, value, server_on_answer, peer, number);
+    return true;
+}
+
+static bool server_take_bind(struct server_peer *peer, struct wire_reader *reader)
+{
+    uint32_t number = wire_get_u32(reader);
+    struct span account = wire_get_span(reader);
+    struct span password = wire_get_span(reader);
+
+    if (!wire_reader_is_complete(reader))
+        return false;
+    binder_ask(peer->server->binder, account, password, server_on_bound, peer, number);
+    explicit_bzero((char *)(uintptr_t)password.data, password.length);
+    return true;
 }
 
 static void server_on_message(struct channel *channel, struct span message, int fd)
@@ -74,18 +113,18 @@ static void server_on_message(struct channel *channel, struct span message, int 
     struct server_peer *peer = CONTAINER_OF(channel, struct server_peer, channel);
     struct wire_reader reader = wire_reader_over(message);
     uint8_t type = wire_get_u8(&reader);
-    uint32_t number = wire_get_u32(&reader);
-    uint8_t key = wire_get_u8(&reader);
-    struct span value = wire_get_span(&reader);
+    bool is_taken = false;
 
     if (fd >= 0)
         close(fd);
-    if (!wire_reader_is_complete(&reader) || type != DIRECTORY_CONFIRM || key > ROUTE_KEY_LOGIN) {
-        LOG_EVENT(LOG_LEVEL_ERROR, NULL, "directory_peer_malformed", LOG_INTEGER("type", type));
-        server_drop_peer(peer);
+    if (type == DIRECTORY_CONFIRM)
+        is_taken = server_take_confirm(peer, &reader);
+    else if (type == DIRECTORY_BIND)
+        is_taken = server_take_bind(peer, &reader);
+    if (is_taken)
         return;
-    }
-    confirm_ask(peer->server->confirm, (enum route_key)key, value, server_on_answer, peer, number);
+    LOG_EVENT(LOG_LEVEL_ERROR, NULL, "directory_peer_malformed", LOG_INTEGER("type", type));
+    server_drop_peer(peer);
 }
 
 static void server_on_ended(struct channel *channel)
@@ -190,12 +229,14 @@ static void server_on_listener_stopped(struct listener *listener)
 }
 
 struct directory_server *directory_server_start(struct io_loop *loop, int fd,
-                                                struct confirm *confirm, uint64_t revision)
+                                                struct confirm *confirm, struct binder *binder,
+                                                uint64_t revision)
 {
     struct directory_server *server = memory_new(sizeof(*server));
 
     server->loop = loop;
     server->confirm = confirm;
+    server->binder = binder;
     server->revision = revision;
     server->has_listener = true;
     list_init(&server->peers);

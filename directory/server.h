@@ -3,17 +3,20 @@
 #ifndef MAILSTEAD_DIRECTORY_SERVER_H
 #define MAILSTEAD_DIRECTORY_SERVER_H
 
+#include "directory/binder.h"
 #include "directory/confirm.h"
 
 struct directory_server; /* on the heap; frees itself after directory_server_stop */
 
 /*
- * Serves from the listening socket `fd`, which stays the caller's.  `confirm` is borrowed; it is
- * stopped just before the server, so that what is open is answered.  A process that has just
- * connected is told DIRECTORY_CHANGED_MANY of `revision`, since it may have missed changes.
+ * Serves from the listening socket `fd`, which stays the caller's.  `confirm` and `binder` are
+ * borrowed; they are stopped just before the server, so that what is open is answered.  A process
+ * that has just connected is told DIRECTORY_CHANGED_MANY of `revision`, since it may have missed
+ * changes.
  */
 struct directory_server *directory_server_start(struct io_loop *loop, int fd,
-                                                struct confirm *confirm, uint64_t revision);
+                                                struct confirm *confirm, struct binder *binder,
+                                                uint64_t revision);
 void directory_server_stop(struct directory_server *server);
 
 /* Tells every connected process; see messages.h. */

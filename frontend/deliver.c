@@ -266,12 +266,34 @@ static void deliver_writable(struct delivery *delivery)
         deliver_pump(deliver);
 }
 
+/* RFC 4954 section 6: our login is at fault, or that there was none, and not the message. */
+static bool deliver_is_login_refusal(const struct mail_reply *reply)
+{
+    return reply->code == 530 || reply->code == 534 || reply->code == 535 || reply->code == 538;
+}
+
+/* The relay host, unlike a backend, can be wrong for all mail until somebody corrects it. */
+static bool deliver_is_relay_refusal(const struct deliver *deliver, enum delivery_stage stage,
+                                     const struct mail_reply *reply)
+{
+    return !deliver->job->backend[0] &&
+           (deliver_is_login_refusal(reply) ||
+            (stage == DELIVERY_CONNECTING && mail_reply_is_permanent(reply)));
+}
+
 static void deliver_failed(struct delivery *delivery, enum delivery_stage stage,
                            const struct mail_reply *reply, const char *why)
 {
     struct deliver *deliver = delivery_context(delivery);
 
     deliver->delivery = NULL;
+    if (deliver_is_relay_refusal(deliver, stage, reply)) {
+        LOG_EVENT(LOG_LEVEL_ERROR, deliver->session_id, "relay_host_refused", LOG_TEXT("why", why),
+                  LOG_INTEGER("code", reply->code), LOG_TEXT("words", reply->text));
+        deliver_set_rest(deliver, QUEUE_UNREACHABLE, 0, reply, why);
+        deliver_finish(deliver);
+        return;
+    }
     if (stage == DELIVERY_ENDED)
         deliver_set_rest(deliver, QUEUE_UNKNOWN,
                          deliver->service->sessions->config->queue.unknown_delay_s, reply, why);

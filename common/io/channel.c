@@ -44,6 +44,7 @@ static void outgoing_free(struct outgoing *outgoing)
 {
     if (outgoing->fd >= 0)
         close(outgoing->fd);
+    explicit_bzero(outgoing->bytes, outgoing->length); /* it may be a password */
     free(outgoing);
 }
 

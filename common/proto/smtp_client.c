@@ -20,6 +20,8 @@ enum {
     AWAITING_STARTTLS,
     ASKED_STARTTLS,
     SENDING_AUTH,
+    AWAITING_USER_PROMPT, /* AUTH LOGIN */
+    AWAITING_PASSWORD_PROMPT,
     AWAITING_AUTH,
     READY,
     ENVELOPE, /* MAIL was sent */
@@ -42,7 +44,10 @@ static const struct state_row states[] = {
                                                STATE_BIT(READY) | ENDS },
     [AWAITING_STARTTLS] = { "awaiting-starttls", STATE_BIT(ASKED_STARTTLS) | ENDS },
     [ASKED_STARTTLS] = { "asked-starttls", STATE_BIT(SENDING_HELLO) | ENDS },
-    [SENDING_AUTH] = { "sending-auth", STATE_BIT(AWAITING_AUTH) | ENDS },
+    [SENDING_AUTH] = { "sending-auth",
+                       STATE_BIT(AWAITING_AUTH) | STATE_BIT(AWAITING_USER_PROMPT) | ENDS },
+    [AWAITING_USER_PROMPT] = { "awaiting-user-prompt", STATE_BIT(AWAITING_PASSWORD_PROMPT) | ENDS },
+    [AWAITING_PASSWORD_PROMPT] = { "awaiting-password-prompt", STATE_BIT(AWAITING_AUTH) | ENDS },
     [AWAITING_AUTH] = { "awaiting-auth", STATE_BIT(READY) | ENDS },
     [READY] = { "ready", STATE_BIT(ENVELOPE) | ENDS },
     [ENVELOPE] = { "envelope", STATE_BIT(READY) | STATE_BIT(CONTENT) | ENDS },
@@ -53,8 +58,9 @@ static const struct state_row states[] = {
     [FAILED] = { "failed", ENDS },
 };
 
-static enum smtp_client_event fail(struct smtp_client *client)
+static enum smtp_client_event fail(struct smtp_client *client, const char *problem)
 {
+    client->problem = problem;
     client->reply = (struct mail_reply){ .code = 0 };
     state_move(&client->state, FAILED);
     return SMTP_CLIENT_FAILED;
@@ -72,14 +78,14 @@ static void send_hello(struct smtp_client *client, struct buffer *out)
     buffer_append_format(out, "%s %s\r\n", client->options.flavor == MAIL_LMTP ? "LHLO" : "EHLO",
                          client->options.hostname);
     client->offers_pipelining = client->offers_8bitmime = client->offers_size = false;
-    client->offers_starttls = client->offers_auth_plain = false;
+    client->offers_starttls = client->offers_auth_plain = client->offers_auth_login = false;
     client->offers_smtputf8 = client->offers_enhanced = client->offers_dsn = false;
     client->size_limit = 0;
     state_move(&client->state, AWAITING_HELLO);
 }
 
 /* RFC 4616, with an initial response; false when name or password are longer than is sensible. */
-static bool send_auth(struct smtp_client *client, struct buffer *out)
+static bool send_auth_plain(struct smtp_client *client, struct buffer *out)
 {
     char memory[AUTH_MESSAGE_MAX];
     struct buffer message = buffer_over(memory, sizeof(memory));
@@ -97,6 +103,27 @@ static bool send_auth(struct smtp_client *client, struct buffer *out)
     }
     explicit_bzero(memory, sizeof(memory));
     return fits;
+}
+
+static bool send_auth(struct smtp_client *client, struct buffer *out)
+{
+    if (client->offers_auth_plain)
+        return send_auth_plain(client, out);
+    buffer_append_string(out, "AUTH LOGIN\r\n");
+    state_move(&client->state, AWAITING_USER_PROMPT);
+    return true;
+}
+
+/* One of the two answers of AUTH LOGIN. */
+static enum smtp_client_event answer_prompt(struct smtp_client *client, const char *answer,
+                                            unsigned next, struct buffer *out)
+{
+    if (strlen(answer) >= AUTH_MESSAGE_MAX)
+        return fail(client, "its credentials are too long");
+    base64_encode(span_from_string(answer), out);
+    buffer_append_string(out, "\r\n");
+    state_move(&client->state, next);
+    return SMTP_CLIENT_NEED_INPUT;
 }
 
 static bool has_word(struct span words, struct span word)
@@ -134,6 +161,9 @@ static void note_extension(struct smtp_client *client, struct span line)
     if (span_equals_ignore_case(keyword, SPAN_LITERAL("AUTH")) &&
         has_word(arguments, SPAN_LITERAL("PLAIN")))
         client->offers_auth_plain = true;
+    if (span_equals_ignore_case(keyword, SPAN_LITERAL("AUTH")) &&
+        has_word(arguments, SPAN_LITERAL("LOGIN")))
+        client->offers_auth_login = true;
 }
 
 static enum smtp_client_event become_ready(struct smtp_client *client)
@@ -147,15 +177,15 @@ static enum smtp_client_event use_extensions(struct smtp_client *client, struct 
 {
     if (client->options.starttls && !client->tls_active) {
         if (!client->offers_starttls)
-            return fail(client);
+            return fail(client, "offers no STARTTLS");
         buffer_append_string(out, "STARTTLS\r\n");
         state_move(&client->state, AWAITING_STARTTLS);
         return SMTP_CLIENT_NEED_INPUT;
     }
     if (!client->options.user)
         return become_ready(client);
-    if (!client->offers_auth_plain)
-        return fail(client);
+    if (!client->offers_auth_plain && !client->offers_auth_login)
+        return fail(client, "offers neither AUTH PLAIN nor AUTH LOGIN");
     state_move(&client->state, SENDING_AUTH);
     return SMTP_CLIENT_NEED_INPUT;
 }
@@ -169,8 +199,13 @@ static enum smtp_client_event take_step(struct smtp_client *client, struct buffe
         state_move(&client->state, REFUSED);
         return SMTP_CLIENT_REFUSED;
     }
-    if (class != 2)
-        return fail(client);
+    if (class == 3 && client->state.current == AWAITING_USER_PROMPT)
+        return answer_prompt(client, client->options.user, AWAITING_PASSWORD_PROMPT, out);
+    if (class == 3 && client->state.current == AWAITING_PASSWORD_PROMPT)
+        return answer_prompt(client, client->options.password, AWAITING_AUTH, out);
+    if (class != 2 || client->state.current == AWAITING_USER_PROMPT ||
+        client->state.current == AWAITING_PASSWORD_PROMPT)
+        return fail(client, NULL);
     switch (client->state.current) {
     case AWAITING_GREETING:
         state_move(&client->state, SENDING_HELLO);
@@ -231,7 +266,7 @@ static enum smtp_client_event take_reply(struct smtp_client *client)
         return SMTP_CLIENT_FAILED;
     }
     if (!take_oldest(client) || !is_possible(client))
-        return fail(client);
+        return fail(client, NULL);
     if (client->replied == SMTP_CLIENT_DATA && client->reply.code == 354)
         state_move(&client->state, CONTENT);
     else if (client->replied == SMTP_CLIENT_RSET ||
@@ -255,7 +290,7 @@ static enum smtp_client_event read_reply(struct smtp_client *client, struct span
     case SMTP_REPLY_NEED_INPUT:
         return SMTP_CLIENT_NEED_INPUT;
     case SMTP_REPLY_BROKEN:
-        return fail(client);
+        return fail(client, NULL);
     case SMTP_REPLY_LINE:
     case SMTP_REPLY_LAST:
         break;
@@ -291,7 +326,7 @@ enum smtp_client_event smtp_client_next(struct smtp_client *client, struct span 
         if (buffer_room(out) < MACHINE_REPLY_ROOM)
             return SMTP_CLIENT_FLUSH;
         if (!send_step(client, out))
-            return fail(client);
+            return fail(client, "its credentials are too long");
         before = in->length;
         event = read_reply(client, in, out);
     } while (event == SMTP_CLIENT_NEED_INPUT && in->length < before);

@@ -48,19 +48,20 @@ struct smtp_client_options {
     const char *hostname; /* for EHLO; outlives the machine */
     bool starttls;        /* must be used */
     const char *user;     /* NULL: no AUTH; at most 255 bytes; outlives the machine */
-    const char *password; /* at most 1024 bytes; AUTH PLAIN, only inside TLS or towards loopback as
-                             the caller decides */
+    const char *password; /* at most 1024 bytes; by AUTH PLAIN, else LOGIN, only inside TLS or
+                             towards loopback as the caller decides */
 };
 
 struct smtp_client {
     struct state state;
     struct smtp_client_options options;
     bool offers_pipelining, offers_8bitmime, offers_size, offers_starttls, offers_auth_plain,
-        offers_smtputf8, offers_enhanced, offers_dsn;
+        offers_auth_login, offers_smtputf8, offers_enhanced, offers_dsn;
     uint64_t size_limit;              /* what SIZE announced; 0: none known */
     enum smtp_client_command replied; /* after SMTP_CLIENT_REPLY */
     unsigned index; /* of the recipient, from 0, in the order of smtp_client_rcpt */
     struct mail_reply reply;
+    const char *problem; /* after FAILED: what is wrong, static; NULL: it broke the protocol */
     /* ... the implementation's own members below */
     struct smtp_reply_reader reader;
     bool tls_active;

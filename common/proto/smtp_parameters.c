@@ -139,12 +139,21 @@ static bool read_orcpt(struct span value, const struct smtp_parameter_rules *rul
            span_copy_string(value, rcpt->orcpt, sizeof(rcpt->orcpt));
 }
 
+/* RFC 4954 section 5: who has sent it is known without it. */
+static bool read_auth(struct span value, const struct smtp_parameter_rules *rules, void *parameters)
+{
+    (void)rules;
+    (void)parameters;
+    return value.length > 0;
+}
+
 /* --- both -------------------------------------------------------------------------- */
 
 static bool is_offered(const struct keyword *keyword, const struct smtp_parameter_rules *rules)
 {
     return rules->is_extended && (!keyword->is_dsn || rules->may_dsn) &&
-           (!keyword->is_utf8 || rules->may_utf8);
+           (!keyword->is_utf8 || rules->may_utf8) &&
+           (keyword->read != read_auth || rules->is_authenticated);
 }
 
 static const struct keyword *find_keyword(const struct keyword *keywords, size_t count,
@@ -183,7 +192,7 @@ int smtp_parameters_read_mail(struct span arguments, const struct smtp_parameter
                               struct mail_parameters *parameters)
 {
     static const struct keyword keywords[] = {
-        { "BODY", false, false, read_body },    { "ENVID", true, false, read_envid },
+        { "AUTH", false, false, read_auth },    { "BODY", false, false, read_body },    { "ENVID", true, false, read_envid },
         { "RET", true, false, read_ret },       { "SIZE", false, false, read_size },
         { "SMTPUTF8", false, true, read_utf8 },
     };

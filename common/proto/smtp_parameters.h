@@ -13,6 +13,7 @@ struct smtp_parameter_rules {
     bool is_extended; /* EHLO or LHLO; else no parameter is known */
     bool may_dsn, may_utf8;
     bool is_utf8; /* of RCPT: MAIL had SMTPUTF8 */
+    bool is_authenticated; /* AUTH= may stand there, RFC 4954 section 5; it is not believed */
     uint64_t size_max;
 };
 

@@ -20,7 +20,7 @@ static const struct state_row states[] = {
                                  STATE_BIT(CHUNK_SKIPPING) | STATE_BIT(DONE) },
     [READY] = { "ready", STATE_BIT(GREETED) | STATE_BIT(READY) | STATE_BIT(ASKED_MAIL) |
                              STATE_BIT(ASKED_STARTTLS) | STATE_BIT(CHUNK_SKIPPING) |
-                             STATE_BIT(DONE) },
+                             STATE_BIT(AUTHENTICATING) | STATE_BIT(ASKED_AUTH) | STATE_BIT(DONE) },
     [ASKED_MAIL] = { "asked-mail", STATE_BIT(READY) | STATE_BIT(ENVELOPE) | STATE_BIT(DONE) },
     [ENVELOPE] = { "envelope", STATE_BIT(READY) | STATE_BIT(ASKED_RCPT) | STATE_BIT(ASKED_DATA) |
                                    STATE_BIT(ASKED_CHUNKS) | STATE_BIT(CHUNK_SKIPPING) |
@@ -43,6 +43,9 @@ static const struct state_row states[] = {
                                                STATE_BIT(DONE) },
     [CHUNKS_FAILED] = { "chunks-failed",
                         STATE_BIT(READY) | STATE_BIT(CHUNK_SKIPPING) | STATE_BIT(DONE) },
+    [AUTHENTICATING] = { "authenticating",
+                         STATE_BIT(READY) | STATE_BIT(ASKED_AUTH) | STATE_BIT(DONE) },
+    [ASKED_AUTH] = { "asked-auth", STATE_BIT(READY) | STATE_BIT(AUTHENTICATING) | STATE_BIT(DONE) },
     [ASKED_STARTTLS] = { "asked-starttls", STATE_BIT(GREETED) | STATE_BIT(DONE) },
     [DONE] = { "done", STATE_BIT(DONE) },
 };
@@ -96,18 +99,39 @@ static enum smtp_server_event skip_long_line(struct smtp_server *server, struct 
     return SMTP_SERVER_FLUSH;
 }
 
-/* Takes the next command line and executes it. */
-static enum smtp_server_event next_command(struct smtp_server *server, struct span *in,
-                                           struct buffer *out)
+#define LINE_STATES (SMTP_SERVER_COMMAND_STATES | STATE_BIT(AUTHENTICATING))
+
+/* RFC 4954 section 4: a line with a response may be longer than others. */
+static size_t line_max(const struct smtp_server *server, struct span in)
 {
-    size_t lf = span_find(span_take(*in, COMMAND_LINE_MAX), '\n');
+    if (server->state.current == AUTHENTICATING ||
+        (smtp_server_may_authenticate(server) &&
+         span_starts_with_ignore_case(in, SPAN_LITERAL("AUTH "))))
+        return SASL_LINE_MAX;
+    return COMMAND_LINE_MAX;
+}
+
+static enum smtp_server_event refuse_line(struct smtp_server *server, const char *enhanced,
+                                          const char *text, struct buffer *out)
+{
+    if (server->state.current == AUTHENTICATING)
+        smtp_server_give_up_auth(server);
+    return smtp_server_refuse(server, 500, enhanced, text, out);
+}
+
+/* Takes the next line and does what it says. */
+static enum smtp_server_event next_line(struct smtp_server *server, size_t max, struct span *in,
+                                        struct buffer *out)
+{
+    size_t lf = span_find(span_take(*in, max), '\n');
     bool was_broken = server->line_is_broken;
     struct span line;
 
-    if (lf >= COMMAND_LINE_MAX) {
+    if (lf >= max) {
         server->line_is_too_long = true;
         server->line_skipped = 0;
-        return smtp_server_refuse(server, 500, "5.5.2", "The line is too long", out);
+        return refuse_line(server, max == SASL_LINE_MAX ? "5.5.6" : "5.5.2", "The line is too long",
+                           out);
     }
     line = span_take(*in, lf);
     *in = span_drop(*in, lf + 1);
@@ -115,9 +139,10 @@ static enum smtp_server_event next_command(struct smtp_server *server, struct sp
     if (!server->line_is_broken)
         line.length--;
     if (was_broken || server->line_is_broken || span_has_line_break_or_nul(line))
-        return smtp_server_refuse(server, 500, "5.5.2",
-                                  "A line ends in CRLF and has no CR, LF or NUL in it", out);
-    return smtp_server_execute(server, line, out);
+        return refuse_line(server, "5.5.2", "A line ends in CRLF and has no CR, LF or NUL in it",
+                           out);
+    return server->state.current == AUTHENTICATING ? smtp_server_take_response(server, line, out)
+                                                   : smtp_server_execute(server, line, out);
 }
 
 static enum smtp_server_event read_commands(struct smtp_server *server, struct span *in,
@@ -125,8 +150,9 @@ static enum smtp_server_event read_commands(struct smtp_server *server, struct s
 {
     enum smtp_server_event event = SMTP_SERVER_NEED_INPUT;
 
-    while (event == SMTP_SERVER_NEED_INPUT &&
-           (SMTP_SERVER_COMMAND_STATES & STATE_BIT(server->state.current))) {
+    while (event == SMTP_SERVER_NEED_INPUT && (LINE_STATES & STATE_BIT(server->state.current))) {
+        size_t max;
+
         if (buffer_room(out) < MACHINE_REPLY_ROOM)
             return SMTP_SERVER_FLUSH;
         if (server->line_is_too_long) {
@@ -134,9 +160,10 @@ static enum smtp_server_event read_commands(struct smtp_server *server, struct s
             if (event != SMTP_SERVER_FLUSH)
                 return event;
         }
-        if (in->length < COMMAND_LINE_MAX && span_find(*in, '\n') == in->length)
+        max = line_max(server, *in);
+        if (in->length < max && span_find(*in, '\n') == in->length)
             return SMTP_SERVER_NEED_INPUT;
-        event = next_command(server, in, out);
+        event = next_line(server, max, in, out);
     }
     return event;
 }
@@ -160,7 +187,7 @@ static enum smtp_server_event step(struct smtp_server *server, struct span *in, 
     case REFUSING:
         return smtp_server_write_refusals(server, out);
     default:
-        assert(SMTP_SERVER_COMMAND_STATES & STATE_BIT(server->state.current));
+        assert(LINE_STATES & STATE_BIT(server->state.current));
         return read_commands(server, in, out);
     }
 }

@@ -19,12 +19,15 @@
  * BDAT gives the same events: DATA before the first chunk, whose 354 is not written, then content.
  * A chunk that is refused is dropped whole before its reply, and the transaction is over up to
  * RSET.  A chunk whose length cannot be read ends the session: nobody could say where it ends.
+ *
+ * With `auth` it is the server of RFC 6409: AUTH (RFC 4954) comes before MAIL.
  */
 #ifndef MAILSTEAD_PROTO_SMTP_SERVER_H
 #define MAILSTEAD_PROTO_SMTP_SERVER_H
 
 #include "common/base/state.h"
 #include "common/proto/mail.h"
+#include "common/proto/sasl.h"
 #include "common/proto/smtp_content.h"
 #include "common/proto/smtp_xclient.h"
 
@@ -32,6 +35,7 @@ enum smtp_server_event {
     SMTP_SERVER_NEED_INPUT,
     SMTP_SERVER_FLUSH,
     SMTP_SERVER_STARTTLS,    /* question: as LOGIN_STARTTLS; answered by smtp_server_tls_started */
+    SMTP_SERVER_CREDENTIALS, /* question: auth->credentials; answered by smtp_server_judged */
     SMTP_SERVER_MAIL,        /* question: reverse_path, parameters */
     SMTP_SERVER_RCPT,        /* question: recipient, recipient_parameters */
     SMTP_SERVER_DATA,        /* question: go ahead (354) or refuse */
@@ -43,6 +47,15 @@ enum smtp_server_event {
     SMTP_SERVER_END    /* with whatever transaction there was */
 };
 
+/* What AUTH needs, in the session's memory, which it may free after an acceptance. */
+struct smtp_server_auth {
+    struct sasl_options sasl;
+    bool plaintext_allowed; /* outside TLS */
+    /* The machine's own: */
+    struct sasl_exchange exchange;
+    struct credentials credentials; /* wiped when nobody needs them */
+};
+
 struct smtp_server_options {
     enum mail_flavor flavor;
     const char *hostname;    /* outlives the machine */
@@ -51,10 +64,11 @@ struct smtp_server_options {
     unsigned errors_max; /* commands that the machine itself refuses with 5xx; the next gets 421 */
     bool tls_available;
     bool tls_active;
-    bool peer_is_trusted;    /* what it says by XCLIENT is believed */
-    bool converts_line_ends; /* a bare CR or LF in content becomes CRLF */
-    bool offers_dsn;         /* RFC 3461 */
-    bool offers_utf8;        /* SMTPUTF8, RFC 6531 */
+    bool peer_is_trusted;          /* what it says by XCLIENT is believed */
+    bool converts_line_ends;       /* a bare CR or LF in content becomes CRLF */
+    bool offers_dsn;               /* RFC 3461 */
+    bool offers_utf8;              /* SMTPUTF8, RFC 6531 */
+    struct smtp_server_auth *auth; /* submission: MAIL needs AUTH; NULL: there is no AUTH */
 };
 
 struct smtp_server {
@@ -62,6 +76,7 @@ struct smtp_server {
     struct smtp_server_options options;
     char helo[256];   /* what the client called itself, printable; empty before EHLO */
     bool is_extended; /* EHLO or LHLO, not HELO */
+    bool is_authenticated;
     char reverse_path[MAIL_PATH_SIZE]; /* as smtp_path_take gives it */
     struct mail_parameters parameters;
     char recipient[MAIL_PATH_SIZE]; /* the one in question, as smtp_path_take gives it */
@@ -99,6 +114,13 @@ enum smtp_server_event smtp_server_next(struct smtp_server *server, struct span 
  * command is still in `in` at the question; the session refuses it (RFC 3207 section 6).
  */
 void smtp_server_tls_started(struct smtp_server *server);
+
+/*
+ * Answers CREDENTIALS: 235 accepts, and what is in options.auth is needed no more; 535 says that
+ * they are wrong, 454 that nobody knows now, 421 ends the session.
+ */
+void smtp_server_judged(struct smtp_server *server, const struct mail_reply *reply,
+                        struct buffer *out);
 
 /*
  * Answers MAIL, RCPT, DATA or CONTENT_END; the answer to DATA is 354 or a refusal, no

@@ -63,6 +63,7 @@ static enum smtp_server_event hello(struct smtp_server *server, struct span argu
         buffer_append_string(out, "250-DSN\r\n");
     if (server->options.offers_utf8)
         buffer_append_string(out, "250-SMTPUTF8\r\n");
+    smtp_server_offer_auth(server, out);
     if (server->options.peer_is_trusted)
         buffer_append_string(out, "250-XCLIENT " SMTP_XCLIENT_ATTRIBUTES "\r\n");
     buffer_append_string(out, "250 ENHANCEDSTATUSCODES\r\n");
@@ -111,6 +112,7 @@ static struct smtp_parameter_rules parameter_rules(const struct smtp_server *ser
 {
     return (struct smtp_parameter_rules){
         .is_extended = server->is_extended,
+        .is_authenticated = server->is_authenticated,
         .may_dsn = server->options.offers_dsn,
         .may_utf8 = server->options.offers_utf8,
         .is_utf8 = server->parameters.is_utf8,
@@ -129,6 +131,13 @@ static enum smtp_server_event execute_mail(struct smtp_server *server, struct sp
 {
     const struct smtp_parameter_rules rules = parameter_rules(server);
     int code;
+
+    if (server->options.auth)
+        return smtp_server_refuse(server, 530, "5.7.0",
+                                  smtp_server_may_authenticate(server)
+                                      ? "Authentication required"
+                                      : "Must issue a STARTTLS command first",
+                                  out);
 
     if (!take_path(&arguments, SPAN_LITERAL("FROM:"), SMTP_PATH_REVERSE, server->reverse_path))
         return smtp_server_refuse(server, 501, "5.1.7", "MAIL FROM:<address> is needed", out);
@@ -224,6 +233,9 @@ static enum smtp_server_event execute_starttls(struct smtp_server *server, struc
     (void)arguments;
     if (server->options.tls_active)
         return smtp_server_refuse(server, 503, "5.5.1", "TLS is active", out);
+    /* What was learned before TLS would have to be forgotten, RFC 3207 section 4.2. */
+    if (server->is_authenticated)
+        return smtp_server_refuse(server, 503, "5.5.1", "You have logged in", out);
     if (!server->options.tls_available)
         return smtp_server_refuse(server, 502, "5.5.1", "Not implemented", out);
     smtp_server_say(220, "2.0.0", "Ready to start TLS", out);
@@ -265,6 +277,7 @@ static enum smtp_server_event execute_foreign(struct smtp_server *server, struct
 }
 
 static const struct command commands[] = {
+    { "AUTH", STATE_BIT(READY), ARGUMENTS_NEEDED, true, false, smtp_server_execute_auth },
     { "BDAT", SMTP_SERVER_COMMAND_STATES, ARGUMENTS_IGNORED, true, true, smtp_server_execute_bdat },
     { "CONNECT", SMTP_SERVER_COMMAND_STATES, ARGUMENTS_IGNORED, true, true, execute_foreign },
     { "DATA", STATE_BIT(ENVELOPE), ARGUMENTS_NONE, true, true, execute_data },

@@ -24,10 +24,12 @@ enum {
     CHUNK_SKIPPING, /* a chunk that is refused */
     CHUNK_REFUSING, /* its replies are being written */
     CHUNKS_FAILED,  /* until RSET, RFC 3030 section 2 */
+    AUTHENTICATING, /* the next line is a response of its exchange */
+    ASKED_AUTH,
     DONE
 };
 
-/* Those in which a command line is read. */
+/* Those in which a command may stand. */
 #define SMTP_SERVER_COMMAND_STATES                                                                 \
     (STATE_BIT(GREETED) | STATE_BIT(READY) | STATE_BIT(ENVELOPE) | STATE_BIT(CHUNKS) |             \
      STATE_BIT(CHUNKS_FAILED))
@@ -49,6 +51,22 @@ enum smtp_server_event smtp_server_refuse(struct smtp_server *server, int code,
  */
 enum smtp_server_event smtp_server_execute(struct smtp_server *server, struct span line,
                                            struct buffer *out);
+
+/* True when AUTH may be used now, as far as TLS goes. */
+bool smtp_server_may_authenticate(const struct smtp_server *server);
+
+/* The line of the answer to EHLO, if there is one. */
+void smtp_server_offer_auth(const struct smtp_server *server, struct buffer *out);
+
+enum smtp_server_event smtp_server_execute_auth(struct smtp_server *server, struct span arguments,
+                                                struct buffer *out);
+
+/* In the state AUTHENTICATING: takes a clean line. */
+enum smtp_server_event smtp_server_take_response(struct smtp_server *server, struct span line,
+                                                 struct buffer *out);
+
+/* In the state AUTHENTICATING: the exchange cannot go on. */
+void smtp_server_give_up_auth(struct smtp_server *server);
 
 /* Content may come, in `state`: CONTENT or CHUNK. */
 void smtp_server_begin_content(struct smtp_server *server, unsigned state);

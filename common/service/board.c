@@ -22,6 +22,7 @@ const char *const board_counter_names[BOARD_COUNTERS] = {
     [BOARD_RECIPIENTS_DELIVERED] = "recipients_delivered",
     [BOARD_RECIPIENTS_DEFERRED] = "recipients_deferred",
     [BOARD_RECIPIENTS_FAILED] = "recipients_failed",
+    [BOARD_RECIPIENTS_LIMITED] = "recipients_limited",
     [BOARD_QUEUE_MESSAGES] = "queue_messages",
     [BOARD_QUEUE_RECIPIENTS] = "queue_recipients",
 };

@@ -16,6 +16,7 @@
 
 #include "common/base/ramp.h"
 #include "common/service/block_list.h"
+#include "common/service/meter.h"
 
 enum {
     BOARD_SLOTS = 160,    /* processes at one time, both generations */
@@ -39,7 +40,8 @@ enum board_counter {
     BOARD_RECIPIENTS_DELIVERED,
     BOARD_RECIPIENTS_DEFERRED,
     BOARD_RECIPIENTS_FAILED,
-    BOARD_QUEUE_MESSAGES, /* in the queue now */
+    BOARD_RECIPIENTS_LIMITED, /* refused to an account that has had its share of the hour */
+    BOARD_QUEUE_MESSAGES,     /* in the queue now */
     BOARD_QUEUE_RECIPIENTS,
     BOARD_COUNTERS
 };
@@ -74,7 +76,7 @@ struct board_health {
 
 struct board_backend {
     _Atomic uint64_t key;          /* backend_key; 0: the row is free */
-    struct board_health health[4]; /* [enum protocol] */
+    struct board_health health[4]; /* [enum protocol]: those of backends */
 };
 
 struct board {
@@ -91,6 +93,7 @@ struct board {
     struct board_backend backends[BOARD_BACKENDS];
     struct tally tally; /* sessions and failures of strangers, whichever worker they come to */
     struct block_list blocks;
+    struct meter recipients; /* that accounts submitted mail for */
 };
 
 /* Makes the shared board, zeroed; NULL and errno when the system refuses. */

@@ -24,7 +24,15 @@ enum backend_state {
     BACKEND_DOWN     /* by order, whatever it answers */
 };
 extern const char *const backend_state_names[]; /* "up", "leaving", "down", NULL */
-enum protocol { PROTOCOL_SMTP, PROTOCOL_LMTP, PROTOCOL_IMAP, PROTOCOL_POP3, PROTOCOL_COUNT };
+enum protocol {
+    PROTOCOL_SMTP,
+    PROTOCOL_LMTP,
+    PROTOCOL_IMAP,
+    PROTOCOL_POP3,
+    PROTOCOL_SUBMISSION, /* SMTP from users, RFC 6409 */
+    PROTOCOL_COUNT
+};
+enum submission_verify { SUBMISSION_VERIFY_BACKEND, SUBMISSION_VERIFY_LDAP };
 
 /* A list of strings; owned by the configuration. */
 struct string_list {
@@ -197,6 +205,12 @@ struct smtp_config {
     unsigned reused_connections; /* idle ones of a worker towards one backend; 0: none */
 };
 
+struct submission_config {
+    enum submission_verify verify; /* who says whether a password is right */
+    unsigned recipients_per_hour;  /* of an account at this frontend; 0: no limit */
+    bool hides_client;             /* no address of the client in Received */
+};
+
 struct timeout_config {    /* seconds */
     unsigned login_s;      /* until credentials */
     unsigned idle_s;       /* relay without a byte */
@@ -242,6 +256,7 @@ struct config {
     struct node_config node;
     struct queue_config queue;
     struct smtp_config smtp;
+    struct submission_config submission;
     struct timeout_config timeout;
     struct health_config health;
     struct limits_config limits;
@@ -287,8 +302,15 @@ bool config_has_domain(const struct config *config, const char *domain);
 /* The domain that `domain` (lower case) is an alias of; NULL: of none. */
 const char *config_alias_of(const struct config *config, const char *domain);
 
-/* The text of a protocol: "smtp", "lmtp", "imap", "pop3". */
+/* The text of a protocol: "smtp", "lmtp", "imap", "pop3", "submission". */
 const char *protocol_name(enum protocol protocol);
+
+/* True for those that carry messages, not logins. */
+static inline bool protocol_is_mail(enum protocol protocol)
+{
+    return protocol == PROTOCOL_SMTP || protocol == PROTOCOL_LMTP ||
+           protocol == PROTOCOL_SUBMISSION;
+}
 
 /* Writes the options as the mdoc(7) list of the manual page to standard output. */
 void config_print_manual(void);

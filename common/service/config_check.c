@@ -31,9 +31,9 @@ static void check_store(struct config_loader *loader, size_t index)
 
     if (!store)
         config_loader_complain(loader, line,
-                               "listen \"%s\".protocol: smtp is for frontends; expected lmtp, "
+                               "listen \"%s\".protocol: %s is for frontends; expected lmtp, "
                                "imap or pop3",
-                               listener->name);
+                               listener->name, protocol_name(listener->protocol));
     else if (!*store->host)
         config_loader_complain(loader, line,
                                "listen \"%s\".protocol: node.%s_store is missing; expected where "
@@ -81,6 +81,17 @@ static void check_listener(struct config_loader *loader, size_t index)
             "listen \"%s\".proxy_protocol_tls: there is no proxy_protocol_from; expected the "
             "balancers that are believed",
             listener->name);
+    if (listener->xclient_from.count > 0 && listener->protocol == PROTOCOL_SUBMISSION)
+        config_loader_complain(loader, config_loader_line(loader, "listen", index, "xclient_from"),
+                               "listen \"%s\".xclient_from: is for mail servers and filters, not "
+                               "for users; expected it with smtp or lmtp",
+                               listener->name);
+    if (listener->protocol == PROTOCOL_SUBMISSION && listener->tls == TLS_MODE_OFF &&
+        !listener->plaintext_allowed)
+        config_loader_complain(loader, config_loader_line(loader, "listen", index, "tls"),
+                               "listen \"%s\".tls: nobody could log in; expected starttls, "
+                               "implicit, or plaintext_allowed = true",
+                               listener->name);
     check_address_is_free(loader, index);
     if (loader->program == CONFIG_BACKEND)
         check_store(loader, index);

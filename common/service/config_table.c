@@ -13,7 +13,8 @@ enum { TEXT_MAX = 1024, DAY_S = 86400 };
 #define BACKEND CONFIG_BIT(CONFIG_BACKEND)
 #define DAEMONS (FRONTEND | BACKEND)
 
-static const char *const protocol_words[] = { "smtp", "lmtp", "imap", "pop3", NULL };
+static const char *const protocol_words[] = { "smtp", "lmtp", "imap", "pop3", "submission", NULL };
+static const char *const verify_words[] = { "backend", "ldap", NULL };
 static const char *const tls_words[] = { "off", "starttls", "implicit", NULL };
 static const char *const tls_version_words[] = { "1.2", "1.3", NULL };
 static const char *const identity_words[] = { "email", "common_name", NULL };
@@ -271,8 +272,9 @@ static const struct config_option listen_options[] = {
     BOOLEAN(listener_config, plaintext_allowed, "false",
             "Whether passwords are taken outside TLS."),
     LIST_OF_WORDS(listener_config, mechanisms, "PLAIN, LOGIN", mechanism_words,
-                  "The SASL mechanisms of imap and pop3 at a frontend: XOAUTH2 and OAUTHBEARER for "
-                  "backends that take tokens, EXTERNAL for clients with a certificate."),
+                  "The SASL mechanisms of imap, pop3 and submission at a frontend: XOAUTH2 and "
+                  "OAUTHBEARER for backends that take tokens, EXTERNAL for clients with a "
+                  "certificate (not of submission)."),
     LIST(NETWORK_LIST, listener_config, proxy_protocol_from, NULL, 0,
          "The addresses and CIDR networks of load balancers: each connection of theirs begins with "
          "the PROXY protocol, version 1 or 2, and counts as its client's."),
@@ -327,6 +329,17 @@ static const struct config_option smtp_options[] = {
         "above it the directory's word is enough."),
     NUMBER(smtp_config, reused_connections, "10", 0, 100,
            "Connections to one backend that each worker keeps for the next message; 0 is none."),
+};
+
+static const struct config_option submission_options[] = {
+    WORD(submission_config, verify, "backend", verify_words, 0,
+         "Who says whether a user's password is right: the account's own backend, by an IMAP "
+         "login, or the LDAP server, by a bind as the account's entry."),
+    NUMBER(submission_config, recipients_per_hour, "1000", 0, 1000000,
+           "Recipients that an account may send to in an hour through this frontend; 0 is any "
+           "number."),
+    BOOLEAN(submission_config, hides_client, "false",
+            "Whether the Received line of a submitted message says nothing about the client."),
 };
 
 static const struct config_option timeout_options[] = {
@@ -448,6 +461,8 @@ const struct config_section config_sections[] = {
     SINGLE("queue", "", offsetof(struct config, queue), queue_options,
            "The durable queue of a frontend."),
     SINGLE("smtp", "", offsetof(struct config, smtp), smtp_options, "Bounds of SMTP and LMTP."),
+    SINGLE("submission", "", offsetof(struct config, submission), submission_options,
+           "Mail from users who log in, on listeners with protocol submission."),
     SINGLE("timeouts", "", offsetof(struct config, timeout), timeout_options, "Deadlines."),
     SINGLE("health", "", offsetof(struct config, health), health_options,
            "When a backend counts as down."),

@@ -49,6 +49,7 @@ static const char *crowd_refusal(const struct listener_config *listener)
     case PROTOCOL_POP3:
         return "-ERR [SYS/TEMP] too many connections, try again later\r\n";
     case PROTOCOL_SMTP:
+    case PROTOCOL_SUBMISSION:
     case PROTOCOL_LMTP:
         return "421 4.3.2 Too many connections, try again later\r\n";
     default:

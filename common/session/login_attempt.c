@@ -5,7 +5,11 @@
  */
 #include "common/session/login_attempt.h"
 
+#include <stdio.h>
+
 #include "common/base/log.h"
+
+enum { LOGIN_TTL = 5 /* proxies that a login may pass */ };
 
 static void login_attempt_report(const struct login_attempt *attempt, bool is_good)
 {
@@ -144,6 +148,13 @@ static void login_attempt_connected(struct connector *connector, struct io_watch
     transport_watch(attempt->transport, TRANSPORT_READABLE);
     if (attempt->target->tls == TLS_MODE_IMPLICIT)
         (void)login_attempt_start_tls(attempt);
+}
+
+void login_attempt_forward(const struct session *session, struct forwarded *forwarded)
+{
+    *forwarded = (struct forwarded){ .port = session->peer_port, .ttl = LOGIN_TTL };
+    snprintf(forwarded->address, sizeof(forwarded->address), "%s", session->peer_address);
+    snprintf(forwarded->session_id, sizeof(forwarded->session_id), "%s", session->id);
 }
 
 void login_attempt_start(struct login_attempt *attempt)

@@ -53,6 +53,9 @@ struct login_attempt {
     bool has_machine;
 };
 
+/* What is passed on of a client that `session` knows by itself. */
+void login_attempt_forward(const struct session *session, struct forwarded *forwarded);
+
 /* Connects to attempt->target, whose kind is GO; zeroed memory but for what its user sets. */
 void login_attempt_start(struct login_attempt *attempt);
 

@@ -7,10 +7,7 @@
 
 #include <stdio.h>
 
-enum {
-    LOGIN_TTL = 5, /* proxies that a login may pass */
-    LOGIN_OFFERS_MS = 1000
-};
+enum { LOGIN_OFFERS_MS = 1000 };
 
 /* The client speaks TLS with the balancer, whose word counts. */
 static bool login_client_is_secured_before(const struct session *head,
@@ -58,9 +55,7 @@ static void login_client_credentials(struct login_session *session)
         login->forwarded = *claimed;
         login->forwarded.ttl = claimed->ttl > 0 ? claimed->ttl - 1 : 0;
     } else {
-        login->forwarded = (struct forwarded){ .port = head->peer_port, .ttl = LOGIN_TTL };
-        snprintf(login->forwarded.address, sizeof(login->forwarded.address), "%s",
-                 head->peer_address);
+        login_attempt_forward(head, &login->forwarded);
     }
     if (head->service->peers_are_trusted && login->proxied_id[0])
         memcpy(login->forwarded.session_id, login->proxied_id, sizeof(login->proxied_id));

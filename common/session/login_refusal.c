@@ -8,12 +8,7 @@
 #include <stdio.h>
 
 #include "common/base/log.h"
-
-enum {
-    /* More than stores take to say that a password is wrong: Dovecot 2 to 2.5 seconds. */
-    LOGIN_REFUSAL_DELAY_MS = 3000,
-    LOGIN_REFUSALS_MAX = 3
-};
+#include "common/session/login_timing.h"
 
 /*
  * How a refused token is told: as a backend last did it, so that a wrong token and an unknown
@@ -81,14 +76,12 @@ static void login_refusal_wait(struct login_session *session)
     const struct session_service *service = session->session.service;
     struct login *login = session->login;
     uint64_t age_ms = io_loop_now_ms(service->loop) - login->credentials_ms;
-    uint64_t delay_ms =
-        service->peers_are_trusted
-            ? 0
-            : LOGIN_REFUSAL_DELAY_MS + abuse_delay_ms(&session->session, login_route_name(login));
+    uint64_t more_ms = abuse_delay_ms(&session->session, login_route_name(login));
 
     credentials_wipe(login->server_ops->credentials(&login->server));
     state_move(&session->state, LOGIN_STATE_DELAYED);
-    deadline_set(&session->deadline, age_ms < delay_ms ? delay_ms - age_ms : 1);
+    deadline_set(&session->deadline,
+                 service->peers_are_trusted ? 1 : login_refusal_after_ms(age_ms, more_ms));
 }
 
 void login_refusal_delay(struct login_session *session)

@@ -7,9 +7,7 @@
 
 #include <stdio.h>
 
-#include "common/base/random.h"
-
-enum { LOGIN_HOLD_TICK_MS = 250 };
+#include "common/session/login_timing.h"
 
 void login_route_hold(struct login_session *session, const char *why)
 {
@@ -23,7 +21,7 @@ void login_route_hold(struct login_session *session, const char *why)
         login_refusal_temporary(session, why);
         return;
     }
-    deadline_set(&session->deadline, LOGIN_HOLD_TICK_MS + random_below(LOGIN_HOLD_TICK_MS));
+    deadline_set(&session->deadline, login_hold_after_ms());
 }
 
 /* Many that waited for a backend do not come to it all at once. */

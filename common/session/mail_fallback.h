@@ -23,6 +23,7 @@ struct mail_stored_envelope {
     const char *session_id;
     const char *reverse_path;
     const struct mail_parameters *parameters;
+    bool may_relay; /* recipients of foreign domains go to the relay host */
     const struct mail_stored_recipient *recipients;
     unsigned count;
 };

@@ -157,8 +157,11 @@ static bool mail_link_step(struct mail_link *link)
 {
     struct buffer out = io_loop_out(link->service->loop);
     enum smtp_client_event event = smtp_client_next(&link->machine, &link->intake.input, &out);
+    bool is_sent = mail_link_send(link, buffer_span(&out));
 
-    if (!mail_link_send(link, buffer_span(&out))) {
+    if (link->options.user)
+        explicit_bzero(out.data, out.length); /* it may have been the password */
+    if (!is_sent) {
         mail_link_lose(link, transport_error(&link->transport));
         return false;
     }
@@ -180,7 +183,7 @@ static bool mail_link_step(struct mail_link *link)
         mail_link_refused(link);
         break;
     case SMTP_CLIENT_FAILED:
-        mail_link_lose(link, "broke the protocol");
+        mail_link_lose(link, link->machine.problem ? link->machine.problem : "broke the protocol");
         break;
     }
     return !link->is_closed;

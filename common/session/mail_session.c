@@ -82,13 +82,15 @@ void mail_session_end(struct mail_session *session, const char *reason)
         mail_peers_remove(head->service->mail_peers, &session->peer);
     resolver_cancel(&session->request);
     mail_session_drop_transaction(session);
+    mail_submission_free(session->submission);
+    session->submission = NULL;
     intake_fini(&session->intake);
     bytes_release(&session->proxy_header);
     transport_close(&session->client);
     deadline_close(&session->deadline, mail_session_deadline_closed);
 }
 
-static bool mail_session_send(struct mail_session *session, const struct buffer *out)
+bool mail_session_send(struct mail_session *session, const struct buffer *out)
 {
     if (out->length == 0 || transport_send(&session->client, buffer_span(out)))
         return true;
@@ -295,92 +297,6 @@ static void mail_session_readable(struct mail_session *session)
     }
 }
 
-static void mail_session_greet_now(struct mail_session *session)
-{
-    const struct session *head = &session->session;
-    const struct config *config = head->service->config;
-    const struct smtp_server_options options = {
-        .flavor = head->listener->protocol == PROTOCOL_LMTP ? MAIL_LMTP : MAIL_SMTP,
-        .hostname = config->cluster.hostname,
-        .size_max = config->smtp.message_size_max,
-        .recipients_max = config->smtp.recipients_max,
-        .errors_max = config->smtp.errors_max,
-        .tls_available = head->listener->tls == TLS_MODE_STARTTLS,
-        .tls_active = session->is_secured,
-        .peer_is_trusted = session->is_trusted,
-        .converts_line_ends = config->smtp.bare_line_endings == LINE_ENDINGS_CONVERT,
-        .offers_dsn = head->service->fallback != NULL, /* who reports */
-    };
-    struct buffer out = io_loop_out(head->service->loop);
-
-    smtp_server_init(&session->machine, &options, &out);
-    if (mail_session_send(session, &out))
-        transport_watch(&session->client, TRANSPORT_READABLE);
-}
-
-/* RFC 5321 section 4.3.1: a client waits for the greeting; what does not is seldom a mail server.
- */
-static void mail_session_greet(struct mail_session *session)
-{
-    const struct session *head = &session->session;
-    unsigned delay_ms = head->service->config->smtp.greeting_delay_ms;
-
-    if (delay_ms == 0 || head->listener->protocol != PROTOCOL_SMTP) {
-        mail_session_greet_now(session);
-        return;
-    }
-    state_move(&session->state, MAIL_STATE_WAITING);
-    deadline_set(&session->deadline, delay_ms);
-    transport_watch(&session->client, TRANSPORT_READABLE);
-}
-
-static void mail_session_talked_early(struct mail_session *session)
-{
-    char byte;
-    bool has_talked = transport_read(&session->client, &byte, 1) > 0;
-
-    if (has_talked && transport_send(&session->client,
-                                     SPAN_LITERAL("554 5.5.1 You talk before you are greeted\r\n")))
-        mail_session_end(session, "talked before the greeting");
-    else
-        mail_session_end(session, "client closed");
-}
-
-static void mail_session_secured(struct mail_session *session)
-{
-    state_move(&session->state, MAIL_STATE_TALKING);
-    session->is_secured = true;
-    if (session->session.listener->tls == TLS_MODE_STARTTLS)
-        smtp_server_tls_started(&session->machine);
-    else
-        mail_session_greet(session);
-}
-
-static void mail_session_begin(struct mail_session *session);
-
-static void mail_session_read_proxy(struct mail_session *session)
-{
-    struct session *head = &session->session;
-    struct proxy_header header;
-
-    switch (proxied_read(&session->client, &session->proxy_header, &header)) {
-    case PROXIED_WAITS:
-        return;
-    case PROXIED_BROKEN:
-        mail_session_end(session, "the PROXY header is broken");
-        return;
-    case PROXIED_LEFT:
-        mail_session_end(session, "client closed");
-        return;
-    case PROXIED_READ:
-        break;
-    }
-    proxied_apply(&header, head);
-    state_move(&session->state,
-               head->listener->tls == TLS_MODE_IMPLICIT ? MAIL_STATE_SECURING : MAIL_STATE_TALKING);
-    mail_session_begin(session);
-}
-
 static void mail_session_ready(struct transport *transport, unsigned readiness)
 {
     struct mail_session *session = CONTAINER_OF(transport, struct mail_session, client);
@@ -441,45 +357,13 @@ static void mail_session_expired(struct deadline *deadline)
     }
 }
 
-/* False when it has come to its end: its address, or the worker, has too many. */
-static bool mail_session_admit(struct mail_session *session)
-{
-    const struct session *head = &session->session;
-    char line[128];
-    struct buffer out = buffer_over(line, sizeof(line));
-    const char *why = NULL;
-
-    if (head->service->mail_peers)
-        why = mail_peers_add(head->service->mail_peers, &session->peer, head->peer_address);
-    if (!why)
-        return true;
-    buffer_append_format(&out, "421 4.7.0 %s\r\n", why);
-    /* Inside TLS nobody could read it. */
-    if (head->listener->tls == TLS_MODE_IMPLICIT ||
-        transport_send(&session->client, buffer_span(&out)))
-        mail_session_end(session, why);
-    else
-        mail_session_end(session, transport_error(&session->client));
-    return false;
-}
-
-static void mail_session_begin(struct mail_session *session)
-{
-    mail_session_wait(session);
-    if (!mail_session_admit(session))
-        return;
-    if (session->session.listener->tls != TLS_MODE_IMPLICIT)
-        mail_session_greet(session);
-    else if (!transport_start_tls_server(&session->client, session->session.service->tls_server))
-        mail_session_end(session, "TLS cannot be started");
-}
-
 void mail_session_start(struct session_service *service, const struct listener_config *listener,
                         int fd, const struct sockaddr_storage *peer)
 {
     struct mail_session *session = memory_new(sizeof(*session));
     bool is_proxied = peer_is_in(&listener->proxy_protocol_from, peer);
     bool is_implicit = listener->tls == TLS_MODE_IMPLICIT;
+    bool is_submission = listener->protocol == PROTOCOL_SUBMISSION;
 
     session_start(&session->session, service, listener, peer, mail_session_asked_to_end);
     session->session.view = mail_session_view;
@@ -489,7 +373,9 @@ void mail_session_start(struct session_service *service, const struct listener_c
                is_proxied    ? MAIL_STATE_PROXIED
                : is_implicit ? MAIL_STATE_SECURING
                              : MAIL_STATE_TALKING);
-    intake_init(&session->intake, false);
+    intake_init(&session->intake, is_submission); /* a password may come */
+    if (is_submission)
+        session->submission = mail_submission_new(session);
     resolver_request_init(&session->request, mail_session_request_done);
     transport_init(&session->client, service->loop, fd, &mail_session_client_events);
     deadline_init(&session->deadline, service->loop, mail_session_expired);

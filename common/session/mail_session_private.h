@@ -9,6 +9,7 @@
 #include "common/session/intake.h"
 #include "common/session/mail_peers.h"
 #include "common/session/mail_session.h"
+#include "common/session/mail_submission.h"
 #include "common/session/mail_transaction.h"
 
 enum mail_state {
@@ -33,7 +34,8 @@ struct mail_session {
     struct mail_transaction *transaction; /* from MAIL to its end */
     struct bytes proxy_header;            /* PROXIED: what has come of it */
     struct mail_peer peer;
-    struct mail_reply held_reply; /* SLOWED */
+    struct mail_submission *submission; /* NULL: the client is a mail server */
+    struct mail_reply held_reply;       /* SLOWED */
     unsigned refused_recipients;
     uint64_t content_since_ms; /* has_content: when it was asked for */
     bool is_trusted;           /* XCLIENT is believed */
@@ -51,6 +53,27 @@ struct mail_session {
 void mail_session_end(struct mail_session *session, const char *reason);
 
 void mail_session_drop_transaction(struct mail_session *session);
+
+/* Sends what the machine wrote; false, and it is over, when the client is gone. */
+bool mail_session_send(struct mail_session *session, const struct buffer *out);
+
+/* --- its beginning --- */
+
+/* Reads on in the header of a balancer; behind it the session begins. */
+void mail_session_read_proxy(struct mail_session *session);
+
+/* Lets the client in, or says why not. */
+void mail_session_begin(struct mail_session *session);
+
+void mail_session_greet_now(struct mail_session *session);
+
+/* Something came from a client that had to wait for the greeting. */
+void mail_session_talked_early(struct mail_session *session);
+
+/* The handshake is done. */
+void mail_session_secured(struct mail_session *session);
+
+/* --- commands and answers --- */
 
 /* Gives the client its time for the next command. */
 void mail_session_wait(struct mail_session *session);
@@ -76,6 +99,9 @@ void mail_session_ask(struct mail_session *session, enum smtp_server_event event
 
 /* Content flows only as fast as the backend takes it. */
 void mail_session_content(struct mail_session *session);
+
+/* The MAIL in question is accepted. */
+void mail_session_begin_transaction(struct mail_session *session);
 
 void mail_session_start_tls(struct mail_session *session);
 

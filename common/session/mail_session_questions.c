@@ -11,13 +11,14 @@ static void mail_session_trace(struct mail_session *session)
 {
     const struct session *head = &session->session;
     const struct mail_transaction *transaction = session->transaction;
+    bool is_hidden = session->submission && head->service->config->submission.hides_client;
     char memory[TRACE_FIELD_MAX];
     struct buffer field = buffer_over(memory, sizeof(memory));
     char date[CLOCK_RFC5322_SIZE];
     const struct trace_hop hop = {
-        .helo = session->machine.helo,
-        .name = session->machine.xclient.name,
-        .address = head->peer_address,
+        .helo = is_hidden ? NULL : session->machine.helo,
+        .name = is_hidden ? NULL : session->machine.xclient.name,
+        .address = is_hidden ? NULL : head->peer_address,
         .hostname = head->service->config->cluster.hostname,
         .session_id = head->id,
         .recipient = transaction->recipient_count == 1 ? transaction->recipients[0].path : NULL,
@@ -25,6 +26,7 @@ static void mail_session_trace(struct mail_session *session)
         .flavor = head->listener->protocol == PROTOCOL_LMTP ? MAIL_LMTP : MAIL_SMTP,
         .is_extended = session->machine.is_extended,
         .is_encrypted = session->is_secured,
+        .is_authenticated = session->machine.is_authenticated,
     };
 
     clock_format_rfc5322(clock_wall_ms(), date);
@@ -58,6 +60,8 @@ static void mail_session_rcpt_decided(struct mail_transaction *transaction,
     bool guesses = mail_reply_is_permanent(reply) && !service->peers_are_trusted &&
                    ++session->refused_recipients > limit;
 
+    if (session->submission && !mail_reply_is_positive(reply))
+        mail_submission_refund(session->submission);
     if (guesses && session->refused_recipients >= 2 * limit)
         mail_session_goodbye(session, "Too many recipients that are refused",
                              "too many refused recipients");
@@ -170,17 +174,22 @@ void mail_session_request_done(struct resolver_request *request)
 
 static void mail_session_rcpt(struct mail_session *session)
 {
+    if (session->submission && !mail_submission_charge(session->submission)) {
+        mail_session_reply(session, 451, "4.7.1", "Too many recipients in an hour");
+        return;
+    }
     if (resolver_ask(session->session.service->resolver, &session->request, ROUTE_KEY_ADDRESS,
                      span_from_string(session->machine.recipient), NULL))
         mail_session_resolved(session);
 }
 
-static void mail_session_mail(struct mail_session *session)
+void mail_session_begin_transaction(struct mail_session *session)
 {
     mail_session_drop_transaction(session);
     session->transaction =
         mail_transaction_new(&session->session, session->machine.reverse_path,
                              &session->machine.parameters, &mail_session_transaction_events);
+    session->transaction->may_relay = session->machine.is_authenticated;
     mail_session_reply(session, 250, "2.1.0", "Ok");
 }
 
@@ -214,8 +223,14 @@ void mail_session_ask(struct mail_session *session, enum smtp_server_event event
     deadline_set(&session->deadline, limit_s * 1000ULL); /* whoever answers has a shorter one */
     session->is_concluding = event == SMTP_SERVER_CONTENT_END;
     switch (event) {
+    case SMTP_SERVER_CREDENTIALS:
+        mail_submission_verify(session->submission);
+        break;
     case SMTP_SERVER_MAIL:
-        mail_session_mail(session);
+        if (session->submission)
+            mail_submission_mail(session->submission);
+        else
+            mail_session_begin_transaction(session);
         break;
     case SMTP_SERVER_RCPT:
         mail_session_rcpt(session);

@@ -60,6 +60,7 @@ struct mail_transaction {
     enum mail_flavor flavor; /* towards the backend */
     char reverse_path[MAIL_PATH_SIZE];
     struct mail_parameters parameters;
+    bool may_relay;                    /* its sender may send to the world */
     struct mail_recipient *recipients; /* accepted ones */
     unsigned recipient_count, recipient_capacity;
     struct mail_group **groups;

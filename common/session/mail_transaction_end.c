@@ -57,6 +57,7 @@ static void mail_transaction_store(struct mail_transaction *transaction,
         .session_id = transaction->session->id,
         .reverse_path = transaction->reverse_path,
         .parameters = &transaction->parameters,
+        .may_relay = transaction->may_relay,
         .recipients = stored,
     };
     struct mail_copy *copy = transaction->copy;

@@ -196,6 +196,9 @@ void mail_transaction_rcpt(struct mail_transaction *transaction, const char *pat
     struct target target;
 
     service->choose(service, PROTOCOL_LMTP, route, &target);
+    if (target.kind == TARGET_FOREIGN && transaction->may_relay && mail_fallback_of(transaction) &&
+        service->config->relay_host.address)
+        target = (struct target){ .kind = TARGET_RELAY };
     mail_rcpt_begin(transaction, path, parameters, route->recipient);
     if (target.kind == TARGET_GO && !mail_may_send(transaction, transaction->pending.recipient)) {
         target.kind = TARGET_TEMPORARY;

@@ -80,7 +80,6 @@ static void probe_conclude(struct probe *probe, bool is_good)
 static bool probe_greeting_is_good(enum protocol protocol, struct span greeting)
 {
     static const struct span expected[PROTOCOL_COUNT] = {
-        [PROTOCOL_SMTP] = { "220", 3 },
         [PROTOCOL_LMTP] = { "220", 3 },
         [PROTOCOL_IMAP] = { "* OK", 4 },
         [PROTOCOL_POP3] = { "+OK", 3 },
@@ -92,7 +91,6 @@ static bool probe_greeting_is_good(enum protocol protocol, struct span greeting)
 static void probe_say_goodbye(struct probe *probe)
 {
     static const struct span words[PROTOCOL_COUNT] = {
-        [PROTOCOL_SMTP] = { "QUIT\r\n", 6 },
         [PROTOCOL_LMTP] = { "QUIT\r\n", 6 },
         [PROTOCOL_IMAP] = { "1 LOGOUT\r\n", 10 },
         [PROTOCOL_POP3] = { "QUIT\r\n", 6 },
@@ -327,7 +325,9 @@ static bool prober_is_used(const struct config *config, enum protocol protocol)
     for (size_t i = 0; i < config->listener_count; i++) {
         enum protocol used = config->listeners[i].protocol;
 
-        if (used == protocol || (protocol == PROTOCOL_LMTP && used == PROTOCOL_SMTP))
+        if (used == protocol || (protocol == PROTOCOL_LMTP && protocol_is_mail(used)) ||
+            (protocol == PROTOCOL_IMAP && used == PROTOCOL_SUBMISSION &&
+             config->submission.verify == SUBMISSION_VERIFY_BACKEND))
             return true;
     }
     return false;

@@ -6,10 +6,15 @@
 
 #include "common/base/log.h"
 #include "common/service/child.h"
-#include "directory/messages.h"
+#include "common/session/resolver_bind.h"
 #include "directory/route_rules.h"
 
-enum { RESOLVER_TICK_MS = 250, RESOLVER_RECONNECT_MS = 10, RESOLVER_TIMEOUT_MS = 3000 };
+enum {
+    RESOLVER_TICK_MS = 250,
+    RESOLVER_RECONNECT_MS = 10,
+    RESOLVER_TIMEOUT_MS = 3000,
+    RESOLVER_BIND_TIMEOUT_MS = 10000
+};
 
 static void resolver_tick(uv_timer_t *timer);
 
@@ -84,6 +89,9 @@ static void resolver_message(struct channel *channel, struct span message, int f
     case DIRECTORY_CONFIRMED:
         resolver_confirmed(resolver, &reader);
         return;
+    case DIRECTORY_BOUND:
+        resolver_bound(resolver, &reader);
+        return;
     case DIRECTORY_CHANGED:
         resolver_account_changed(resolver, &reader);
         return;
@@ -117,6 +125,7 @@ static void resolver_channel_closed(struct channel *channel)
     resolver->is_connected = false;
     if (!resolver->is_stopping) {
         resolver_fail_waiting(resolver, UINT64_MAX - 1);
+        resolver_fail_binding(resolver, UINT64_MAX - 1);
         /* The supervisor holds the socket: the next process takes who waits there already. */
         uv_timer_start(&resolver->timer, resolver_tick, RESOLVER_RECONNECT_MS, RESOLVER_TICK_MS);
     }
@@ -155,6 +164,8 @@ static void resolver_tick(uv_timer_t *timer)
         resolver_backends_changed(resolver);
     if (now_ms > RESOLVER_TIMEOUT_MS)
         resolver_fail_waiting(resolver, now_ms - RESOLVER_TIMEOUT_MS);
+    if (now_ms > RESOLVER_BIND_TIMEOUT_MS)
+        resolver_fail_binding(resolver, now_ms - RESOLVER_BIND_TIMEOUT_MS);
 }
 
 void resolver_start(struct resolver *resolver, struct io_loop *loop, const struct config *config,
@@ -166,6 +177,7 @@ void resolver_start(struct resolver *resolver, struct io_loop *loop, const struc
     resolver->mirror = mirror_open(config->state_directory);
     resolver->rules = route_rules_of(config);
     list_init(&resolver->waiting);
+    list_init(&resolver->binding);
     uv_timer_init(&loop->uv, &resolver->timer);
     uv_timer_start(&resolver->timer, resolver_tick, 0, RESOLVER_TICK_MS);
 }

@@ -11,12 +11,23 @@
 #include "common/io/channel.h"
 #include "common/service/board.h"
 #include "common/service/config.h"
+#include "directory/messages.h"
 #include "directory/mirror.h"
 
 struct resolver_request {
     struct route route; /* the outcome; UNKNOWN only when a live search agreed */
     uint64_t revision;  /* resolver_revision before the mirror was asked */
     void (*done)(struct resolver_request *request);
+    /* ... own members below */
+    struct list node;
+    uint32_t number;
+    uint64_t asked_ms;
+};
+
+/* A question whether an account has a password. */
+struct resolver_bind {
+    enum directory_bind_answer answer;
+    void (*done)(struct resolver_bind *bind);
     /* ... own members below */
     struct list node;
     uint32_t number;
@@ -32,6 +43,7 @@ struct resolver {
     bool is_connected, is_stopping;
     uv_timer_t timer; /* reconnects and times out */
     struct list waiting;
+    struct list binding;
     uint32_t last_number;
     unsigned open_handles;
     void (*stopped)(struct resolver *resolver);
@@ -80,6 +92,19 @@ bool resolver_is_behind(const struct resolver *resolver, uint64_t revision);
 
 /* Forgets a request that waits; does nothing to one that does not. */
 void resolver_cancel(struct resolver_request *request);
+
+/*
+ * Asks the LDAP server whether `password` is that of `account` (its canonical name).  `done` is
+ * called later, once, unless resolver_cancel_bind comes first; false: nobody can be asked.  The
+ * password is not empty: a bind with none proves nothing (RFC 4513 section 5.1.2).
+ */
+bool resolver_bind(struct resolver *resolver, struct resolver_bind *bind, const char *account,
+                   const char *password) __attribute__((warn_unused_result));
+
+/* Forgets a question that waits; does nothing to one that does not. */
+void resolver_cancel_bind(struct resolver_bind *bind);
+
+void resolver_bind_init(struct resolver_bind *bind, void (*done)(struct resolver_bind *bind));
 
 /* Prepares a request before its first use. */
 void resolver_request_init(struct resolver_request *request,

@@ -33,7 +33,7 @@ static void worker_accepted(struct listener *listener, int fd, const struct sock
     }
     if (!crowd_admits(&worker->crowd, configured, fd))
         return;
-    if (configured->protocol == PROTOCOL_SMTP || configured->protocol == PROTOCOL_LMTP)
+    if (protocol_is_mail(configured->protocol))
         mail_session_start(&worker->service, configured, fd, peer);
     else
         login_session_start(&worker->service, configured, fd, peer);

@@ -171,11 +171,14 @@ class FrontendDaemon(Daemon):
         return "" if self.cluster.backend_tls == "off" else f'    backend_base = "{BACKENDS}"\n'
 
     def own_text(self):
-        login = f'    default_domain = "{DOMAIN}"\n    plaintext_allowed = true\n'
+        user = f'    default_domain = "{DOMAIN}"\n'
+        login = user + "    plaintext_allowed = true\n"
         timeouts = "".join(f"    {name} = {value}\n" for name, value in self.cluster.timeouts.items())
         return FRONTEND.format(queue=self.queue_folder(), backend_tls=self.cluster.backend_tls,
                                ca=self.cluster.certificates.ca, domain=DOMAIN, timeouts=timeouts) + "".join([
             self.listener("mx", "smtp", Network.SMTP, "starttls"),
+            self.listener("submission", "submission", Network.SUBMISSION, "starttls", user),
+            self.listener("submissions", "submission", Network.SUBMISSIONS, "implicit", user),
             self.listener("imap", "imap", Network.IMAP, "starttls", login),
             self.listener("imaps", "imap", Network.IMAPS, "implicit", login),
             self.listener("pop3", "pop3", Network.POP3, "starttls", login),

@@ -12,6 +12,7 @@ class Network:
     # Ports that need no privileges, the same on every server.
     LDAP = 3389
     SMTP, IMAP, IMAPS, POP3, POP3S, LMTP = 2525, 1143, 1993, 1110, 1995, 2424
+    SUBMISSION, SUBMISSIONS = 2587, 2465
     STORE_IMAP, STORE_IMAPS, STORE_POP3, STORE_POP3S, STORE_LMTP = 10143, 10993, 10110, 10995, 10024
     STORE_IMAP_PROXIED = 10144  # begins with the PROXY protocol
 

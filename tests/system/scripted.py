@@ -264,8 +264,7 @@ class MailServer(ScriptedServer):
             connection.say(script.get("starttls", b"220 2.0.0 Go ahead"))
             connection.start_tls()
         elif verb == b"AUTH":
-            _, name, password = base64.b64decode(line.split()[2]).split(b"\0")
-            connection.credentials.append((name, password))
+            connection.credentials.append(self.read_login(connection, line))
             connection.say(script.get("auth", b"235 2.7.0 Welcome"))
         elif verb == b"MAIL":
             connection.sender, connection.recipients = line.partition(b":")[2], []
@@ -284,6 +283,16 @@ class MailServer(ScriptedServer):
             raise ClosedError
         else:
             connection.say(b"250 2.0.0 Ok")
+
+    @staticmethod
+    def read_login(connection, line):
+        if line.upper().startswith(b"AUTH PLAIN "):
+            return tuple(base64.b64decode(line.split()[2]).split(b"\0")[1:])
+        answers = []
+        for prompt in (b"334 VXNlcm5hbWU6", b"334 UGFzc3dvcmQ6"):
+            connection.say(prompt)
+            answers.append(base64.b64decode(connection.line()))
+        return tuple(answers)
 
     def message(self, connection):
         script, gate = connection.script, connection.script.get("content")
@@ -459,9 +468,10 @@ PEER_PORTS = {"proxied": Network.SMTP + 1, "filtered": Network.SMTP + 2}
 class ScriptedFrontend(FrontendDaemon):
     """A frontend before scripted backends; `settings` are those of SETTINGS that are to be different."""
 
-    def __init__(self, name, cluster, address, backend_tls="off", has_relay_host=True, **settings):
+    def __init__(self, name, cluster, address, backend_tls="off", has_relay_host=True, submission="", **settings):
         super().__init__(name, cluster, address)
         self.backend_tls, self.has_relay_host = backend_tls, has_relay_host
+        self.submission = submission
         self.settings = {**SETTINGS, **settings}
         # Freed memory is not kept long, so that a bound on a process's size means something.
         self.process.environment = {**self.process.environment,
@@ -473,6 +483,7 @@ class ScriptedFrontend(FrontendDaemon):
 
     def own_text(self):
         cluster = self.cluster
+        user = '    default_domain = "example.org"\n    mechanisms = { "PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER" }\n'
         login = '    default_domain = "example.org"\n    plaintext_allowed = true\n'
         text = FRONTEND.format(backend_tls=self.backend_tls, ca=cluster.certificates.ca,
                                queue=self.queue_folder(), unknown_delay_s=UNKNOWN_DELAY_S, **self.settings)
@@ -483,9 +494,12 @@ class ScriptedFrontend(FrontendDaemon):
         if self.name == "fe3":
             text += self.listener("lmtp", "lmtp", Network.LMTP, "off", f'    xclient_from = {{ "{self.address}" }}\n')
             text += self.listener("balanced", "smtp", BALANCED, "off", f'    proxy_protocol_from = {{ "{self.address}" }}\n')
-        return text + "".join([self.listener("mx", "smtp", Network.SMTP, "starttls"),
-                               self.listener("imap", "imap", Network.IMAP, "starttls", login),
-                               self.listener("pop3", "pop3", Network.POP3, "starttls", login)])
+        return text + self.submission + "".join([
+            self.listener("mx", "smtp", Network.SMTP, "starttls"),
+            self.listener("submission", "submission", Network.SUBMISSION, "starttls", user),
+            self.listener("submissions", "submission", Network.SUBMISSIONS, "implicit", user),
+            self.listener("imap", "imap", Network.IMAP, "starttls", login),
+            self.listener("pop3", "pop3", Network.POP3, "starttls", login)])
 
     def queue(self):
         """{recipient: what `queue list` says of it and of its message}."""
@@ -509,7 +523,8 @@ class ScriptedCluster(Cluster):
         self.relay = MailServer(network.address(31), Network.SMTP, relay_certificate, is_smtp=True)
         self.frontends = {
             "fe1": ScriptedFrontend("fe1", self, network.address(21)),
-            "fe2": ScriptedFrontend("fe2", self, network.address(22), has_relay_host=False, backend_s=30),
+            "fe2": ScriptedFrontend("fe2", self, network.address(22), has_relay_host=False, backend_s=30,
+                                    submission="submission {\n    verify = ldap\n    hides_client = true\n}\n"),
             "fe3": ScriptedFrontend("fe3", self, network.address(23), backend_tls="starttls",
                                    bare_line_endings="convert")}
 

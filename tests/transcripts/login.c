@@ -22,6 +22,7 @@
 #include "common/proto/pop3_client.h"
 #include "common/proto/pop3_server.h"
 #include "tests/transcripts/runner.h"
+#include "tests/transcripts/secret.h"
 
 /* A server machine and what drives it. */
 struct login_server {
@@ -121,33 +122,13 @@ static bool pop3_server_start(void *subject, struct span options, struct buffer 
     return server_init(subject, &pop3_server_ops, options, out);
 }
 
-/* The secret, behind the mechanism that brought it unless it is a password. */
-static void note_secret(const struct credentials *credentials, struct buffer *note)
-{
-    switch (credentials->kind) {
-    case CREDENTIALS_PASSWORD:
-        buffer_append_string(note, credentials->password);
-        break;
-    case CREDENTIALS_XOAUTH2:
-        buffer_append_format(note, "xoauth2:%s", credentials->token);
-        break;
-    case CREDENTIALS_OAUTHBEARER:
-        buffer_append_format(note, "oauthbearer:%s", credentials->token);
-        break;
-    case CREDENTIALS_EXTERNAL:
-        buffer_append_string(note, "external");
-        break;
-    }
-}
-
 /* "CREDENTIALS name|secret", and what was forwarded when it was. */
 static void note_credentials(struct login_server *server, struct buffer *note)
 {
     const struct credentials *credentials = server->ops->credentials(&server->machine);
     const struct forwarded *forwarded = server->ops->forwarded(&server->machine);
 
-    buffer_append_format(note, "CREDENTIALS %s|", credentials->authcid);
-    note_secret(credentials, note);
+    transcript_note_credentials(credentials, note);
     if (forwarded->address[0] != '\0')
         buffer_append_format(note, " from %s:%u:%s:%u", forwarded->address, forwarded->port,
                              forwarded->session_id, forwarded->ttl);

@@ -2,10 +2,10 @@
 /*
  * Replays the transcripts of the mail machines.
  *
- * Options of a server: words of tls (STARTTLS is available), secure (TLS is active), trusted, dsn,
- * utf8, convert (bare line ends), and size=N, recipients=N, errors=N.  Answers: tls, CODE ENHANCED
- * TEXT (ENHANCED may be
- * "-"), goodbye TEXT.
+ * Options of a server: submission first (AUTH by all mechanisms but EXTERNAL), and words of tls
+ * (STARTTLS is available), secure (TLS is active), trusted, plaintext, dsn, utf8,
+ * convert (bare line ends), and size=N, recipients=N, errors=N.  Answers: tls, CODE ENHANCED TEXT (ENHANCED may be "-"), judged CODE
+ * ENHANCED TEXT, goodbye TEXT.
  *
  * Options of a client: starttls alone, user=NAME, password=WORD.  Answers: tls,
  * mail PATH [size=N] [8bit] [utf8] [full] [hdrs] [envid=TEXT], rcpt PATH, rcpt-dsn PATH NOTIFY
@@ -19,6 +19,7 @@
 #include "common/proto/smtp_client.h"
 #include "common/proto/smtp_server.h"
 #include "tests/transcripts/runner.h"
+#include "tests/transcripts/secret.h"
 
 /* Reads "KEY=NUMBER" when `word` begins with "KEY=". */
 static bool number_option(struct span word, const char *key, uint64_t *value)
@@ -27,6 +28,12 @@ static bool number_option(struct span word, const char *key, uint64_t *value)
 
     return span_equals(name, span_from_string(key)) && span_parse_u64(word, value);
 }
+
+/* A server machine, and what its options point to. */
+struct mail_server {
+    struct smtp_server machine;
+    struct smtp_server_auth auth;
+};
 
 static bool server_option(struct smtp_server_options *options, struct span word)
 {
@@ -44,6 +51,8 @@ static bool server_option(struct smtp_server_options *options, struct span word)
         options->offers_utf8 = true;
     else if (span_equals(word, SPAN_LITERAL("convert")))
         options->converts_line_ends = true;
+    else if (span_equals(word, SPAN_LITERAL("plaintext")) && options->auth)
+        options->auth->plaintext_allowed = true;
     else if (number_option(word, "size", &number))
         options->size_max = number;
     else if (number_option(word, "recipients", &number))
@@ -55,19 +64,28 @@ static bool server_option(struct smtp_server_options *options, struct span word)
     return true;
 }
 
-static bool server_init(struct smtp_server *server, enum mail_flavor flavor, struct span words,
+static bool server_init(struct mail_server *server, enum mail_flavor flavor, struct span words,
                         struct buffer *out)
 {
+    const struct span submission = SPAN_LITERAL("submission");
     struct smtp_server_options options = { .flavor = flavor,
                                            .hostname = "mx.example.org",
                                            .size_max = 100000,
                                            .recipients_max = 10,
                                            .errors_max = 10 };
 
+    server->auth = (struct smtp_server_auth){
+        .sasl.mechanisms = SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_LOGIN) | SASL_BIT(SASL_XOAUTH2) |
+                           SASL_BIT(SASL_OAUTHBEARER),
+    };
+    if (span_equals(span_take(words, submission.length), submission)) {
+        options.auth = &server->auth;
+        (void)transcript_take_word(&words);
+    }
     while (words.length > 0)
         if (!server_option(&options, transcript_take_word(&words)))
             return false;
-    smtp_server_init(server, &options, out);
+    smtp_server_init(&server->machine, &options, out);
     return true;
 }
 
@@ -112,7 +130,7 @@ static enum transcript_step note_rcpt(const struct smtp_server *server, struct b
 static enum transcript_step server_next(void *subject, struct span *in, struct buffer *out,
                                         struct buffer *note)
 {
-    struct smtp_server *server = subject;
+    struct smtp_server *server = &((struct mail_server *)subject)->machine;
 
     switch (smtp_server_next(server, in, out)) {
     case SMTP_SERVER_NEED_INPUT:
@@ -121,6 +139,9 @@ static enum transcript_step server_next(void *subject, struct span *in, struct b
         return TRANSCRIPT_FLUSH;
     case SMTP_SERVER_STARTTLS:
         buffer_append_string(note, "STARTTLS");
+        return TRANSCRIPT_QUESTION;
+    case SMTP_SERVER_CREDENTIALS:
+        transcript_note_credentials(&server->options.auth->credentials, note);
         return TRANSCRIPT_QUESTION;
     case SMTP_SERVER_MAIL:
         return note_mail(server, note);
@@ -173,7 +194,7 @@ static bool read_reply(struct span words, struct mail_reply *reply)
 
 static enum transcript_answered server_answer(void *subject, struct span answer, struct buffer *out)
 {
-    struct smtp_server *server = subject;
+    struct smtp_server *server = &((struct mail_server *)subject)->machine;
     struct mail_reply reply;
     struct span rest = answer;
     struct span verb = transcript_take_word(&rest);
@@ -185,6 +206,10 @@ static enum transcript_answered server_answer(void *subject, struct span answer,
         if (!span_copy_string(rest, text, sizeof(text)))
             return TRANSCRIPT_UNKNOWN_ANSWER;
         smtp_server_goodbye(server, text, out);
+    } else if (span_equals(verb, SPAN_LITERAL("judged"))) {
+        if (!read_reply(rest, &reply))
+            return TRANSCRIPT_UNKNOWN_ANSWER;
+        smtp_server_judged(server, &reply, out);
     } else if (read_reply(answer, &reply)) {
         smtp_server_reply(server, &reply, out);
     } else {
@@ -402,7 +427,7 @@ static void nothing_to_end(void *subject)
 
 #define SERVER_ADAPTER(folder, start)                                                              \
     {                                                                                              \
-        folder, false, sizeof(struct smtp_server), start, server_next, server_answer,              \
+        folder, false, sizeof(struct mail_server), start, server_next, server_answer,              \
             nothing_to_end                                                                         \
     }
 

@@ -262,7 +262,7 @@ static void test_every_wrong_value_is_reported_with_its_line(void **unused)
         "\"unix:PATH\"\n"
         "15: node.frontends: \"10.0.0.0/33\" is wrong; expected an IP address, or a network as "
         "ADDRESS/PREFIX\n"
-        "13: listen \"a\".protocol: \"imaps\" is wrong; expected smtp, lmtp, imap or pop3\n"
+        "13: listen \"a\".protocol: \"imaps\" is wrong; expected smtp, lmtp, imap, pop3 or submission\n"
         "14: listen \"a\".address: \"localhost:993\" is wrong; expected \"IP:PORT\", "
         "\"[IPV6]:PORT\" or \"*:PORT\"\n"
         "14: listen \"a\".tls: \"on\" is wrong; expected off, starttls or implicit\n"
@@ -317,7 +317,7 @@ static void test_what_is_missing_is_named_for_each_program(void **unused)
         "cluster { hostname = a.org domains = { a.org }\n backend \"x\" { } }\n" DIRECTORY
         "listen \"a\" { }",
         "2: cluster.backend \"x\".address: is missing; expected text of 1 to 253 bytes\n"
-        "4: listen \"a\".protocol: is missing; expected smtp, lmtp, imap or pop3\n"
+        "4: listen \"a\".protocol: is missing; expected smtp, lmtp, imap, pop3 or submission\n"
         "4: listen \"a\".address: is missing; expected \"IP:PORT\", \"[IPV6]:PORT\" or "
         "\"*:PORT\"\n");
     config_free(load_as("", CONFIG_ADMIN, true));
@@ -362,7 +362,7 @@ static void test_wrong_syntax_is_reported_where_it_began(void **unused)
                    "3: cluster: found duplicate title 'a'\n");
     assert_refused("listen \"\" { }\n" GOOD,
                    "1: listen: the name \"\" is wrong; expected text of 1 to 127 bytes\n"
-                   "1: listen \"\".protocol: is missing; expected smtp, lmtp, imap or pop3\n"
+                   "1: listen \"\".protocol: is missing; expected smtp, lmtp, imap, pop3 or submission\n"
                    "1: listen \"\".address: is missing; expected \"IP:PORT\", \"[IPV6]:PORT\" or "
                    "\"*:PORT\"\n");
 }
