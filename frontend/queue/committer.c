@@ -13,6 +13,9 @@ enum {
     COMMITTER_BATCH_MAX = 1000, /* operations: bounds the time that one batch takes */
     COMMITTER_PAUSE_MS = 200,   /* after the first failure */
     COMMITTER_PAUSE_MAX_MS = 3200,
+    COMMITTER_GATHER_FROM = 4, /* operations of a batch behind which it waits for more */
+    COMMITTER_GATHER_MS_MIN = 2,
+    COMMITTER_GATHER_MS_MAX = 10,
     COMMITTER_ALONE_MAX =
         3 /* operations of a batch that may fail alone; with more, all the rest do */
 };
@@ -121,6 +124,30 @@ static void end_pause(uv_timer_t *timer)
     start_batch(committer);
 }
 
+static void end_gathering(uv_timer_t *timer)
+{
+    struct committer *committer = CONTAINER_OF(timer, struct committer, pause);
+
+    committer->is_gathering = false;
+    start_batch(committer);
+}
+
+/* Three of four of those who are answered now are to come again, and none who waits is to lose. */
+static void gather(struct committer *committer)
+{
+    uint64_t wait_ms = io_loop_now_ms(committer->loop) - committer->began_ms;
+
+    if (committer->last_count < COMMITTER_GATHER_FROM || committer->is_stopping)
+        return;
+    if (wait_ms < COMMITTER_GATHER_MS_MIN)
+        wait_ms = COMMITTER_GATHER_MS_MIN;
+    if (wait_ms > COMMITTER_GATHER_MS_MAX)
+        wait_ms = COMMITTER_GATHER_MS_MAX;
+    committer->wanted_count = committer->waiting_count + 3 * committer->last_count / 4;
+    committer->is_gathering = true;
+    uv_timer_start(&committer->pause, end_gathering, wait_ms, 0);
+}
+
 static void batch_done(uv_work_t *work, int status)
 {
     struct committer *committer = CONTAINER_OF(work, struct committer, work);
@@ -142,6 +169,7 @@ static void batch_done(uv_work_t *work, int status)
             committer->pause_ms *= 2;
     } else {
         committer->pause_ms = COMMITTER_PAUSE_MS;
+        gather(committer);
     }
     if (committer->committed)
         committer->committed(committer, &committer->counts);
@@ -149,10 +177,15 @@ static void batch_done(uv_work_t *work, int status)
     start_soon(committer);
 }
 
+static bool has_gathered(const struct committer *committer)
+{
+    return !committer->is_gathering || committer->waiting_count >= committer->wanted_count;
+}
+
 /* What is submitted in one turn of the loop goes into one batch. */
 static void start_soon(struct committer *committer)
 {
-    if (!committer->is_running && !committer->is_paused)
+    if (!committer->is_running && !committer->is_paused && has_gathered(committer))
         io_loop_resume(committer->loop, &committer->turn);
 }
 
@@ -163,16 +196,24 @@ static void turn_ended(struct io_resumption *resumption)
 
 static void start_batch(struct committer *committer)
 {
+    unsigned count = 0;
+
     if (committer->is_running || committer->is_paused)
         return;
-    for (unsigned i = 0; i < COMMITTER_BATCH_MAX && !list_is_empty(&committer->waiting); i++) {
+    if (committer->is_gathering)
+        uv_timer_stop(&committer->pause);
+    committer->is_gathering = false;
+    for (; count < COMMITTER_BATCH_MAX && !list_is_empty(&committer->waiting); count++) {
         struct list *node = committer->waiting.next;
 
         list_remove(node);
         operation_at(node)->is_committed = false;
         list_append(&committer->running, node);
     }
-    if (!list_is_empty(&committer->running)) {
+    committer->waiting_count -= count;
+    if (count > 0) {
+        committer->last_count = count;
+        committer->began_ms = io_loop_now_ms(committer->loop);
         committer->is_running = true;
         if (uv_queue_work(&committer->loop->uv, &committer->work, run_batch, batch_done) != 0)
             abort();
@@ -196,6 +237,7 @@ void committer_submit(struct committer *committer, struct operation *operation)
 {
     assert(!committer->is_closed);
     list_append(&committer->waiting, &operation->node);
+    committer->waiting_count++;
     start_soon(committer);
 }
 
@@ -203,5 +245,6 @@ void committer_stop(struct committer *committer, void (*stopped)(struct committe
 {
     committer->stopped = stopped;
     committer->is_stopping = true;
+    committer->is_gathering = false;
     start_soon(committer);
 }

@@ -15,7 +15,8 @@ struct fixture {
     struct io_loop loop;
     struct store *store;
     struct committer committer;
-    unsigned batches, committed, failed, to_submit;
+    unsigned batches, committed, failed, to_submit, disk_ms;
+    uv_timer_t timer;
     bool has_stopped;
 };
 
@@ -81,6 +82,7 @@ static bool addition_apply(struct operation *operation, struct store *store)
                                      .size = 1,
                                      .body_file = addition->body_file };
 
+    uv_sleep(addition->fixture->disk_ms);
     return store_add(store, &message, &recipient, 1, true, &addition->id);
 }
 
@@ -114,6 +116,12 @@ static void submit_with(struct fixture *fixture, const char *body_file)
 static void submit(struct fixture *fixture)
 {
     submit_with(fixture, NULL);
+}
+
+static void run_until_committed(struct fixture *fixture, unsigned count)
+{
+    while (fixture->committed < count)
+        io_loop_turn(&fixture->loop, true);
 }
 
 static void write_incoming(const struct fixture *fixture, const char *name)
@@ -231,6 +239,47 @@ static void test_a_batch_of_nothing_but_failures_ends(void **state)
     assert_int_equal(store_counts(fixture->store).messages, 0);
 }
 
+static void submit_rest(uv_timer_t *timer)
+{
+    struct fixture *fixture = timer->data;
+
+    while (fixture->to_submit > 0)
+        submit(fixture);
+    uv_close((uv_handle_t *)timer, NULL);
+}
+
+static void test_behind_a_large_batch_it_waits_for_as_much_to_come_again(void **state)
+{
+    enum { SENDERS = 8 };
+    struct fixture *fixture = *state;
+
+    fixture->disk_ms = 2;
+    for (unsigned i = 0; i < SENDERS; i++)
+        submit(fixture);
+    while (fixture->batches == 0)
+        io_loop_turn(&fixture->loop, true);
+    submit(fixture); /* one is faster than the others */
+    fixture->to_submit = SENDERS - 1;
+    fixture->timer.data = fixture;
+    uv_timer_init(&fixture->loop.uv, &fixture->timer);
+    uv_timer_start(&fixture->timer, submit_rest, 1, 0);
+    run_until_committed(fixture, 2 * SENDERS);
+    assert_int_equal(fixture->batches, 2);
+}
+
+static void test_who_is_alone_waits_for_nobody(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->disk_ms = 20;
+    submit(fixture);
+    while (fixture->batches == 0)
+        io_loop_turn(&fixture->loop, true);
+    submit(fixture);
+    io_loop_turn(&fixture->loop, false);
+    assert_true(fixture->committer.is_running);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +291,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_an_operation_that_fails_by_itself_fails_alone, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_a_batch_of_nothing_but_failures_ends, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_behind_a_large_batch_it_waits_for_as_much_to_come_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_who_is_alone_waits_for_nobody, setup, teardown),
     };
 
     fault_install();
