@@ -8,7 +8,7 @@
 #include "frontend/deliver.h"
 #include "frontend/message_copy.h"
 
-enum { FRONTEND_DELIVERIES = 20, FRONTEND_RELEASE_TICK_MS = 20 };
+enum { FRONTEND_DELIVERIES = 50, FRONTEND_RELEASE_TICK_MS = 20 };
 
 /* Of a worker that was told to stop, the time for deliveries to end, and for their results. */
 enum { FRONTEND_GIVE_UP_MS = 1000, FRONTEND_RELEASE_MAX_MS = 2000 };

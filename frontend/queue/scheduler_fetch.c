@@ -5,10 +5,10 @@
 #include "frontend/queue/scheduler_private.h"
 
 enum {
-    WINDOW_JOBS_LOW = 32, /* below it the window is filled again */
-    FETCH_JOBS = 64,
-    FETCH_BYTES = 512 << 10,
-    WINDOW_BYTES_MAX = 48 << 20, /* of all destinations; a fetch may pass it by its own bytes */
+    WINDOW_JOBS_LOW = 128, /* below it the window is filled again: a commit's time is bridged */
+    FETCH_JOBS = 256,
+    FETCH_BYTES = 1 << 20,
+    WINDOW_BYTES_MAX = 48 << 20, /* of all destinations; a message that is larger may pass it */
     EXPIRED_JOBS = 2
 };
 
@@ -70,6 +70,7 @@ static void fetch_done(struct operation *operation, bool is_committed)
     struct destination *destination = fetch->destination;
 
     destination->is_fetching = false;
+    scheduler->window_bytes -= FETCH_BYTES;
     if (is_committed && !scheduler->is_stopping) {
         LIST_EACH (node, &fetch->jobs) {
             list_remove(node);
@@ -132,6 +133,7 @@ static void fetch_start(struct scheduler *scheduler, struct destination *destina
     };
     fetch_skip(fetch);
     destination->is_fetching = true;
+    scheduler->window_bytes += FETCH_BYTES; /* what it may bring */
     destination->next_due_ms = INT64_MAX;
     committer_submit(scheduler->committer, &fetch->operation);
 }

@@ -176,7 +176,7 @@ static bool migrate(struct store *store, int64_t version, int *result)
         return false;
     if (!execute(store,
                  "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = OFF;"
-                 "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384;"
+                 "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 4000;"
                  "PRAGMA journal_size_limit = 67108864",
                  result))
         return false;
