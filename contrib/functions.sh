@@ -9,7 +9,7 @@ CLUSTER_PACKAGES="slapd ldap-utils dovecot-core dovecot-imapd dovecot-pop3d dove
 CLIENT_PACKAGES="curl swaks libnet-ssleay-perl isync fetchmail mutt offlineimap3
   bsdutils"
 TEST_PACKAGES="python3-pytest python3-pytest-xdist clang-tidy cppcheck mandoc xz-utils"
-BENCH_PACKAGES="haproxy nginx-core libnginx-mod-mail postfix postfix-ldap"
+BENCH_PACKAGES="haproxy nginx-core libnginx-mod-mail postfix postfix-ldap strace"
 
 say() { printf '%s\n' "$*"; }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }

@@ -72,10 +72,34 @@ def memory_kib(processes):
     return kib
 
 
+def memory_kib_of(pid):
+    """What belongs to the process alone, and its share of what it has in common with others."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
+class SyncCounter:
+    """Counts calls that wait for the disk: strace writes a line for each, and stops no other call."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+
+    def counted(self, name, command):
+        """The command whose processes are counted under `name`; its pid is the command's own."""
+        return ["/usr/bin/strace", "-D", "-f", "--seccomp-bpf", "-qq", "-o", f"{self.folder}/{name}.syncs",
+                "-e", "trace=fsync,fdatasync,sync_file_range,syncfs,sync,msync", "-e", "signal=none",
+                *map(str, command)]
+
+    def count(self, name):
+        """How many there were so far; one that another's line cuts in two has two lines."""
+        text = (self.folder / f"{name}.syncs").read_text(errors="replace")
+        return sum("resumed>" not in line for line in text.splitlines())
+
+
 class Bench:
     """slapd and a sink for each backend, and what stands in front of them."""
 
-    def __init__(self, build, folder, accounts=None):
+    def __init__(self, build, folder, accounts=None, counts_syncs=False):
         self.build = build
         self.cluster = Cluster(folder, Network.find(), build, backend_tls="off")
         self.cluster.accounts = accounts or self.cluster.accounts
@@ -89,20 +113,33 @@ class Bench:
         self.frontend = self.cluster.frontends["fe1"]
         self.peer_address = self.cluster.network.address(31)
         self.others = []
+        self.sync_counter = SyncCounter(folder) if counts_syncs else None
+        if counts_syncs:
+            self.frontend.process.command = self.sync_counter.counted("mailstead", self.frontend.process.command)
 
     def start(self, starts_frontend=True):
         self.cluster.create()
+        self.level_ramp()
         self.cluster.slapd.start()
         for sink in self.sinks:
             sink.start()
         if starts_frontend:
             self.start_frontend()
 
+    def level_ramp(self):
+        """What waited goes out at once when a backend returns, as at the peers: the ramp is for real ones."""
+        file = self.frontend.configuration
+        file.write_text(file.read_text().replace("health {\n", "health {\n    ramp_s = 0\n"))
+
     def start_frontend(self):
         self.frontend.start()
         for name in self.cluster.backends:
             account = self.cluster.accounts_of(name)[0]
-            wait_until(lambda a=account: self.frontend.serves(a), f"mailstead serves {name}", 30)
+            wait_until(lambda a=account: self.is_served_by_all(a), f"every worker of mailstead serves {name}", 30)
+
+    def is_served_by_all(self, account):
+        """Connections are spread over the workers by chance."""
+        return all(self.frontend.serves(account) for _ in range(8))
 
     def stop(self):
         for process in [*self.others, *self.sinks]:
@@ -110,6 +147,8 @@ class Bench:
         self.cluster.stop()
 
     def add(self, name, command, is_ready):
+        if self.sync_counter:
+            command = self.sync_counter.counted(name, command)
         process = Process(name, self.folder, command, is_ready)
         self.others.append(process)
         process.start()
@@ -183,6 +222,9 @@ transport_maps = pipemap:{{ldap:{folder}/etc/hosts.cf, inline:{{ {transports} }}
 smtpd_recipient_restrictions = reject_unauth_destination
 smtpd_client_connection_count_limit = 0
 lmtp_destination_concurrency_limit = 50
+initial_destination_concurrency = 20
+default_process_limit = 300
+in_flow_delay = 0s
 """)
         shutil.copy("/etc/postfix/master.cf", folder / "etc/master.cf")
         for name in ("dynamicmaps.cf", "postfix-files"):
@@ -203,7 +245,7 @@ lmtp_destination_concurrency_limit = 50
 
 
 @contextlib.contextmanager
-def running_bench(accounts=None, starts_frontend=True):
+def running_bench(accounts=None, starts_frontend=True, counts_syncs=False):
     """A Bench that runs, with `accounts` or some of its own; its folder is kept when something went wrong."""
     build = Path(os.environ.get("MAILSTEAD_BUILD", "."))
     if not (build / "Makefile").exists():
@@ -212,7 +254,7 @@ def running_bench(accounts=None, starts_frontend=True):
     subprocess.run(["make", "-s", "-C", str(build), "bench-programs"], check=True)
     folder = Path(tempfile.mkdtemp(prefix="mb-", dir="/tmp"))
     folder.chmod(0o755)
-    bench = Bench(build, folder, accounts)
+    bench = Bench(build, folder, accounts, counts_syncs)
     try:
         bench.start(starts_frontend)
         yield bench
