@@ -173,7 +173,8 @@ class Proxies:
         sections = ""
         for protocol, port, is_tls in PORTS:
             tls = f" ssl crt {pem}" if is_tls else ""
-            backends = "".join(f"    server {name} {backend.address}:{Network.IMAP if protocol == 'imap' else Network.POP3}\n"
+            plain = Network.IMAP if protocol == "imap" else Network.POP3
+            backends = "".join(f"    server {name} {backend.address}:{plain}\n"
                                for name, backend in self.cluster.backends.items())
             sections += f"listen {protocol}-{port}\n    bind {address}:{port} backlog 4096{tls}\n{backends}"
         (folder / "haproxy.cfg").write_text(HAPROXY.format(
