@@ -18,12 +18,14 @@ enum {
     OPTION_FEW_RECIPIENTS = 16,
     OPTION_FEW_ERRORS = 32,
     OPTION_TRUSTED = 64,
-    OPTION_EXTENDED = 128
+    OPTION_EXTENDED = 128,
+    OPTION_SUBMISSION = OPTION_TRUSTED | OPTION_FEW_RECIPIENTS /* both: users, without XCLIENT */
 };
 
 /* One run of the machine over the input. */
 struct run {
     struct smtp_server server;
+    struct smtp_server_auth auth;
     struct span input;
     struct buffer trace;   /* all that it said, asked and gave out */
     struct buffer content; /* of the message at hand */
@@ -155,6 +157,20 @@ static void answer(struct run *run, struct mail_reply reply, struct buffer *out)
     take_out(run, out);
 }
 
+/* What a backend will be told is a name and a secret in one line each. */
+static void answer_credentials(struct run *run, struct buffer *out)
+{
+    const struct credentials *credentials = &run->auth.credentials;
+    bool is_refused = credentials->authcid[0] == 'r';
+    const struct mail_reply reply = mail_reply_of(is_refused ? 535 : 235, NULL, "Judged");
+
+    FUZZ_CHECK(!span_has_line_break_or_nul(span_from_string(credentials->authcid)));
+    FUZZ_CHECK(!span_has_line_break_or_nul(credentials_secret(credentials)));
+    buffer_append_string(&run->trace, credentials->authcid);
+    smtp_server_judged(&run->server, &reply, out);
+    take_out(run, out);
+}
+
 static void answer_data(struct run *run, struct buffer *out)
 {
     FUZZ_CHECK(run->server.recipients_accepted > 0);
@@ -188,7 +204,11 @@ static void act(struct run *run, enum smtp_server_event event, struct buffer *ou
         check_line(run, "STARTTLS");
         smtp_server_tls_started(&run->server);
         break;
+    case SMTP_SERVER_CREDENTIALS:
+        answer_credentials(run, out);
+        break;
     case SMTP_SERVER_MAIL:
+        FUZZ_CHECK(run->auth.sasl.mechanisms == 0 || run->server.is_authenticated);
         check_line(run, "MAIL ");
         check_words(run, run->server.reverse_path, run->server.parameters.envid);
         buffer_append_string(&run->trace, run->server.reverse_path);
@@ -273,6 +293,12 @@ static struct span run_pieces(unsigned bits, struct span input, size_t cut, size
                        .trace = buffer_over(trace, FUZZ_TRACE_MAX),
                        .content = buffer_over(content_memory, sizeof(content_memory)) };
 
+    if ((bits & OPTION_SUBMISSION) == OPTION_SUBMISSION && options.flavor == MAIL_SMTP) {
+        run.auth.sasl.mechanisms = SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_LOGIN) |
+                                   SASL_BIT(SASL_XOAUTH2) | SASL_BIT(SASL_OAUTHBEARER);
+        options.auth = &run.auth;
+        options.peer_is_trusted = false;
+    }
     smtp_server_init(&run.server, &options, &out);
     take_out(&run, &out);
     for (; cut < input.length; cut += step)

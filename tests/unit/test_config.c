@@ -262,7 +262,8 @@ static void test_every_wrong_value_is_reported_with_its_line(void **unused)
         "\"unix:PATH\"\n"
         "15: node.frontends: \"10.0.0.0/33\" is wrong; expected an IP address, or a network as "
         "ADDRESS/PREFIX\n"
-        "13: listen \"a\".protocol: \"imaps\" is wrong; expected smtp, lmtp, imap, pop3 or submission\n"
+        "13: listen \"a\".protocol: \"imaps\" is wrong; expected smtp, lmtp, imap, pop3 or "
+        "submission\n"
         "14: listen \"a\".address: \"localhost:993\" is wrong; expected \"IP:PORT\", "
         "\"[IPV6]:PORT\" or \"*:PORT\"\n"
         "14: listen \"a\".tls: \"on\" is wrong; expected off, starttls or implicit\n"
@@ -360,11 +361,12 @@ static void test_wrong_syntax_is_reported_where_it_began(void **unused)
                    "1: cluster: missing title for section 'backend'\n");
     assert_refused("cluster {\n backend \"a\" { address = x }\n backend \"a\" { address = y } }\n",
                    "3: cluster: found duplicate title 'a'\n");
-    assert_refused("listen \"\" { }\n" GOOD,
-                   "1: listen: the name \"\" is wrong; expected text of 1 to 127 bytes\n"
-                   "1: listen \"\".protocol: is missing; expected smtp, lmtp, imap, pop3 or submission\n"
-                   "1: listen \"\".address: is missing; expected \"IP:PORT\", \"[IPV6]:PORT\" or "
-                   "\"*:PORT\"\n");
+    assert_refused(
+        "listen \"\" { }\n" GOOD,
+        "1: listen: the name \"\" is wrong; expected text of 1 to 127 bytes\n"
+        "1: listen \"\".protocol: is missing; expected smtp, lmtp, imap, pop3 or submission\n"
+        "1: listen \"\".address: is missing; expected \"IP:PORT\", \"[IPV6]:PORT\" or "
+        "\"*:PORT\"\n");
 }
 
 static void test_what_does_not_go_together_is_refused(void **unused)
@@ -412,6 +414,25 @@ static void test_only_balancers_are_believed_about_tls(void **unused)
                       CONFIG_BACKEND,
                       "9: listen \"i\".proxy_protocol_tls: there is no proxy_protocol_from; "
                       "expected the balancers that are believed\n");
+}
+
+static void test_users_can_log_in_on_a_submission_listener(void **unused)
+{
+    (void)unused;
+    assert_refused_as(CLUSTER DIRECTORY LISTEN "submission { verify = pam\n"
+                                               "recipients_per_hour = 1000001 }\n",
+                      CONFIG_FRONTEND,
+                      "4: submission.verify: \"pam\" is wrong; expected backend or ldap\n"
+                      "5: submission.recipients_per_hour: \"1000001\" is wrong; expected a number "
+                      "from 0 to 1000000\n");
+    assert_refused_as(CLUSTER DIRECTORY LISTEN
+                      "listen \"s\" { protocol = submission address = \"*:587\" tls = off\n"
+                      "xclient_from = { \"10.0.0.0/8\" } }\n",
+                      CONFIG_FRONTEND,
+                      "5: listen \"s\".xclient_from: is for mail servers and filters, not for "
+                      "users; expected it with smtp or lmtp\n"
+                      "4: listen \"s\".tls: nobody could log in; expected starttls, implicit, or "
+                      "plaintext_allowed = true\n");
 }
 
 static void test_files_that_cannot_be_read_are_refused(void **unused)
@@ -695,6 +716,7 @@ int main(void)
         cmocka_unit_test(test_what_does_not_go_together_is_refused),
         cmocka_unit_test(test_backend_needs_a_store_for_each_listener),
         cmocka_unit_test(test_only_balancers_are_believed_about_tls),
+        cmocka_unit_test(test_users_can_log_in_on_a_submission_listener),
         cmocka_unit_test(test_files_that_cannot_be_read_are_refused),
         cmocka_unit_test(test_a_secret_is_one_line_without_its_end),
         cmocka_unit_test(test_a_secret_that_is_not_there_is_an_error_only_for_who_reads_it),
