@@ -10,7 +10,7 @@
 #include "admin/queue.h"
 
 struct order {
-    const char *command;
+    const char *command;      /* of the daemon: "queue-hold" for `mailstead queue hold` */
     const char *done, *would; /* "held", "would be held" */
     bool needs_choice;        /* it does not take "everything" for granted */
 };
@@ -65,6 +65,12 @@ static json_t *order_request(const struct order *order, const struct arguments *
     return request;
 }
 
+/* The subcommand of `mailstead queue`. */
+static const char *order_word(const struct order *order)
+{
+    return order->command + strlen("queue-");
+}
+
 static enum command_status run_order(const struct order *order, const struct arguments *arguments)
 {
     const json_t *answer;
@@ -72,11 +78,12 @@ static enum command_status run_order(const struct order *order, const struct arg
     json_t *lines;
 
     if (arguments->is_all && has_choice(arguments)) {
-        fprintf(stderr, "mailstead %s: --all, or a choice, not both\n", order->command);
+        fprintf(stderr, "mailstead queue %s: --all, or a choice, not both\n", order_word(order));
         return COMMAND_USAGE;
     }
     if (order->needs_choice && !arguments->is_all && !has_choice(arguments)) {
-        fprintf(stderr, "mailstead %s: say which messages; --all is every one\n", order->command);
+        fprintf(stderr, "mailstead queue %s: say which messages; --all is every one\n",
+                order_word(order));
         return COMMAND_USAGE;
     }
     lines = daemon_answer(arguments, order_request(order, arguments));

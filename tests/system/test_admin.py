@@ -123,3 +123,9 @@ def test_a_daemon_that_does_not_run_is_named(fe2):
         assert str(fe2.run_folder) in done.stderr or "mailstead-frontend" in done.stderr
     finally:
         fe2.start()
+
+
+def test_an_order_without_a_choice_is_refused_by_the_name_of_its_command(cluster, fe1):
+    for word in ("hold", "release", "delete", "bounce"):
+        refused = fe1.admin().run("queue", word)
+        assert refused.returncode == 2 and f"mailstead queue {word}: say which messages" in refused.stderr
