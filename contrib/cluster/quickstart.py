@@ -244,6 +244,9 @@ def connection_commands(cluster):
     return [
         ("Send a message", [
             f"swaks --server {fe1.address} --port {n.SMTP} --tls --from you@example.com --to {account.address}"]),
+        ("Send one as a user, who logs in", [
+            f"swaks --server {fe1.address} --port {n.SUBMISSION} --tls --auth PLAIN --auth-user {account.address}"
+            f" --auth-password {account.password} --from {account.address} --to {cluster.accounts[1].address}"]),
         ("Read it", [
             f"{curl} 'imaps://{fe2.address}:{n.IMAPS}/INBOX;MAILINDEX=1'",
             f"{curl} pop3s://{fe1.address}:{n.POP3S}/1"]),
@@ -269,6 +272,7 @@ A mail client:   server {fe1.address} or {fe2.address}; name user1@example.org t
                  user{len(cluster.accounts)}@example.org, password secret1 to secret{len(cluster.accounts)}
                  IMAP {n.IMAP} (STARTTLS), IMAPS {n.IMAPS}, POP3 {n.POP3} (STARTTLS), POP3S {n.POP3S}
                  SMTP {n.SMTP} (STARTTLS; takes mail for example.org, without a login)
+                 Submission {n.SUBMISSION} (STARTTLS), {n.SUBMISSIONS} (TLS): takes a user's mail, after a login
                  The certificates are signed by {cluster.certificates.ca}""")
     for purpose, lines in connection_commands(cluster):
         say(f"\n{purpose}:")
