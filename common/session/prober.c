@@ -12,7 +12,8 @@
 
 enum {
     PROBE_TIMEOUT_MS = 3000,
-    PROBE_OFFERS_MS = 60000 /* between two questions what there is */
+    PROBE_OFFERS_MS = 60000,  /* between two questions what there is */
+    PROBE_NO_OFFERS_MS = 5000 /* when it was nothing: a node may not know its store yet */
 };
 
 /* One backend and protocol; probed again and again, one probe at a time. */
@@ -26,7 +27,7 @@ struct probe {
     struct deadline deadline;
     struct offers_client offers;
     struct intake intake; /* while it asks */
-    uint64_t asked_ms;    /* when it last asked what there is; 0: never */
+    uint64_t ask_ms;      /* when it is to ask what there is; 0: at once */
     bool asks;            /* this time */
     bool is_reported;     /* this time */
     bool is_concluded;    /* this time */
@@ -60,7 +61,7 @@ static void probe_report(struct probe *probe, bool is_good)
                         NULL);
     probe->is_reported = true;
     if (!is_good)
-        probe->asked_ms = 0; /* whoever comes back may be another */
+        probe->ask_ms = 0; /* whoever comes back may be another */
 }
 
 static void probe_conclude(struct probe *probe, bool is_good)
@@ -160,6 +161,8 @@ static void probe_ask(struct probe *probe)
         case OFFERS_DONE:
             backends_learn_offers(&service->backends, probe->backend, probe->protocol,
                                   probe->offers.offers);
+            if (probe->offers.offers == OFFERS_KNOWN)
+                probe->ask_ms = io_loop_now_ms(service->loop) + PROBE_NO_OFFERS_MS;
             probe_conclude(probe, true);
             return;
         case OFFERS_FAILED:
@@ -243,10 +246,10 @@ static void probe_begin_dialogue(struct probe *probe)
     const struct offers_dialogue *dialogue = probe_dialogue(probe->protocol);
     uint64_t now_ms = io_loop_now_ms(probe->prober->service->loop);
 
-    probe->asks = dialogue && (probe->asked_ms == 0 || now_ms - probe->asked_ms >= PROBE_OFFERS_MS);
+    probe->asks = dialogue && now_ms >= probe->ask_ms;
     if (!probe->asks)
         return;
-    probe->asked_ms = now_ms;
+    probe->ask_ms = now_ms + PROBE_OFFERS_MS;
     intake_init(&probe->intake, false);
     offers_init(&probe->offers, dialogue, probe_tls_mode(probe) == TLS_MODE_STARTTLS);
 }
