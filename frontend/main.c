@@ -15,7 +15,7 @@ static const struct supervisor_role frontend_roles[] = {
     { .name = "queue", .socket_name = "queue.sock", .run = queue_run },
     { .name = "worker",
       .is_per_core = true,
-      .secrets = CONFIG_SECRET_TLS_KEY | CONFIG_SECRET_RELAY_HOST,
+      .secrets = CONFIG_SECRET_TLS_KEY | CONFIG_SECRET_RELAY_HOST | CONFIG_SECRET_MASTER,
       .run = frontend_worker_run },
 };
 

@@ -49,7 +49,8 @@ bool sasl_mechanism_find(struct span name, enum sasl_mechanism *mechanism)
 bool sasl_is_offered(const struct sasl_options *options, enum sasl_mechanism mechanism)
 {
     return options->mechanisms & SASL_BIT(mechanism) &&
-           (mechanism != SASL_EXTERNAL || options->external_identity);
+           (mechanism != SASL_EXTERNAL ||
+            (options->external_identity && options->external_identity[0]));
 }
 
 bool sasl_copy_part(struct span part, char *target, size_t capacity)
@@ -74,6 +75,14 @@ static enum sasl_result sasl_login_read(struct sasl_exchange *exchange, struct s
                : SASL_MALFORMED;
 }
 
+static bool sasl_is_master(const struct sasl_options *options)
+{
+    for (size_t i = 0; i < options->external_master_count; i++)
+        if (strcmp(options->external_masters[i], options->external_identity) == 0)
+            return true;
+    return false;
+}
+
 /* EXTERNAL: the authzid, or nothing for the account that the certificate names. */
 static enum sasl_result sasl_external_read(const struct sasl_options *options, struct span message,
                                            struct credentials *credentials)
@@ -85,8 +94,8 @@ static enum sasl_result sasl_external_read(const struct sasl_options *options, s
     if (!sasl_copy_part(message, credentials->authcid, sizeof(credentials->authcid)))
         return SASL_MALFORMED;
     credentials->kind = CREDENTIALS_EXTERNAL;
-    return options->external_may_act || span_equals(message, identity) ? SASL_OK
-                                                                       : SASL_AUTHZID_REFUSED;
+    return span_equals(message, identity) || sasl_is_master(options) ? SASL_OK
+                                                                     : SASL_AUTHZID_REFUSED;
 }
 
 static enum sasl_result sasl_read(struct sasl_exchange *exchange,

@@ -50,9 +50,13 @@ bool sasl_mechanism_find(struct span name, enum sasl_mechanism *mechanism)
 
 struct sasl_options {
     unsigned mechanisms; /* SASL_BIT of each that may be used */
-    /* Whom the client's verified certificate names; NULL: nobody, and EXTERNAL is not offered. */
+    /*
+     * Whom the client's verified certificate names, which may be known only after the handshake;
+     * NULL or empty: nobody, and EXTERNAL is not offered.
+     */
     const char *external_identity;
-    bool external_may_act; /* this identity may act for any account: a master user */
+    char *const *external_masters; /* the identities that may act for any account */
+    size_t external_master_count;
 };
 
 /* True when a client may use `mechanism` now. */

@@ -164,6 +164,13 @@ struct relay_host_config {
     struct secret password;
 };
 
+struct master_config { /* for EXTERNAL: how to log in at a backend without the account's password */
+    char *user;        /* NULL: none, and EXTERNAL is not offered */
+    struct secret password;
+    char *separator;               /* between the account's name and `user` */
+    struct string_list identities; /* certificates that may act for any account */
+};
+
 struct admin_config {
     char *write_uri; /* NULL: not configured */
     char *bind_dn;
@@ -252,6 +259,7 @@ struct config {
     struct tls_config tls;
     struct backend_tls_config backend_tls;
     struct relay_host_config relay_host;
+    struct master_config master;
     struct admin_config admin;
     struct node_config node;
     struct queue_config queue;
@@ -292,7 +300,8 @@ enum config_secret {
     CONFIG_SECRET_DIRECTORY = 1,
     CONFIG_SECRET_TLS_KEY = 2,
     CONFIG_SECRET_RELAY_HOST = 4,
-    CONFIG_SECRET_ADMIN = 8
+    CONFIG_SECRET_ADMIN = 8,
+    CONFIG_SECRET_MASTER = 16
 };
 void config_wipe_secrets(struct config *config, unsigned keep);
 

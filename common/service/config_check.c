@@ -244,6 +244,9 @@ static void check_pairs(struct config_loader *loader)
                config->directory.bind_password.file);
     check_pair(loader, "admin", "bind_dn", config->admin.bind_dn, "bind_password_file",
                config->admin.bind_password.file);
+    if (loader->program == CONFIG_FRONTEND)
+        check_pair(loader, "master", "user", config->master.user, "password_file",
+                   config->master.password.file);
     check_pair(loader, "relay_host", "user", config->relay_host.user, "password_file",
                config->relay_host.password.file);
     if (config->queue.retry_min_s > config->queue.retry_max_s)

@@ -39,6 +39,12 @@ static const struct source relay_host_source = {
     .programs = CONFIG_BIT(CONFIG_FRONTEND),
     .is_secret = true,
 };
+static const struct source master_source = {
+    .section = "master",
+    .option = "password_file",
+    .programs = CONFIG_BIT(CONFIG_FRONTEND),
+    .is_secret = true,
+};
 static const struct source admin_source = {
     .section = "admin",
     .option = "bind_password_file",
@@ -200,6 +206,7 @@ void config_loader_read_secrets(struct config_loader *loader)
 
     read_secret(loader, &directory_source, &config->directory.bind_password);
     read_secret(loader, &relay_host_source, &config->relay_host.password);
+    read_secret(loader, &master_source, &config->master.password);
     read_secret(loader, &admin_source, &config->admin.bind_password);
     read_certificates(loader);
     if (loader->complaints == 0)
@@ -232,6 +239,8 @@ void config_wipe_secrets(struct config *config, unsigned keep)
         wipe_keys(&config->tls);
     if (!(keep & CONFIG_SECRET_RELAY_HOST))
         explicit_bzero(config->relay_host.password.value, CONFIG_SECRET_SIZE);
+    if (!(keep & CONFIG_SECRET_MASTER))
+        explicit_bzero(config->master.password.value, CONFIG_SECRET_SIZE);
     if (!(keep & CONFIG_SECRET_ADMIN))
         explicit_bzero(config->admin.bind_password.value, CONFIG_SECRET_SIZE);
 }

@@ -230,6 +230,18 @@ static const struct config_option relay_host_options[] = {
     SECRET(relay_host_config, password, "password_file", "The file with the password of user."),
 };
 
+static const struct config_option master_options[] = {
+    TEXT(master_config, user, NULL, 0,
+         "The backends' master user, with whom clients that use EXTERNAL are logged in; without it "
+         "they are not."),
+    SECRET(master_config, password, "password_file", "The file with the password of user."),
+    ROW(TEXT, master_config, separator, "separator", "*", 1, 1, NULL, 0,
+        "What stands between the account's name and that of the master user."),
+    LIST(TEXT_LIST, master_config, identities, NULL, 0,
+         "The names in client certificates that may log in to any account; all others may only to "
+         "their own."),
+};
+
 static const struct config_option admin_options[] = {
     ROW(URI, admin_config, write_uri, "write_uri", NULL, 1, TEXT_MAX, NULL, 0,
         "The LDAP server that mailstead reassign writes to."),
@@ -452,6 +464,10 @@ const struct config_section config_sections[] = {
            "TLS towards backends."),
     SINGLE("relay_host", "", offsetof(struct config, relay_host), relay_host_options,
            "The mail server for everything that is not the cluster's."),
+    SINGLE(
+        "master", "", offsetof(struct config, master), master_options,
+        "How clients with certificates are logged in at backends; on a backend node only user and "
+        "separator count."),
     SINGLE("admin", "", offsetof(struct config, admin), admin_options,
            "What mailstead reassign and restore need."),
     SINGLE("node", "", offsetof(struct config, node), node_options,

@@ -121,7 +121,7 @@ void login_backend_start(struct login_session *session)
         .protocol = session->session.listener->protocol,
         .target = &login->target,
         .transport = &session->backend,
-        .name = login->request.route.account,
+        .name = login->name,
         .credentials = login->server_ops->credentials(&login->server),
         .forwarded = login->target.pass_client == PASS_CLIENT_COMMAND ? &login->forwarded : NULL,
     };

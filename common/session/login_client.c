@@ -7,6 +7,8 @@
 
 #include <stdio.h>
 
+#include "common/io/tls_certificate.h"
+
 enum { LOGIN_OFFERS_MS = 1000 };
 
 /* The client speaks TLS with the balancer, whose word counts. */
@@ -133,13 +135,18 @@ static void login_client_readable(struct login_session *session)
 }
 
 /* A node's clients are frontends: it takes whatever they replay. */
-static struct sasl_options login_client_sasl(const struct session *head)
+static struct sasl_options login_client_sasl(const struct login_session *session)
 {
+    const struct session *head = &session->session;
+    const struct config *config = head->service->config;
     const unsigned replayed =
         SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_XOAUTH2) | SASL_BIT(SASL_OAUTHBEARER);
 
     return (struct sasl_options){
         .mechanisms = head->service->peers_are_trusted ? replayed : head->listener->mechanisms,
+        .external_identity = config->master.user ? session->login->identity : NULL,
+        .external_masters = config->master.identities.items,
+        .external_master_count = config->master.identities.count,
     };
 }
 
@@ -167,7 +174,7 @@ static void login_client_greet(struct login_session *session)
         .tls_active = session->is_secured,
         .plaintext_allowed = head->listener->plaintext_allowed,
         .peer_is_trusted = head->service->peers_are_trusted,
-        .sasl = login_client_sasl(head),
+        .sasl = login_client_sasl(session),
         .offers = login_client_offers(head),
     };
     struct buffer out = io_loop_out(head->service->loop);
@@ -206,8 +213,13 @@ void login_client_begin(struct login_session *session)
 
 static void login_client_secured(struct login_session *session)
 {
+    const struct config *config = session->session.service->config;
+
     state_move(&session->state, LOGIN_STATE_TALKING);
     session->is_secured = true;
+    if (!tls_peer_identity(session->client.ssl, config->tls.client_identity,
+                           session->login->identity, sizeof(session->login->identity)))
+        session->login->identity[0] = '\0';
     if (session->session.listener->tls == TLS_MODE_STARTTLS)
         session->login->server_ops->tls_started(&session->login->server);
     else

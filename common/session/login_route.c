@@ -41,7 +41,9 @@ static void login_route_go(struct login_session *session)
     switch (login->target.kind) {
     case TARGET_GO:
         login->refusal[0] = login->challenge[0] = '\0';
-        if (!credentials_name_is_sendable(login->request.route.account)) {
+        if (!login_master_prepare(session->session.service, login->kind == CREDENTIALS_EXTERNAL,
+                                  login->server_ops->credentials(&login->server),
+                                  login->request.route.account, login->name)) {
             login->target.is_misconfigured = true;
             login->target.reason = "the account's name cannot be sent";
             login_refusal_temporary(session, login->target.reason);
@@ -113,7 +115,7 @@ void login_route_resolve(struct login_session *session)
     session_is_known(&session->session);
     deadline_clear(&session->deadline); /* the resolver has its own */
     if (resolver_ask(session->session.service->resolver, &login->request, ROUTE_KEY_LOGIN,
-                     span_from_string(credentials->authcid),
+                     login_master_account(session->session.service, credentials->authcid),
                      session->session.listener->default_domain))
         login_route_found(session);
 }

@@ -13,6 +13,7 @@
 #include "common/proto/imap_server.h"
 #include "common/proto/pop3_server.h"
 #include "common/session/login_attempt.h"
+#include "common/session/login_master.h"
 #include "common/session/login_session.h"
 #include "common/session/proxied.h"
 
@@ -44,8 +45,10 @@ struct login {
     struct resolver_request request;
     struct target target;
     struct login_attempt attempt;
-    struct forwarded forwarded; /* what is passed on to the owner */
-    uint64_t credentials_ms;    /* when the credentials were complete */
+    struct forwarded forwarded;     /* what is passed on to the owner */
+    char name[LOGIN_NAME_SIZE];     /* by which the owner is asked to log it in */
+    char identity[LOGIN_NAME_SIZE]; /* whom the client's certificate names; or empty */
+    uint64_t credentials_ms;        /* when the credentials were complete */
     unsigned refusals;
     bool has_waited;                     /* it was held */
     bool is_allowed;                     /* abuse_login_allowed has said so of these credentials */

@@ -54,12 +54,14 @@ static struct span take_line(struct span *input, unsigned bits, struct buffer me
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
-    static char memory[4 * SASL_MESSAGE_MAX];
+    static char memory[4 * SASL_MESSAGE_MAX], alice[] = "alice@example.org";
+    static char *const masters[] = { alice };
     struct span input = span_of((const char *)bytes, size);
     unsigned bits = fuzz_take_byte(&input);
     const struct sasl_options options = { .mechanisms = SASL_BIT(SASL_MECHANISMS) - 1,
                                           .external_identity = "alice@example.org",
-                                          .external_may_act = bits & OPTION_ACTS };
+                                          .external_masters = masters,
+                                          .external_master_count = bits & OPTION_ACTS ? 1 : 0 };
     struct span mechanism = span_split(&input, '\n');
     struct span line = take_line(&input, bits, buffer_over(memory, sizeof(memory)));
     struct sasl_exchange exchange;

@@ -106,12 +106,15 @@ static void feed(struct run *run, struct span input, size_t fed, struct buffer *
 
 static struct sasl_options fuzz_sasl(unsigned bits)
 {
+    static char alice[] = "alice@example.org";
+    static char *const masters[] = { alice };
     unsigned all = SASL_BIT(SASL_MECHANISMS) - 1;
 
     return (struct sasl_options){ .mechanisms =
                                       bits & OPTION_MECHANISMS ? all : SASL_BIT(SASL_PLAIN),
                                   .external_identity = "alice@example.org",
-                                  .external_may_act = bits & OPTION_ACTS };
+                                  .external_masters = masters,
+                                  .external_master_count = bits & OPTION_ACTS ? 1 : 0 };
 }
 
 /* Runs with the input given in pieces that end at `cut`, `cut` + `step`, ... and its end. */

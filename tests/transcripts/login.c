@@ -32,7 +32,15 @@ struct login_server {
         struct pop3_server pop3;
     } machine;
     char identity[LOGIN_NAME_SIZE];
+    char *master; /* the identity, when it may act for anybody */
 };
+
+static void server_set_master(struct login_server *server, struct login_server_options *options)
+{
+    server->master = server->identity;
+    options->sasl.external_masters = &server->master;
+    options->sasl.external_master_count = 1;
+}
 
 /* Unless the transcript says what there is. */
 static uint64_t default_offers(const struct login_server_ops *ops)
@@ -91,7 +99,7 @@ static bool server_option(struct login_server *server, struct login_server_optio
     else if (span_equals(word, SPAN_LITERAL("trusted")))
         options->peer_is_trusted = true;
     else if (span_equals(word, SPAN_LITERAL("acts")))
-        options->sasl.external_may_act = true;
+        server_set_master(server, options);
     else
         return false;
     return true;

@@ -98,6 +98,9 @@ static void test_minimal_configuration_has_the_defaults(void **unused)
     assert_int_equal(config->listeners[0].mechanisms, 1 << 0 | 1 << 1);
     assert_int_equal(config->backend_tls.transport, TLS_MODE_STARTTLS);
     assert_true(config->backend_tls.verify);
+    assert_null(config->master.user);
+    assert_string_equal(config->master.separator, "*");
+    assert_int_equal(config->master.identities.count, 0);
     assert_string_equal(config->user, "mailstead");
     assert_string_equal(config->queue.directory, "/var/spool/mailstead");
     assert_int_equal(config->smtp.message_size_max, 52428800);
@@ -200,6 +203,7 @@ static void test_everything_can_be_set(void **unused)
         "smtp { message_size_max = 1048576 bare_line_endings = convert }\ntimeouts { drain_s = 0 "
         "login_hold_s = 0 }\n"
         "health { probe_interval_ms = 100 ramp_s = 0 ramp_first = 7 }\n"
+        "master { separator = \"%\" identities = { \"webmail\" } }\n"
         "workers = 3 user = \"\" log_level = debug\n");
 
     (void)unused;
@@ -230,6 +234,8 @@ static void test_everything_can_be_set(void **unused)
     assert_int_equal(config->timeout.drain_s, 0);
     assert_int_equal(config->health.ramp_s, 0);
     assert_int_equal(config->health.ramp_first, 7);
+    assert_string_equal(config->master.separator, "%");
+    assert_string_equal(config->master.identities.items[0], "webmail");
     assert_string_equal(config->user, "");
     assert_string_equal(config->log_level, "debug");
     config_free(config);
@@ -380,8 +386,10 @@ static void test_what_does_not_go_together_is_refused(void **unused)
     assert_refused(
         GOOD "tls {\n certificate = \"/c\" }\n"
              "queue { retry_min_s = 60\n retry_max_s = 30 }\n"
-             "relay_host { user = \"u\" }\n",
+             "relay_host { user = \"u\" }\n"
+             "master { user = \"m\" }\n",
         "5: tls.certificate: tls.key is missing; expected both or none\n"
+        "9: master.user: master.password_file is missing; expected both or none\n"
         "8: relay_host.user: relay_host.password_file is missing; expected both or "
         "none\n"
         "6: queue.retry_min_s: 60 is more than queue.retry_max_s; expected 30 at most\n");

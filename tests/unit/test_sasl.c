@@ -327,6 +327,8 @@ static void test_external_is_the_certificates_identity(void **unused)
     struct sasl_options options = all;
     struct talk talk = { .options = &options };
     const struct span empty = SPAN_LITERAL("=");
+    char other[] = "webmail", alice[] = "alice@example.org";
+    char *const masters[] = { other, alice };
 
     (void)unused;
     assert_int_equal(TELL(&talk, "EXTERNAL", ""), SASL_OK);
@@ -338,7 +340,10 @@ static void test_external_is_the_certificates_identity(void **unused)
     assert_int_equal(TELL(&talk, "EXTERNAL", "alice@example.org"), SASL_OK);
     assert_int_equal(TELL(&talk, "EXTERNAL", "bob@example.org"), SASL_AUTHZID_REFUSED);
     assert_string_equal(talk.credentials.authcid, "");
-    options.external_may_act = true;
+    options.external_masters = masters;
+    options.external_master_count = 1;
+    assert_int_equal(TELL(&talk, "EXTERNAL", "bob@example.org"), SASL_AUTHZID_REFUSED);
+    options.external_master_count = 2;
     assert_int_equal(TELL(&talk, "EXTERNAL", "bob@example.org"), SASL_OK);
     assert_string_equal(talk.credentials.authcid, "bob@example.org");
     assert_int_equal(TELL(&talk, "EXTERNAL", "bob\r\n"), SASL_MALFORMED);
@@ -349,6 +354,8 @@ static void test_only_what_is_offered_can_be_used(void **unused)
 {
     const struct sasl_options options = { .mechanisms =
                                               SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_EXTERNAL) };
+    const struct sasl_options nobody = { .mechanisms = SASL_BIT(SASL_MECHANISMS) - 1,
+                                         .external_identity = "" };
     struct talk talk;
 
     (void)unused;
@@ -358,6 +365,7 @@ static void test_only_what_is_offered_can_be_used(void **unused)
                        &talk.credentials);
 
         assert_true(sasl_is_offered(&all, i));
+        assert_int_equal(sasl_is_offered(&nobody, i), i != SASL_EXTERNAL);
         assert_int_equal(sasl_is_offered(&options, i), i == SASL_PLAIN);
         assert_int_equal(result, i == SASL_PLAIN ? SASL_CHALLENGE : SASL_UNKNOWN);
     }

@@ -6,8 +6,6 @@
 #include <unistd.h>
 
 #include "common/io/tls.h"
-#include "common/proto/sasl.h"
-#include "common/service/config_table.h"
 #include "common/session/crowd.h"
 #include "common/session/login_state.h"
 #include "tests/unit/certificates.h"
@@ -476,52 +474,6 @@ static void a_client_may_leave_in_any_state(void **state)
     }
 }
 
-/* "user=anna^Aauth=Bearer t^A^A", and the same for somebody whom nobody knows. */
-#define ANNAS_TOKEN "dXNlcj1hbm5hAWF1dGg9QmVhcmVyIHQBAQ=="
-#define NOBODYS_TOKEN "dXNlcj1ub2JvZHkBYXV0aD1CZWFyZXIgdAEB"
-#define CHALLENGE "eyJzdGF0dXMiOiI0MDEiLCJzY2hlbWVzIjoiYmVhcmVyIn0="
-
-static void a_token_is_replayed_and_its_refusal_looks_like_that_of_an_unknown_account(void **state)
-{
-    struct rig *rig = *state;
-    struct peer *client = rig_connect(rig, &rig->imap);
-    struct peer *backend;
-
-    rig_expect(client, "AUTH=XOAUTH2 AUTH=OAUTHBEARER]");
-    rig_say(client, "1 AUTHENTICATE XOAUTH2 " ANNAS_TOKEN "\r\n");
-    backend = rig_accept(rig, 0);
-    rig_say(backend, "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=XOAUTH2] ready\r\n");
-    /* user=anna@example.org^Aauth=Bearer t^A^A */
-    rig_expect(backend, "a AUTHENTICATE XOAUTH2 "
-                        "dXNlcj1hbm5hQGV4YW1wbGUub3JnAWF1dGg9QmVhcmVyIHQBAQ==\r\n");
-    rig_say(backend, "+ " CHALLENGE "\r\n");
-    rig_expect(backend, "AQ==\r\n");
-    rig_say(backend, "a NO [AUTHENTICATIONFAILED] no\r\n");
-    rig_expect(client, "+ " CHALLENGE "\r\n");
-    rig_say(client, "\r\n2 AUTHENTICATE XOAUTH2 " NOBODYS_TOKEN "\r\n");
-    rig_expect(client, "1 NO [AUTHENTICATIONFAILED] Authentication failed.\r\n");
-    rig_expect(client, "+ " CHALLENGE "\r\n");
-    rig_say(client, "AQ==\r\n");
-    rig_expect(client, "2 NO [AUTHENTICATIONFAILED] Authentication failed.\r\n");
-    assert_int_equal(rig_count(rig, BOARD_LOGINS_REFUSED), 2);
-    rig_close(client);
-}
-
-static void the_mechanisms_of_the_configuration_are_those_of_sasl(void **unused)
-{
-    const char *const *words = NULL;
-    enum sasl_mechanism mechanism = 0;
-
-    (void)unused;
-    for (size_t i = 0; i < config_section_count; i++)
-        if (strcmp(config_sections[i].path, "listen") == 0)
-            words = config_section_find(&config_sections[i], "mechanisms")->words;
-    assert_non_null(words);
-    for (; words[mechanism]; mechanism++)
-        assert_string_equal(words[mechanism], sasl_mechanism_name(mechanism));
-    assert_int_equal(mechanism, SASL_MECHANISMS);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -547,8 +499,6 @@ int main(void)
         T(a_session_ends_when_its_account_moves),
         T(a_client_that_does_not_read_costs_no_turns),
         T(a_client_may_leave_in_any_state),
-        T(a_token_is_replayed_and_its_refusal_looks_like_that_of_an_unknown_account),
-        cmocka_unit_test(the_mechanisms_of_the_configuration_are_those_of_sasl),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
