@@ -210,8 +210,8 @@ class Proxies:
         return Side("dovecot", address, [dovecot])
 
     def all(self, names):
-        """The sides with these names, started, in this order."""
-        return [getattr(self, name)() for name in names]
+        """The sides with these names, started, in this order; Mailstead is always one."""
+        return [getattr(self, name)() for name in dict.fromkeys([*names, "mailstead"])]
 
 
 def raise_descriptor_limit():
