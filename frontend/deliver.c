@@ -212,7 +212,7 @@ static void deliver_trace(struct deliver *deliver)
         span_equals(first->address, first->recipient) ||
         !span_copy_string(first->address, original, sizeof(original)))
         return;
-    trace_write_original_recipient(original, &out);
+    trace_write_original_recipient(original, deliver->job->parameters.is_utf8, &out);
     delivery_content(deliver->delivery, buffer_span(&out), false);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The question and the goodbye are sent together.  A server that does not know the question offers
- * nothing; one that gives no answer is a failure, and nothing is known.
+ * The question and the goodbye are sent together, but for LMTP, which need not know PIPELINING.  A
+ * server that does not know the question offers nothing; one that gives no answer is a failure, and
+ * nothing is known.
  */
 #include "common/proto/offers.h"
 
@@ -73,6 +74,10 @@ const char *const pop3_offer_words[] = {
     [POP3_OFFER_TOP] = "TOP",
     [POP3_OFFER_UIDL] = "UIDL",
     [POP3_OFFER_PIPELINING] = "PIPELINING",
+    NULL,
+};
+const char *const lmtp_offer_words[] = {
+    [LMTP_OFFER_SMTPUTF8] = "SMTPUTF8",
     NULL,
 };
 static_assert(ARRAY_LENGTH(imap_offer_words) <= 63, "a bit for each word, and OFFERS_KNOWN");
@@ -166,6 +171,23 @@ static enum offers_event pop3_take_answer(struct offers_client *client, struct s
     return OFFERS_NEED_INPUT;
 }
 
+/* The first line of the answer to LHLO names the server. */
+static enum offers_event lmtp_take_answer(struct offers_client *client, struct span line)
+{
+    bool is_last = span_starts_with_ignore_case(line, SPAN_LITERAL("250 "));
+
+    if (!is_last && !span_starts_with_ignore_case(line, SPAN_LITERAL("250-")))
+        return offers_end(client, OFFERS_FAILED);
+    line = span_drop(line, strlen("250 "));
+    if (client->state.current == OFFERS_LISTED)
+        client->offers |= offers_bit(lmtp_offer_words, span_split(&line, ' '));
+    if (is_last)
+        return offers_end(client, OFFERS_DONE);
+    if (client->state.current == OFFERS_ASKED)
+        state_move(&client->state, OFFERS_LISTED);
+    return OFFERS_NEED_INPUT;
+}
+
 const struct offers_dialogue imap_offers_dialogue = {
     .greeting = "* OK",
     .starttls = "s STARTTLS\r\n",
@@ -179,6 +201,12 @@ const struct offers_dialogue pop3_offers_dialogue = {
     .secured = "+OK",
     .question = "CAPA\r\nQUIT\r\n",
     .take = pop3_take_answer,
+};
+
+const struct offers_dialogue lmtp_offers_dialogue = {
+    .greeting = "220",
+    .question = "LHLO probe.invalid\r\n",
+    .take = lmtp_take_answer,
 };
 
 static enum offers_event offers_ask(struct offers_client *client, struct buffer *out)
@@ -196,7 +224,7 @@ static enum offers_event offers_take_greeting(struct offers_client *client, stru
     if (!span_starts_with_ignore_case(line, span_from_string(dialogue->greeting)))
         return offers_end(client, OFFERS_FAILED);
     client->is_greeted = true;
-    if (!client->starttls)
+    if (!client->starttls || !dialogue->starttls)
         return offers_ask(client, out);
     buffer_append_string(out, dialogue->starttls);
     state_move(&client->state, OFFERS_TLS_ASKED);

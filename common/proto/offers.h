@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a backend offers before a login: IMAP's CAPABILITY, POP3's CAPA (RFC 2449).  Kept as a
+ * What a backend offers before a login: IMAP's CAPABILITY, POP3's CAPA (RFC 2449); and of LMTP what
+ * may only be taken in when it is there to be passed on.  Kept as a
  * bit for each word that a proxy may announce as its own: those of which it sees nothing but
  * bytes, since they are used behind the login.  What concerns the login itself (AUTH=, SASL,
  * STARTTLS, ID ...) and what would lead back before it is not among them.
@@ -19,11 +20,13 @@
 /* The words whose place matters to somebody. */
 enum { IMAP_OFFER_LITERAL_PLUS, IMAP_OFFER_LITERAL_MINUS };
 enum { POP3_OFFER_TOP, POP3_OFFER_UIDL, POP3_OFFER_PIPELINING };
+enum { LMTP_OFFER_SMTPUTF8 };
 #define OFFER_BIT(word) (UINT64_C(1) << (word))
 
 /* The words of a protocol by their bits, ended by NULL. */
 extern const char *const imap_offer_words[];
 extern const char *const pop3_offer_words[];
+extern const char *const lmtp_offer_words[];
 
 /* The bits of the words of a CAPABILITY response, or of one line of CAPA's. */
 uint64_t imap_offers_read(struct span capabilities);
@@ -38,7 +41,9 @@ enum offers_event {
 };
 
 struct offers_dialogue;
-extern const struct offers_dialogue imap_offers_dialogue, pop3_offers_dialogue;
+/* LMTP's is never asked inside TLS, and does not say goodbye. */
+extern const struct offers_dialogue imap_offers_dialogue, pop3_offers_dialogue,
+    lmtp_offers_dialogue;
 
 struct offers_client {
     struct state state;

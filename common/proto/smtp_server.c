@@ -229,6 +229,23 @@ void smtp_server_tls_started(struct smtp_server *server)
     state_move(&server->state, GREETED);
 }
 
+/*
+ * RFC 2034 section 4: what is offered is in each reply; a backend that has none, or one of another
+ * class than its code, gets the least that says the same.
+ */
+static void write_reply(const struct smtp_server *server, const struct mail_reply *given,
+                        struct buffer *out)
+{
+    struct mail_reply reply = *given;
+    char class = (char)('0' + reply.code / 100);
+
+    if (server->is_extended && class != '3' && reply.enhanced[0] != class) {
+        memcpy(reply.enhanced, "0.0.0", sizeof("0.0.0"));
+        reply.enhanced[0] = class;
+    }
+    smtp_reply_write(&reply, out);
+}
+
 void smtp_server_reply(struct smtp_server *server, const struct mail_reply *reply,
                        struct buffer *out)
 {
@@ -242,7 +259,7 @@ void smtp_server_reply(struct smtp_server *server, const struct mail_reply *repl
         smtp_server_chunks_answered(server, reply);
         return;
     }
-    smtp_reply_write(reply, out);
+    write_reply(server, reply, out);
     if (reply->code == 421) {
         state_move(&server->state, DONE);
     } else if (asked == ASKED_FINAL) {

@@ -7,6 +7,16 @@
 
 enum { WORD_MAX = 512 };
 
+/* Appends a path, which may be UTF-8, with '?' for what else is no printable ASCII, and for "<>;".
+ */
+static void append_path(struct buffer *out, const char *path)
+{
+    for (const char *at = path; *at; at++)
+        buffer_append_byte(
+            out, (unsigned char)*at < 0x80 && (*at < ' ' || *at > '~' || strchr("<>;", *at)) ? '?'
+                                                                                             : *at);
+}
+
 /* Appends `text`, with '?' for what is not printable ASCII or is one of `special`. */
 static void append_word(struct buffer *out, const char *text, const char *special)
 {
@@ -24,14 +34,17 @@ static bool is_present(const char *text)
     return text && text[0] != '\0';
 }
 
-/* RFC 3848, and "SMTP" for what it has no word for. */
+/* RFC 3848, RFC 6531 section 4.3, and "SMTP" for what they have no word for. */
 static void append_protocol(struct buffer *out, const struct trace_hop *hop)
 {
     if (hop->flavor == MAIL_SMTP && !hop->is_extended) {
         buffer_append_string(out, "SMTP");
         return;
     }
-    buffer_append_string(out, hop->flavor == MAIL_LMTP ? "LMTP" : "ESMTP");
+    if (hop->is_utf8)
+        buffer_append_string(out, hop->flavor == MAIL_LMTP ? "UTF8LMTP" : "UTF8SMTP");
+    else
+        buffer_append_string(out, hop->flavor == MAIL_LMTP ? "LMTP" : "ESMTP");
     if (hop->is_encrypted)
         buffer_append_byte(out, 'S');
     if (hop->is_authenticated)
@@ -62,16 +75,22 @@ void trace_write_received(const struct trace_hop *hop, struct buffer *out)
     append_word(out, hop->session_id, word_special);
     if (is_present(hop->recipient)) {
         buffer_append_string(out, "\r\n\tfor <");
-        append_word(out, hop->recipient, "<>;");
+        if (hop->is_utf8)
+            append_path(out, hop->recipient);
+        else
+            append_word(out, hop->recipient, "<>;");
         buffer_append_byte(out, '>');
     }
     buffer_append_format(out, ";\r\n\t%s\r\n", hop->date);
 }
 
-void trace_write_original_recipient(const char *recipient, struct buffer *out)
+void trace_write_original_recipient(const char *recipient, bool is_utf8, struct buffer *out)
 {
     buffer_append_string(out, "X-Original-To: ");
-    append_word(out, recipient, "");
+    if (is_utf8)
+        append_path(out, recipient);
+    else
+        append_word(out, recipient, "");
     buffer_append_string(out, "\r\n");
 }
 

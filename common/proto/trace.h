@@ -22,13 +22,14 @@ struct trace_hop {
     const char *date;       /* RFC 5322 date-time, clock_format_rfc5322 */
     enum mail_flavor flavor;
     bool is_extended, is_encrypted, is_authenticated;
+    bool is_utf8; /* SMTPUTF8: the recipient may be UTF-8 */
 };
 
 /* Writes a Received field, folded, with its CRLF; out has TRACE_FIELD_MAX bytes of room. */
 void trace_write_received(const struct trace_hop *hop, struct buffer *out);
 
-/* Writes "X-Original-To: recipient", with its CRLF. */
-void trace_write_original_recipient(const char *recipient, struct buffer *out);
+/* Writes "X-Original-To: recipient", with its CRLF; `is_utf8`: it may be UTF-8. */
+void trace_write_original_recipient(const char *recipient, bool is_utf8, struct buffer *out);
 
 /* Counts the Received fields and the bytes of a header as the content goes by. */
 struct header_scan {

@@ -176,12 +176,23 @@ static bool delivery_may_ask_data(const struct delivery *delivery)
 }
 
 /*
+ * Why this peer cannot have the message, in the words for its sender; code 0: it can.
  * RFC 6152 section 3: what is declared as 8 bit is converted or refused towards a peer that does
- * not take it, not sent in the hope that it does no harm.  We do not rewrite messages.
+ * not take it, not sent in the hope that it does no harm; RFC 6531 section 3.2: the same of UTF-8.
+ * We do not rewrite messages.
  */
-static bool delivery_is_taken(const struct delivery *delivery)
+static struct mail_reply delivery_refusal(const struct delivery *delivery)
 {
-    return !delivery->options.parameters.body_8bit || delivery->link->machine.offers_8bitmime;
+    const struct smtp_client *machine = &delivery->link->machine;
+    const struct mail_parameters *parameters = &delivery->options.parameters;
+
+    if (parameters->body_8bit && !machine->offers_8bitmime)
+        return mail_reply_of(554, "5.6.3", "The mail store does not take 8 bit content");
+    if (parameters->is_utf8 && !machine->offers_smtputf8)
+        return mail_reply_of(550, "5.6.7", "The mail store does not take UTF-8 in addresses");
+    if (machine->size_limit > 0 && parameters->size > machine->size_limit)
+        return mail_reply_of(552, "5.3.4", "The message is larger than the mail store takes");
+    return (struct mail_reply){ .code = 0 };
 }
 
 /* Sends every command that may be sent now. */
@@ -189,16 +200,15 @@ static void delivery_advance_held(struct delivery *delivery)
 {
     struct buffer out = io_loop_out(delivery->service->loop);
     struct smtp_client *machine;
+    struct mail_reply refusal;
     bool is_sendable = true;
 
     if (delivery->is_closed || delivery->stage != DELIVERY_ENVELOPE)
         return;
     machine = &delivery->link->machine;
-    if (!delivery_is_taken(delivery)) {
-        const struct mail_reply reply =
-            mail_reply_of(554, "5.6.3", "The mail store does not take 8 bit content");
-
-        delivery_fail(delivery, &reply, "it does not offer 8BITMIME");
+    refusal = delivery_refusal(delivery);
+    if (refusal.code > 0) {
+        delivery_fail(delivery, &refusal, "it does not offer what the message needs");
         return;
     }
     if (!delivery->was_mail_sent)

@@ -6,6 +6,7 @@
 #include "common/session/delivery_private.h"
 
 #include "common/base/log.h"
+#include "common/proto/offers.h"
 
 /* --- replies ----------------------------------------------------------------------- */
 
@@ -115,11 +116,24 @@ static void delivery_replied(void *context)
 
 /* --- what else the connection tells ------------------------------------------------------- */
 
+/* What it offers is everybody's to know, as far as it matters to what is taken in. */
+static void delivery_learn_offers(const struct delivery *delivery)
+{
+    uint64_t offers = OFFERS_KNOWN;
+
+    if (delivery->link->machine.offers_smtputf8)
+        offers |= OFFER_BIT(LMTP_OFFER_SMTPUTF8);
+    backends_learn_offers(&delivery->service->backends, delivery->target.backend, PROTOCOL_LMTP,
+                          offers);
+}
+
 static void delivery_greeted(void *context)
 {
     struct delivery *delivery = context;
 
     delivery->stage = DELIVERY_ENVELOPE;
+    if (delivery->target.backend)
+        delivery_learn_offers(delivery);
     backends_report(&delivery->service->backends, delivery->target.backend, PROTOCOL_LMTP, true,
                     delivery->options.session_id);
 }

@@ -9,8 +9,6 @@
 
 #include "common/io/tls_certificate.h"
 
-enum { LOGIN_OFFERS_MS = 1000 };
-
 /* The client speaks TLS with the balancer, whose word counts. */
 static bool login_client_is_secured_before(const struct session *head,
                                            const struct proxy_header *header)
@@ -150,20 +148,6 @@ static struct sasl_options login_client_sasl(const struct login_session *session
     };
 }
 
-/* What there is behind the login; looked up once a second at most. */
-static uint64_t login_client_offers(const struct session *head)
-{
-    struct session_service *service = head->service;
-    enum protocol protocol = head->listener->protocol;
-    uint64_t now_ms = io_loop_now_ms(service->loop);
-
-    if (now_ms >= service->offers[protocol].until_ms) {
-        service->offers[protocol].bits = backends_common_offers(&service->backends, protocol);
-        service->offers[protocol].until_ms = now_ms + LOGIN_OFFERS_MS;
-    }
-    return service->offers[protocol].bits;
-}
-
 static void login_client_greet(struct login_session *session)
 {
     const struct session *head = &session->session;
@@ -175,7 +159,7 @@ static void login_client_greet(struct login_session *session)
         .plaintext_allowed = head->listener->plaintext_allowed,
         .peer_is_trusted = head->service->peers_are_trusted,
         .sasl = login_client_sasl(session),
-        .offers = login_client_offers(head),
+        .offers = session_service_offers(head->service, head->listener->protocol),
     };
     struct buffer out = io_loop_out(head->service->loop);
 

@@ -3,6 +3,7 @@
  * The beginning of a mail session: the header of a balancer, whether the client may come in, TLS
  * from the first byte, the greeting.
  */
+#include "common/proto/offers.h"
 #include "common/session/mail_session_private.h"
 #include "common/session/proxied.h"
 
@@ -20,6 +21,8 @@ void mail_session_greet_now(struct mail_session *session)
         .tls_active = session->is_secured,
         .peer_is_trusted = session->is_trusted,
         .converts_line_ends = config->smtp.bare_line_endings == LINE_ENDINGS_CONVERT,
+        .offers_utf8 =
+            session_service_offers(head->service, PROTOCOL_LMTP) & OFFER_BIT(LMTP_OFFER_SMTPUTF8),
         .offers_dsn = head->service->fallback != NULL, /* who reports */
         .auth = session->submission ? mail_submission_auth(session->submission) : NULL,
     };

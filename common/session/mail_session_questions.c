@@ -27,6 +27,7 @@ static void mail_session_trace(struct mail_session *session)
         .is_extended = session->machine.is_extended,
         .is_encrypted = session->is_secured,
         .is_authenticated = session->machine.is_authenticated,
+        .is_utf8 = transaction->parameters.is_utf8,
     };
 
     clock_format_rfc5322(clock_wall_ms(), date);

@@ -81,7 +81,8 @@ void mail_transaction_trace(struct mail_transaction *transaction, struct span fi
         strcmp(transaction->recipients[0].path, transaction->recipients[0].recipient) != 0) {
         struct buffer out = io_loop_out(transaction->session->service->loop);
 
-        trace_write_original_recipient(transaction->recipients[0].path, &out);
+        trace_write_original_recipient(transaction->recipients[0].path,
+                                       transaction->parameters.is_utf8, &out);
         delivery_content(transaction->cut, buffer_span(&out), false);
     }
     if (transaction->cut)

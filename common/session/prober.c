@@ -48,9 +48,16 @@ static const enum protocol prober_protocols[] = { PROTOCOL_LMTP, PROTOCOL_IMAP, 
 
 static const struct offers_dialogue *probe_dialogue(enum protocol protocol)
 {
-    if (protocol == PROTOCOL_IMAP)
+    switch (protocol) {
+    case PROTOCOL_IMAP:
         return &imap_offers_dialogue;
-    return protocol == PROTOCOL_POP3 ? &pop3_offers_dialogue : NULL;
+    case PROTOCOL_POP3:
+        return &pop3_offers_dialogue;
+    case PROTOCOL_LMTP:
+        return &lmtp_offers_dialogue;
+    default:
+        return NULL;
+    }
 }
 
 /* Tells how it went, once; the node's own store has no health. */
@@ -161,7 +168,9 @@ static void probe_ask(struct probe *probe)
         case OFFERS_DONE:
             backends_learn_offers(&service->backends, probe->backend, probe->protocol,
                                   probe->offers.offers);
-            if (probe->offers.offers == OFFERS_KNOWN)
+            if (probe->protocol == PROTOCOL_LMTP)
+                probe_say_goodbye(probe);
+            else if (probe->offers.offers == OFFERS_KNOWN)
                 probe->ask_ms = io_loop_now_ms(service->loop) + PROBE_NO_OFFERS_MS;
             probe_conclude(probe, true);
             return;
@@ -299,7 +308,9 @@ static size_t probe_endpoints(const struct probe *probe, struct endpoint endpoin
         return backend_endpoints(backend, probe->protocol, endpoints);
     if (probe->backend || !service->backends.is_node)
         return 0;
-    endpoints[0] = probe->protocol == PROTOCOL_IMAP ? node->imap_store : node->pop3_store;
+    endpoints[0] = probe->protocol == PROTOCOL_IMAP   ? node->imap_store
+                   : probe->protocol == PROTOCOL_LMTP ? node->lmtp_store
+                                                      : node->pop3_store;
     return 1;
 }
 

@@ -7,6 +7,8 @@
 #include "common/io/listener.h"
 #include "common/session/session_walk.h"
 
+enum { SERVICE_OFFERS_MS = 1000 }; /* they are looked up again after */
+
 void session_service_init(struct session_service *service)
 {
     list_init(&service->sessions);
@@ -157,4 +159,15 @@ void session_service_end_all(struct session_service *service, const char *reason
 
         session->end(session, reason);
     }
+}
+
+uint64_t session_service_offers(struct session_service *service, enum protocol protocol)
+{
+    uint64_t now_ms = io_loop_now_ms(service->loop);
+
+    if (now_ms >= service->offers[protocol].until_ms) {
+        service->offers[protocol].bits = backends_common_offers(&service->backends, protocol);
+        service->offers[protocol].until_ms = now_ms + SERVICE_OFFERS_MS;
+    }
+    return service->offers[protocol].bits;
 }

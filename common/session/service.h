@@ -148,6 +148,9 @@ void session_service_drain(struct session_service *service);
 /* Asks the oldest stranger to end, which closes its descriptors now; false when there is none. */
 bool session_service_make_room(struct session_service *service) __attribute__((warn_unused_result));
 
+/* What there is behind a protocol (backends_common_offers); looked up once a second at most. */
+uint64_t session_service_offers(struct session_service *service, enum protocol protocol);
+
 /* Asks every session to end. */
 void session_service_end_all(struct session_service *service, const char *reason);
 

@@ -3,7 +3,7 @@
 #include "common/proto/offers.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { OPTION_POP3 = 1, OPTION_STARTTLS = 2 };
+enum { OPTION_POP3 = 1, OPTION_STARTTLS = 2, OPTION_LMTP = 4 };
 
 struct run {
     struct offers_client client;
@@ -42,7 +42,10 @@ static struct span run_pieces(unsigned options, struct span input, size_t cut, s
     struct run run = { .out = buffer_over(out, sizeof(out)),
                        .trace = buffer_over(trace, FUZZ_TRACE_MAX) };
 
-    offers_init(&run.client, options & OPTION_POP3 ? &pop3_offers_dialogue : &imap_offers_dialogue,
+    offers_init(&run.client,
+                options & OPTION_LMTP   ? &lmtp_offers_dialogue
+                : options & OPTION_POP3 ? &pop3_offers_dialogue
+                                        : &imap_offers_dialogue,
                 options & OPTION_STARTTLS);
     for (; cut < input.length; cut += step)
         feed(&run, input, cut);

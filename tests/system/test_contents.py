@@ -108,6 +108,25 @@ def test_declared_8bit_content_is_refused_for_a_backend_that_does_not_take_it(fe
     assert fe1.queue() == {} and lmtp.messages == []
 
 
+def test_a_message_that_is_too_large_for_its_backend_is_refused_before_it_comes(fe1, lmtp, unused):
+    """Where the client announces the size, and the backend its limit."""
+    account, other = unused("sv1", 2)
+    lmtp.play(extensions=(b"SIZE 1000", b"8BITMIME"))
+    answers = submit(fe1, [account.address], CONTENTS["256 KB"], "a@example.net", " SIZE=1001")
+    assert [reply[:9] for reply in answers.recipients] == [b"552 5.3.4"]
+    assert submit(fe1, [other.address], b"Subject: x\r\n\r\n", "a@example.net", " SIZE=1000").final.startswith(b"250 ")
+    assert len(lmtp.messages) == 1 and lmtp.messages[0].sender.endswith(b" SIZE=1000")
+
+
+@pytest.mark.parametrize("reply, passed", [
+    (b"550 no such mailbox", b"550 5.0.0 no such mailbox"), (b"450 later", b"450 4.0.0 later"),
+    (b"550 5.2.1 disabled", b"550 5.2.1 disabled")])
+def test_a_reply_without_an_enhanced_code_gets_one(fe1, lmtp, unused, reply, passed):
+    account = unused("sv1")
+    lmtp.play(rcpt={account.address: reply}, extensions=(b"PIPELINING",))
+    assert submit(fe1, [account.address], b"x\r\n").recipients == [passed]
+
+
 def test_a_backend_without_extensions_gets_queued_mail_too(fe1, lmtp, unused):
     accounts = unused("sv1", 5)
     lmtp.refuse_connections()

@@ -8,7 +8,7 @@ import pytest
 from cluster import Network, clients, wait_until
 from raw import Raw
 from reports import await_reports, parse_report
-from scripted import CLOSE, RELAY_PASSWORD, RELAY_USER, submit
+from scripted import CLOSE, FORWARD, RELAY_PASSWORD, RELAY_USER, submit
 
 CONTENT = b"Subject: for the world\r\nX-Long: " + b"x" * 900 + b"\r\n\r\n.dots\r\n..\r\n"
 
@@ -188,3 +188,56 @@ def try_without_tls(frontend, account):
         assert submit(frontend, [account.address], CONTENT).final.startswith(b"250 ")
         assert imap.line().startswith(b"a NO [UNAVAILABLE]")
         assert [pop3.line()[:3], pop3.line()[:15]] == [b"+OK", b"-ERR [SYS/TEMP]"]
+
+
+# -- groups and forwards -----------------------------------------------------------
+GROUP = """\
+dn: uid={name},ou=people,dc=example,dc=org
+objectClass: inetOrgPerson
+objectClass: mailsteadAccount
+uid: {name}
+cn: {name}
+sn: {name}
+mail: {name}@example.org
+employeeType: forward
+hostServer: sv1
+"""
+
+
+def lookup_says(frontend, address, word):
+    return lambda: word in frontend.admin().text("lookup", address)
+
+
+def test_a_group_with_a_backend_goes_there_unexpanded(stage, fe1, scripted_cluster):
+    scripted_cluster.slapd.add(GROUP.format(name="group"))
+    wait_until(lookup_says(fe1, "group@example.org", "sv1"), "the group is known", 10)
+    assert submit(fe1, ["group@example.org"], CONTENT).final == b"250 2.0.0 Taken"
+    message, = stage.backends["sv1"].lmtp.messages
+    assert message.recipients == ["group@example.org"] and stage.relay.messages == []
+
+
+def test_a_forward_without_a_relay_host_waits_with_its_sender(stage, forward):
+    """Somebody has to configure one: temporary, and an alarm; nothing is lost, nothing bounces."""
+    fe2 = stage.frontends["fe2"]
+    answers = submit(fe2, [forward], CONTENT)
+    assert [reply[:9] for reply in answers.recipients] == [b"451 4.3.0"]
+    assert forward not in fe2.queue()
+    log = (stage.folder / "log" / "mailstead-frontend-fe2.log").read_text(errors="replace")
+    assert any(" error " in line and "event=account_misconfigured" in line and forward in line
+               and "no relay_host is configured" in line for line in log.splitlines())
+
+
+def test_forwards_appear_and_disappear_while_mail_comes(stage, fe1, scripted_cluster):
+    slapd, address = scripted_cluster.slapd, "comes@example.org"
+    assert submit(fe1, [address], CONTENT).recipients[0].startswith(b"550 5.1.1 ")
+    slapd.add(FORWARD.format(name="comes"))
+    wait_until(lookup_says(fe1, address, "relay"), "the forward is known", 10)
+    assert submit(fe1, [address], CONTENT).final.startswith(b"250 ")
+    wait_until(lambda: stage.relay.taken(address), "the relay host has it", 20)
+    slapd.modify("dn: uid=comes,ou=people,dc=example,dc=org\nchangetype: modify\n"
+                 "add: hostServer\nhostServer: sv2\n")
+    wait_until(lookup_says(fe1, address, "sv2"), "its backend is known", 10)
+    assert submit(fe1, [address], CONTENT).final == b"250 2.0.0 Taken"
+    assert stage.backends["sv2"].lmtp.taken(address)
+    slapd.modify("dn: uid=comes,ou=people,dc=example,dc=org\nchangetype: delete\n")
+    wait_until(lambda: submit(fe1, [address], CONTENT).recipients[0].startswith(b"550 5.1.1 "), "it is gone", 10)

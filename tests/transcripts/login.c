@@ -360,6 +360,12 @@ static bool imap_offers_start(void *subject, struct span options, struct buffer 
     return offers_start(subject, options, &imap_offers_dialogue);
 }
 
+static bool lmtp_offers_start(void *subject, struct span options, struct buffer *out)
+{
+    (void)out;
+    return offers_start(subject, options, &lmtp_offers_dialogue);
+}
+
 static bool pop3_offers_start(void *subject, struct span options, struct buffer *out)
 {
     (void)out;
@@ -369,8 +375,9 @@ static bool pop3_offers_start(void *subject, struct span options, struct buffer 
 /* "OFFERS" and the words. */
 static void note_offers(const struct offers_client *client, struct buffer *note)
 {
-    const char *const *words =
-        client->dialogue == &imap_offers_dialogue ? imap_offer_words : pop3_offer_words;
+    const char *const *words = client->dialogue == &imap_offers_dialogue   ? imap_offer_words
+                               : client->dialogue == &lmtp_offers_dialogue ? lmtp_offer_words
+                                                                           : pop3_offer_words;
 
     buffer_append_string(note, "OFFERS");
     for (unsigned i = 0; words[i]; i++)
@@ -436,6 +443,7 @@ int main(void)
         SERVER_ADAPTER("tests/transcripts/pop3-server", pop3_server_start),
         CLIENT_ADAPTER("tests/transcripts/pop3-client", pop3_client_start),
         OFFERS_ADAPTER("tests/transcripts/imap-offers", imap_offers_start),
+        OFFERS_ADAPTER("tests/transcripts/lmtp-offers", lmtp_offers_start),
         OFFERS_ADAPTER("tests/transcripts/pop3-offers", pop3_offers_start),
     };
     int failures = 0;

@@ -53,14 +53,16 @@ static void test_received_names_the_protocol(void **unused)
 {
     static const struct {
         enum mail_flavor flavor;
-        bool is_extended, is_encrypted, is_authenticated;
+        bool is_extended, is_encrypted, is_authenticated, is_utf8;
         const char *word;
     } cases[] = {
-        { MAIL_SMTP, false, false, false, "with SMTP id" },
-        { MAIL_SMTP, true, false, false, "with ESMTP id" },
-        { MAIL_SMTP, true, true, true, "with ESMTPSA id" },
-        { MAIL_SMTP, true, false, true, "with ESMTPA id" },
-        { MAIL_LMTP, true, true, false, "with LMTPS id" },
+        { MAIL_SMTP, false, false, false, false, "with SMTP id" },
+        { MAIL_SMTP, true, false, false, false, "with ESMTP id" },
+        { MAIL_SMTP, true, true, true, false, "with ESMTPSA id" },
+        { MAIL_SMTP, true, false, true, false, "with ESMTPA id" },
+        { MAIL_LMTP, true, true, false, false, "with LMTPS id" },
+        { MAIL_SMTP, true, true, true, true, "with UTF8SMTPSA id" },
+        { MAIL_LMTP, true, false, false, true, "with UTF8LMTP id" },
     };
 
     (void)unused;
@@ -72,7 +74,8 @@ static void test_received_names_the_protocol(void **unused)
                                  .flavor = cases[i].flavor,
                                  .is_extended = cases[i].is_extended,
                                  .is_encrypted = cases[i].is_encrypted,
-                                 .is_authenticated = cases[i].is_authenticated };
+                                 .is_authenticated = cases[i].is_authenticated,
+                                 .is_utf8 = cases[i].is_utf8 };
         struct span field = received(&hop);
 
         assert_non_null(memmem(field.data, field.length, cases[i].word, strlen(cases[i].word)));
@@ -98,7 +101,7 @@ static void test_nothing_that_a_client_said_breaks_a_field(void **unused)
     helo[sizeof(helo) - 1] = '\0';
     hop.helo = helo;
     assert_true(received(&hop).length > sizeof(helo));
-    trace_write_original_recipient("\"a b\"@c\r\nX: \t", &out);
+    trace_write_original_recipient("\"a b\"@c\r\nX: \t", false, &out);
     assert_span(buffer_span(&out), "X-Original-To: \"a b\"@c??X: ?\r\n");
 }
 
