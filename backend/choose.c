@@ -14,7 +14,8 @@ static void backend_choose_store(const struct session_service *service, enum pro
     target->endpoint_count = 1;
     target->endpoints[0] = protocol == PROTOCOL_LMTP   ? node->lmtp_store
                            : protocol == PROTOCOL_IMAP ? node->imap_store
-                                                       : node->pop3_store;
+                           : protocol == PROTOCOL_POP3 ? node->pop3_store
+                                                       : node->sieve_store;
 }
 
 void backend_choose(const struct session_service *service, enum protocol protocol,

@@ -5,8 +5,8 @@
 BUILD_PACKAGES="autoconf automake make gcc libc6-dev pkg-config libuv1-dev libldap-dev libssl-dev
   libsqlite3-dev libcmocka-dev libconfuse-dev libjansson-dev libidn2-dev"
 CLUSTER_PACKAGES="slapd ldap-utils dovecot-core dovecot-imapd dovecot-pop3d dovecot-lmtpd
-  dovecot-ldap openssl python3"
-CLIENT_PACKAGES="curl swaks libnet-ssleay-perl isync fetchmail mutt offlineimap3
+  dovecot-ldap dovecot-managesieved openssl python3"
+CLIENT_PACKAGES="curl swaks libnet-ssleay-perl isync fetchmail mutt offlineimap3 sieve-connect
   bsdutils"
 TEST_PACKAGES="python3-pytest python3-pytest-xdist clang-tidy cppcheck mandoc xz-utils"
 BENCH_PACKAGES="haproxy nginx-core libnginx-mod-mail postfix postfix-ldap strace"

@@ -144,7 +144,9 @@ static bool read_ports(struct reading *reading)
 bool backend_entry_read(const struct directory_config *config, const struct ldap_entry *entry,
                         struct backend *backend, char why[BACKEND_WHY_SIZE])
 {
-    struct reading reading = { config, entry, { .is_from_directory = true }, why };
+    struct reading reading = {
+        config, entry, { .is_from_directory = true, .sieve_port = BACKEND_SIEVE_PORT }, why
+    };
 
     if (!read_name(&reading) || !read_addresses(&reading) || !read_ports(&reading) ||
         !read_number(&reading, config->backend_weight_attribute, 1, 0, BACKEND_WEIGHT_MAX,

@@ -76,6 +76,56 @@ const char *const pop3_offer_words[] = {
     [POP3_OFFER_PIPELINING] = "PIPELINING",
     NULL,
 };
+const char *const sieve_offer_words[] = {
+    "fileinto",
+    "reject",
+    "ereject",
+    "envelope",
+    "encoded-character",
+    "vacation",
+    "vacation-seconds",
+    "subaddress",
+    "comparator-i;ascii-numeric",
+    "comparator-i;unicode-casemap",
+    "relational",
+    "regex",
+    "imap4flags",
+    "copy",
+    "include",
+    "variables",
+    "body",
+    "enotify",
+    "notify",
+    "environment",
+    "mailbox",
+    "mailboxid",
+    "mboxmetadata",
+    "servermetadata",
+    "date",
+    "index",
+    "ihave",
+    "duplicate",
+    "mime",
+    "foreverypart",
+    "extracttext",
+    "editheader",
+    "replace",
+    "enclose",
+    "extlists",
+    "fcc",
+    "special-use",
+    "imapsieve",
+    "spamtest",
+    "spamtestplus",
+    "virustest",
+    "vnd.dovecot.environment",
+    "vnd.dovecot.pipe",
+    "vnd.dovecot.filter",
+    "vnd.dovecot.execute",
+    "vnd.dovecot.debug",
+    "vnd.dovecot.imapsieve",
+    NULL,
+};
 const char *const lmtp_offer_words[] = {
     [LMTP_OFFER_SMTPUTF8] = "SMTPUTF8",
     NULL,
@@ -105,8 +155,9 @@ static const struct state_row offers_states[] = {
 
 /* What differs between the protocols. */
 struct offers_dialogue {
-    const char *greeting;           /* how a good one begins */
-    const char *starttls, *secured; /* the command, and how its success begins */
+    const char *greeting; /* how a good one begins */
+    /* The command, and how its success begins; NULL: what it asks is the same outside TLS. */
+    const char *starttls, *secured;
     const char *question;
     /* Takes a line of the answer. */
     enum offers_event (*take)(struct offers_client *client, struct span line);
@@ -134,6 +185,15 @@ uint64_t imap_offers_read(struct span capabilities)
 uint64_t pop3_offers_read(struct span line)
 {
     return offers_bit(pop3_offer_words, span_split(&line, ' '));
+}
+
+uint64_t sieve_offers_read(struct span extensions)
+{
+    uint64_t offers = 0;
+
+    while (extensions.length > 0)
+        offers |= offers_bit(sieve_offer_words, span_split(&extensions, ' '));
+    return offers;
 }
 
 static enum offers_event offers_end(struct offers_client *client, enum offers_event event)
@@ -188,6 +248,26 @@ static enum offers_event lmtp_take_answer(struct offers_client *client, struct s
     return OFFERS_NEED_INPUT;
 }
 
+/* Its greeting is the list, which goes on behind its first line. */
+static enum offers_event sieve_take_answer(struct offers_client *client, struct span line)
+{
+    struct span name = SPAN_LITERAL("\"SIEVE\" \"");
+
+    if (span_starts_with_ignore_case(line, SPAN_LITERAL("OK")))
+        return offers_end(client, OFFERS_DONE);
+    if (line.length == 0 || line.data[0] != '"')
+        return offers_end(client, OFFERS_FAILED);
+    if (span_starts_with_ignore_case(line, name))
+        client->offers |=
+            sieve_offers_read(span_drop(span_take(line, line.length - 1), name.length));
+    return OFFERS_NEED_INPUT;
+}
+
+const struct offers_dialogue sieve_offers_dialogue = {
+    .greeting = "\"",
+    .question = "LOGOUT\r\n",
+    .take = sieve_take_answer,
+};
 const struct offers_dialogue imap_offers_dialogue = {
     .greeting = "* OK",
     .starttls = "s STARTTLS\r\n",
@@ -224,6 +304,8 @@ static enum offers_event offers_take_greeting(struct offers_client *client, stru
     if (!span_starts_with_ignore_case(line, span_from_string(dialogue->greeting)))
         return offers_end(client, OFFERS_FAILED);
     client->is_greeted = true;
+    if (dialogue == &sieve_offers_dialogue)
+        (void)sieve_take_answer(client, line); /* it is the first of the list */
     if (!client->starttls || !dialogue->starttls)
         return offers_ask(client, out);
     buffer_append_string(out, dialogue->starttls);

@@ -27,10 +27,14 @@ enum { LMTP_OFFER_SMTPUTF8 };
 extern const char *const imap_offer_words[];
 extern const char *const pop3_offer_words[];
 extern const char *const lmtp_offer_words[];
+extern const char *const sieve_offer_words[];
 
 /* The bits of the words of a CAPABILITY response, or of one line of CAPA's. */
 uint64_t imap_offers_read(struct span capabilities);
 uint64_t pop3_offers_read(struct span line);
+
+/* Those of a list of Sieve extensions (RFC 5804 section 1.7). */
+uint64_t sieve_offers_read(struct span extensions);
 
 enum offers_event {
     OFFERS_NEED_INPUT,
@@ -43,7 +47,7 @@ enum offers_event {
 struct offers_dialogue;
 /* LMTP's is never asked inside TLS, and does not say goodbye. */
 extern const struct offers_dialogue imap_offers_dialogue, pop3_offers_dialogue,
-    lmtp_offers_dialogue;
+    lmtp_offers_dialogue, sieve_offers_dialogue;
 
 struct offers_client {
     struct state state;

@@ -15,6 +15,7 @@ void backend_from_config(const struct backend_config *config, struct backend *ba
         .lmtp_port = config->lmtp_port,
         .imap_port = config->imap_port,
         .pop3_port = config->pop3_port,
+        .sieve_port = config->sieve_port,
         .weight = config->weight,
         .state = config->state,
     };
@@ -49,6 +50,8 @@ static uint16_t backend_port(const struct backend *backend, enum protocol protoc
         return backend->imap_port;
     case PROTOCOL_POP3:
         return backend->pop3_port;
+    case PROTOCOL_SIEVE:
+        return backend->sieve_port;
     default:
         return backend->lmtp_port;
     }
@@ -75,8 +78,8 @@ uint64_t backend_key(const struct backend *backend)
     uint64_t hash = backend_hash(HASH_START, backend->name);
     char ports[32];
 
-    snprintf(ports, sizeof(ports), "%u %u %u", backend->lmtp_port, backend->imap_port,
-             backend->pop3_port);
+    snprintf(ports, sizeof(ports), "%u %u %u %u", backend->lmtp_port, backend->imap_port,
+             backend->pop3_port, backend->sieve_port);
     hash = backend_hash(hash, ports);
     for (size_t i = 0; i < backend->address_count; i++)
         hash = backend_hash(hash, backend->addresses[i]);
@@ -90,8 +93,9 @@ bool backend_equals(const struct backend *a, const struct backend *b)
             return false;
     return strcmp(a->name, b->name) == 0 && strcmp(a->tls_name, b->tls_name) == 0 &&
            a->address_count == b->address_count && a->lmtp_port == b->lmtp_port &&
-           a->imap_port == b->imap_port && a->pop3_port == b->pop3_port && a->weight == b->weight &&
-           a->state == b->state && a->is_from_directory == b->is_from_directory;
+           a->imap_port == b->imap_port && a->pop3_port == b->pop3_port &&
+           a->sieve_port == b->sieve_port && a->weight == b->weight && a->state == b->state &&
+           a->is_from_directory == b->is_from_directory;
 }
 
 void backend_put(struct buffer *target, const struct backend *backend)
@@ -114,7 +118,7 @@ void backend_get(struct wire_reader *reader, struct backend *backend)
     struct span uuid = wire_get_span(reader);
     unsigned state;
 
-    *backend = (struct backend){ .is_from_directory = true };
+    *backend = (struct backend){ .is_from_directory = true, .sieve_port = BACKEND_SIEVE_PORT };
     if (uuid.length == sizeof(backend->entry_uuid))
         memcpy(backend->entry_uuid, uuid.data, uuid.length);
     wire_get_string(reader, backend->name, sizeof(backend->name));

@@ -13,6 +13,7 @@
 enum {
     BACKENDS_MAX = 512, /* at one time */
     BACKEND_NAME_SIZE = 128,
+    BACKEND_SIEVE_PORT = 4190, /* RFC 5804 section 1.8 */
     BACKEND_ADDRESSES_MAX = ENDPOINTS_MAX,
     BACKENDS_LIST_MAX = 4 << 20, /* bytes of a list of all */
     BACKEND_WIRE_MAX = BACKEND_NAME_SIZE + BACKEND_ADDRESSES_MAX * (ENDPOINT_HOST_SIZE + 4) + 64
@@ -23,6 +24,7 @@ struct backend {
     char addresses[BACKEND_ADDRESSES_MAX][ENDPOINT_HOST_SIZE]; /* IP addresses or names */
     unsigned address_count;                                    /* 1 or more */
     uint16_t lmtp_port, imap_port, pop3_port;
+    uint16_t sieve_port; /* of one from the directory: the usual */
     unsigned weight; /* its share when accounts are planned */
     enum backend_state state;
     bool is_from_directory;
@@ -43,7 +45,7 @@ void backend_from_config(const struct backend_config *config, struct backend *ba
 bool backend_make_tls_name(const struct config *config, struct backend *backend)
     __attribute__((warn_unused_result));
 
-/* Where it serves `protocol` (LMTP, IMAP or POP3), in the order of its addresses; the count. */
+/* Where it serves `protocol` (any but SMTP), in the order of its addresses; the count. */
 size_t backend_endpoints(const struct backend *backend, enum protocol protocol,
                          struct endpoint endpoints[ENDPOINTS_MAX]);
 

@@ -76,7 +76,7 @@ struct board_health {
 
 struct board_backend {
     _Atomic uint64_t key;          /* backend_key; 0: the row is free */
-    struct board_health health[4]; /* [enum protocol]: those of backends */
+    struct board_health health[5]; /* [enum protocol]: those of backends */
 };
 
 struct board {

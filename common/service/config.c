@@ -166,8 +166,8 @@ const char *config_alias_of(const struct config *config, const char *domain)
 
 const char *protocol_name(enum protocol protocol)
 {
-    static const char *const names[PROTOCOL_COUNT] = { "smtp", "lmtp", "imap", "pop3",
-                                                       "submission" };
+    static const char *const names[PROTOCOL_COUNT] = { "smtp", "lmtp",  "imap",
+                                                       "pop3", "sieve", "submission" };
 
     return names[protocol];
 }

@@ -29,6 +29,7 @@ enum protocol {
     PROTOCOL_LMTP,
     PROTOCOL_IMAP,
     PROTOCOL_POP3,
+    PROTOCOL_SIEVE,      /* ManageSieve, RFC 5804 */
     PROTOCOL_SUBMISSION, /* SMTP from users, RFC 6409 */
     PROTOCOL_COUNT
 };
@@ -55,7 +56,7 @@ enum pass_client {
 struct backend_config {
     char *name;    /* a value of hostServer */
     char *address; /* IP address or name */
-    uint16_t lmtp_port, imap_port, pop3_port;
+    uint16_t lmtp_port, imap_port, pop3_port, sieve_port;
     char *tls_name;  /* what its certificate must have; default: address */
     unsigned weight; /* its share when accounts are planned */
     enum backend_state state;
@@ -181,9 +182,10 @@ struct admin_config {
 };
 
 struct node_config {
-    char *name;                                         /* NULL: this is no backend node */
-    struct endpoint lmtp_store, imap_store, pop3_store; /* an empty host: not configured */
-    enum pass_client pass_client;                       /* of logins, to the stores */
+    char *name; /* NULL: this is no backend node */
+    struct endpoint lmtp_store, imap_store, pop3_store,
+        sieve_store;              /* an empty host: not configured */
+    enum pass_client pass_client; /* of logins, to the stores */
     struct string_list frontends; /* addresses or CIDR networks that may connect */
 };
 
@@ -311,7 +313,7 @@ bool config_has_domain(const struct config *config, const char *domain);
 /* The domain that `domain` (lower case) is an alias of; NULL: of none. */
 const char *config_alias_of(const struct config *config, const char *domain);
 
-/* The text of a protocol: "smtp", "lmtp", "imap", "pop3", "submission". */
+/* The text of a protocol: "smtp", "lmtp", "imap", "pop3", "sieve", "submission". */
 const char *protocol_name(enum protocol protocol);
 
 /* True for those that carry messages, not logins. */

@@ -18,6 +18,8 @@ static const struct endpoint *store_for(const struct node_config *node, enum pro
         return &node->imap_store;
     case PROTOCOL_POP3:
         return &node->pop3_store;
+    case PROTOCOL_SIEVE:
+        return &node->sieve_store;
     default:
         return NULL;
     }
@@ -32,7 +34,7 @@ static void check_store(struct config_loader *loader, size_t index)
     if (!store)
         config_loader_complain(loader, line,
                                "listen \"%s\".protocol: %s is for frontends; expected lmtp, "
-                               "imap or pop3",
+                               "imap, pop3 or sieve",
                                listener->name, protocol_name(listener->protocol));
     else if (!*store->host)
         config_loader_complain(loader, line,

@@ -13,7 +13,8 @@ enum { TEXT_MAX = 1024, DAY_S = 86400 };
 #define BACKEND CONFIG_BIT(CONFIG_BACKEND)
 #define DAEMONS (FRONTEND | BACKEND)
 
-static const char *const protocol_words[] = { "smtp", "lmtp", "imap", "pop3", "submission", NULL };
+static const char *const protocol_words[] = { "smtp",  "lmtp",       "imap", "pop3",
+                                              "sieve", "submission", NULL };
 static const char *const verify_words[] = { "backend", "ldap", NULL };
 static const char *const tls_words[] = { "off", "starttls", "implicit", NULL };
 static const char *const tls_version_words[] = { "1.2", "1.3", NULL };
@@ -86,6 +87,7 @@ static const struct config_option backend_options[] = {
     PORT(backend_config, lmtp_port, "24", "Where it takes LMTP."),
     PORT(backend_config, imap_port, "143", "Where it takes IMAP."),
     PORT(backend_config, pop3_port, "110", "Where it takes POP3."),
+    PORT(backend_config, sieve_port, "4190", "Where it takes ManageSieve."),
     ROW(TEXT, backend_config, tls_name, "tls_name", NULL, 1, 253, NULL, 0,
         "The name that its certificate must have; without it, its address."),
     NUMBER(backend_config, weight, "1", 0, 65535, "Its share when accounts are planned."),
@@ -267,6 +269,8 @@ static const struct config_option node_options[] = {
         "Where the node's own mail store takes IMAP."),
     ROW(ENDPOINT, node_config, pop3_store, "pop3_store", NULL, 0, 0, NULL, 0,
         "Where the node's own mail store takes POP3."),
+    ROW(ENDPOINT, node_config, sieve_store, "sieve_store", NULL, 0, 0, NULL, 0,
+        "Where the node's own mail store takes ManageSieve."),
     WORD(node_config, pass_client, "command", pass_words, 0,
          "How the node's own mail stores are told whose login it is; as cluster.pass_client."),
     LIST(NETWORK_LIST, node_config, frontends, "127.0.0.0/8, ::1", 0,

@@ -48,6 +48,8 @@ static const char *crowd_refusal(const struct listener_config *listener)
         return "* BYE [UNAVAILABLE] too many connections, try again later\r\n";
     case PROTOCOL_POP3:
         return "-ERR [SYS/TEMP] too many connections, try again later\r\n";
+    case PROTOCOL_SIEVE: /* RFC 5804 section 1.3 */
+        return "BYE (TRYLATER) \"Too many connections, try again later.\"\r\n";
     case PROTOCOL_SMTP:
     case PROTOCOL_SUBMISSION:
     case PROTOCOL_LMTP:

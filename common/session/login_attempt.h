@@ -13,6 +13,7 @@
 #include "common/io/connector.h"
 #include "common/proto/imap_client.h"
 #include "common/proto/pop3_client.h"
+#include "common/proto/sieve_client.h"
 #include "common/session/intake.h"
 #include "common/session/service.h"
 
@@ -47,6 +48,7 @@ struct login_attempt {
     union {
         struct imap_client imap;
         struct pop3_client pop3;
+        struct sieve_client sieve;
     } machine;
     struct intake intake;
     struct connector *connector; /* while it connects */

@@ -204,10 +204,12 @@ static void login_client_secured(struct login_session *session)
     if (!tls_peer_identity(session->client.ssl, config->tls.client_identity,
                            session->login->identity, sizeof(session->login->identity)))
         session->login->identity[0] = '\0';
-    if (session->session.listener->tls == TLS_MODE_STARTTLS)
-        session->login->server_ops->tls_started(&session->login->server);
-    else
+    if (session->session.listener->tls != TLS_MODE_STARTTLS) {
         login_client_greet(session);
+        return;
+    }
+    session->login->server_ops->tls_started(&session->login->server);
+    login_client_pump(session); /* ManageSieve tells its capabilities unasked */
 }
 
 static void login_client_ready(struct transport *transport, unsigned readiness)

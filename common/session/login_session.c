@@ -200,8 +200,12 @@ static struct login *login_new(struct login_session *session, enum protocol prot
     struct login *login = memory_new(sizeof(*login));
 
     login->session = session;
-    login->server_ops = protocol == PROTOCOL_IMAP ? &imap_server_ops : &pop3_server_ops;
-    login->client_ops = protocol == PROTOCOL_IMAP ? &imap_client_ops : &pop3_client_ops;
+    login->server_ops = protocol == PROTOCOL_IMAP    ? &imap_server_ops
+                        : protocol == PROTOCOL_SIEVE ? &sieve_server_ops
+                                                     : &pop3_server_ops;
+    login->client_ops = protocol == PROTOCOL_IMAP    ? &imap_client_ops
+                        : protocol == PROTOCOL_SIEVE ? &sieve_client_ops
+                                                     : &pop3_client_ops;
     intake_init(&login->client_intake, true);
     login->proxy_header = bytes_empty(PROXY_HEADER_MAX);
     resolver_request_init(&login->request, login_route_answered);

@@ -12,6 +12,7 @@
 #include "common/io/relay.h"
 #include "common/proto/imap_server.h"
 #include "common/proto/pop3_server.h"
+#include "common/proto/sieve_server.h"
 #include "common/session/login_attempt.h"
 #include "common/session/login_master.h"
 #include "common/session/login_session.h"
@@ -36,6 +37,7 @@ struct login {
     union {
         struct imap_server imap;
         struct pop3_server pop3;
+        struct sieve_server sieve;
     } server;
     const struct login_server_ops *server_ops;
     const struct login_client_ops *client_ops;

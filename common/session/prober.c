@@ -44,7 +44,8 @@ struct prober {
     void *context;
 };
 
-static const enum protocol prober_protocols[] = { PROTOCOL_LMTP, PROTOCOL_IMAP, PROTOCOL_POP3 };
+static const enum protocol prober_protocols[] = { PROTOCOL_LMTP, PROTOCOL_IMAP, PROTOCOL_POP3,
+                                                  PROTOCOL_SIEVE };
 
 static const struct offers_dialogue *probe_dialogue(enum protocol protocol)
 {
@@ -53,6 +54,8 @@ static const struct offers_dialogue *probe_dialogue(enum protocol protocol)
         return &imap_offers_dialogue;
     case PROTOCOL_POP3:
         return &pop3_offers_dialogue;
+    case PROTOCOL_SIEVE:
+        return &sieve_offers_dialogue;
     case PROTOCOL_LMTP:
         return &lmtp_offers_dialogue;
     default:
@@ -91,6 +94,7 @@ static bool probe_greeting_is_good(enum protocol protocol, struct span greeting)
         [PROTOCOL_LMTP] = { "220", 3 },
         [PROTOCOL_IMAP] = { "* OK", 4 },
         [PROTOCOL_POP3] = { "+OK", 3 },
+        [PROTOCOL_SIEVE] = { "\"", 1 },
     };
 
     return span_starts_with_ignore_case(greeting, expected[protocol]);
@@ -102,6 +106,7 @@ static void probe_say_goodbye(struct probe *probe)
         [PROTOCOL_LMTP] = { "QUIT\r\n", 6 },
         [PROTOCOL_IMAP] = { "1 LOGOUT\r\n", 10 },
         [PROTOCOL_POP3] = { "QUIT\r\n", 6 },
+        [PROTOCOL_SIEVE] = { "LOGOUT\r\n", 8 },
     };
 
     /* A courtesy to the backend's log; the connection is closed in any case. */
@@ -266,12 +271,14 @@ static void probe_begin_dialogue(struct probe *probe)
 /* A backend that expects the PROXY protocol at logins is told that this is none. */
 static bool probe_introduce(struct probe *probe)
 {
+    const struct config *config = probe->prober->service->config;
+    enum pass_client pass_client =
+        probe->backend ? config->cluster.pass_client : config->node.pass_client;
     const struct proxy_header nobody = { .port = 0 };
     char memory[PROXY_HEADER_ROOM];
     struct buffer out = buffer_over(memory, sizeof(memory));
 
-    if (probe->protocol == PROTOCOL_LMTP ||
-        probe->prober->service->config->cluster.pass_client != PASS_CLIENT_PROXY)
+    if (probe->protocol == PROTOCOL_LMTP || pass_client != PASS_CLIENT_PROXY)
         return true;
     proxy_header_write(&nobody, NULL, 0, &out);
     return transport_send(&probe->transport, buffer_span(&out));
@@ -308,9 +315,10 @@ static size_t probe_endpoints(const struct probe *probe, struct endpoint endpoin
         return backend_endpoints(backend, probe->protocol, endpoints);
     if (probe->backend || !service->backends.is_node)
         return 0;
-    endpoints[0] = probe->protocol == PROTOCOL_IMAP   ? node->imap_store
-                   : probe->protocol == PROTOCOL_LMTP ? node->lmtp_store
-                                                      : node->pop3_store;
+    endpoints[0] = probe->protocol == PROTOCOL_IMAP    ? node->imap_store
+                   : probe->protocol == PROTOCOL_LMTP  ? node->lmtp_store
+                   : probe->protocol == PROTOCOL_SIEVE ? node->sieve_store
+                                                       : node->pop3_store;
     return 1;
 }
 

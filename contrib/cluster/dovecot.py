@@ -20,7 +20,7 @@ instance_name = {name}
 base_dir = {run}
 state_dir = {folder}/state
 log_path = /dev/stderr
-protocols = imap pop3 lmtp
+protocols = imap pop3 lmtp sieve
 listen = {address}
 login_trusted_networks = 127.0.0.0/8
 haproxy_trusted_networks = 127.0.0.0/8
@@ -91,6 +91,21 @@ service pop3-login {{
 protocol imap {{
   mail_plugins = imap_zlib
 }}
+service managesieve-login {{
+  {login_process}
+  service_count = 0
+  client_limit = 1000
+  process_limit = 2
+  inet_listener sieve {{
+    port = {ports.STORE_SIEVE}
+  }}
+}}
+service managesieve {{
+  process_limit = 500
+}}
+plugin {{
+  sieve = file:~/sieve;active=~/.dovecot.sieve
+}}
 service imap {{
   process_limit = 2000
 }}
@@ -130,7 +145,8 @@ class Dovecot:
     def is_ready(self):
         return (greets(self.address, Network.STORE_IMAP, b"* OK")
                 and greets(self.address, Network.STORE_POP3, b"+OK")
-                and greets(self.address, Network.STORE_LMTP, b"220"))
+                and greets(self.address, Network.STORE_LMTP, b"220")
+                and greets(self.address, Network.STORE_SIEVE, b'"'))
 
     def storage(self, account, host=None):
         """The mail folder of `account` on the storage of `host` (default: this backend)."""

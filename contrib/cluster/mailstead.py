@@ -65,6 +65,7 @@ node {{
     lmtp_store = "{address}:{ports.STORE_LMTP}"
     imap_store = "{address}:{ports.STORE_IMAP}"
     pop3_store = "{address}:{ports.STORE_POP3}"
+    sieve_store = "{address}:{ports.STORE_SIEVE}"
     frontends = {{ "127.0.0.0/8" }}
 }}
 """
@@ -182,7 +183,8 @@ class FrontendDaemon(Daemon):
             self.listener("imap", "imap", Network.IMAP, "starttls", login),
             self.listener("imaps", "imap", Network.IMAPS, "implicit", login),
             self.listener("pop3", "pop3", Network.POP3, "starttls", login),
-            self.listener("pop3s", "pop3", Network.POP3S, "implicit", login)])
+            self.listener("pop3s", "pop3", Network.POP3S, "implicit", login),
+            self.listener("sieve", "sieve", Network.SIEVE, "starttls", login)])
 
     def serves(self, account):
         """True when `account` can log in here."""
@@ -209,7 +211,8 @@ class BackendDaemon(Daemon):
         return BACKEND.format(name=self.name, address=self.address, ports=Network) + "".join([
             self.listener("lmtp", "lmtp", Network.LMTP, "starttls"),
             self.listener("imap", "imap", Network.IMAP, "starttls", login),
-            self.listener("pop3", "pop3", Network.POP3, "starttls", login)])
+            self.listener("pop3", "pop3", Network.POP3, "starttls", login),
+            self.listener("sieve", "sieve", Network.SIEVE, "starttls", login)])
 
 
 class Admin:

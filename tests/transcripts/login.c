@@ -21,6 +21,8 @@
 #include "common/proto/offers.h"
 #include "common/proto/pop3_client.h"
 #include "common/proto/pop3_server.h"
+#include "common/proto/sieve_client.h"
+#include "common/proto/sieve_server.h"
 #include "tests/transcripts/runner.h"
 #include "tests/transcripts/secret.h"
 
@@ -30,6 +32,7 @@ struct login_server {
     union {
         struct imap_server imap;
         struct pop3_server pop3;
+        struct sieve_server sieve;
     } machine;
     char identity[LOGIN_NAME_SIZE];
     char *master; /* the identity, when it may act for anybody */
@@ -56,7 +59,9 @@ static uint64_t read_offers(const struct login_server_ops *ops, struct span word
     while (words.length > 0) {
         struct span word = span_split(&words, ',');
 
-        offers |= ops == &imap_server_ops ? imap_offers_read(word) : pop3_offers_read(word);
+        offers |= ops == &imap_server_ops    ? imap_offers_read(word)
+                  : ops == &sieve_server_ops ? sieve_offers_read(word)
+                                             : pop3_offers_read(word);
     }
     return offers;
 }
@@ -123,6 +128,11 @@ static bool server_init(struct login_server *server, const struct login_server_o
 static bool imap_server_start(void *subject, struct span options, struct buffer *out)
 {
     return server_init(subject, &imap_server_ops, options, out);
+}
+
+static bool sieve_server_start(void *subject, struct span options, struct buffer *out)
+{
+    return server_init(subject, &sieve_server_ops, options, out);
 }
 
 static bool pop3_server_start(void *subject, struct span options, struct buffer *out)
@@ -220,6 +230,7 @@ struct login_client {
     union {
         struct imap_client imap;
         struct pop3_client pop3;
+        struct sieve_client sieve;
     } machine;
 };
 
@@ -276,6 +287,12 @@ static bool imap_client_start(void *subject, struct span options, struct buffer 
 {
     (void)out;
     return client_init(subject, &imap_client_ops, options);
+}
+
+static bool sieve_client_start(void *subject, struct span options, struct buffer *out)
+{
+    (void)out;
+    return client_init(subject, &sieve_client_ops, options);
 }
 
 static bool pop3_client_start(void *subject, struct span options, struct buffer *out)
@@ -441,6 +458,8 @@ int main(void)
         SERVER_ADAPTER("tests/transcripts/imap-server", imap_server_start),
         CLIENT_ADAPTER("tests/transcripts/imap-client", imap_client_start),
         SERVER_ADAPTER("tests/transcripts/pop3-server", pop3_server_start),
+        SERVER_ADAPTER("tests/transcripts/sieve-server", sieve_server_start),
+        CLIENT_ADAPTER("tests/transcripts/sieve-client", sieve_client_start),
         CLIENT_ADAPTER("tests/transcripts/pop3-client", pop3_client_start),
         OFFERS_ADAPTER("tests/transcripts/imap-offers", imap_offers_start),
         OFFERS_ADAPTER("tests/transcripts/lmtp-offers", lmtp_offers_start),

@@ -268,7 +268,7 @@ static void test_every_wrong_value_is_reported_with_its_line(void **unused)
         "\"unix:PATH\"\n"
         "15: node.frontends: \"10.0.0.0/33\" is wrong; expected an IP address, or a network as "
         "ADDRESS/PREFIX\n"
-        "13: listen \"a\".protocol: \"imaps\" is wrong; expected smtp, lmtp, imap, pop3 or "
+        "13: listen \"a\".protocol: \"imaps\" is wrong; expected smtp, lmtp, imap, pop3, sieve or "
         "submission\n"
         "14: listen \"a\".address: \"localhost:993\" is wrong; expected \"IP:PORT\", "
         "\"[IPV6]:PORT\" or \"*:PORT\"\n"
@@ -324,7 +324,8 @@ static void test_what_is_missing_is_named_for_each_program(void **unused)
         "cluster { hostname = a.org domains = { a.org }\n backend \"x\" { } }\n" DIRECTORY
         "listen \"a\" { }",
         "2: cluster.backend \"x\".address: is missing; expected text of 1 to 253 bytes\n"
-        "4: listen \"a\".protocol: is missing; expected smtp, lmtp, imap, pop3 or submission\n"
+        "4: listen \"a\".protocol: is missing; expected smtp, lmtp, imap, pop3, sieve or "
+        "submission\n"
         "4: listen \"a\".address: is missing; expected \"IP:PORT\", \"[IPV6]:PORT\" or "
         "\"*:PORT\"\n");
     config_free(load_as("", CONFIG_ADMIN, true));
@@ -354,7 +355,7 @@ static void test_wrong_syntax_is_reported_where_it_began(void **unused)
     (void)unused;
     assert_refused(GOOD "node {\n colour = blue }\n",
                    "5: node.colour: no such option; expected one of name, lmtp_store, imap_store, "
-                   "pop3_store, pass_client, frontends\n");
+                   "pop3_store, sieve_store, pass_client, frontends\n");
     assert_refused("cluster {\n hostname = a.org\n", "1: this brace is never closed; expected }\n");
     assert_refused("\nuser = \"mail\nworkers = 3\n",
                    "2: this string is never closed; expected a second quotation mark\n");
@@ -367,12 +368,12 @@ static void test_wrong_syntax_is_reported_where_it_began(void **unused)
                    "1: cluster: missing title for section 'backend'\n");
     assert_refused("cluster {\n backend \"a\" { address = x }\n backend \"a\" { address = y } }\n",
                    "3: cluster: found duplicate title 'a'\n");
-    assert_refused(
-        "listen \"\" { }\n" GOOD,
-        "1: listen: the name \"\" is wrong; expected text of 1 to 127 bytes\n"
-        "1: listen \"\".protocol: is missing; expected smtp, lmtp, imap, pop3 or submission\n"
-        "1: listen \"\".address: is missing; expected \"IP:PORT\", \"[IPV6]:PORT\" or "
-        "\"*:PORT\"\n");
+    assert_refused("listen \"\" { }\n" GOOD,
+                   "1: listen: the name \"\" is wrong; expected text of 1 to 127 bytes\n"
+                   "1: listen \"\".protocol: is missing; expected smtp, lmtp, imap, pop3, sieve or "
+                   "submission\n"
+                   "1: listen \"\".address: is missing; expected \"IP:PORT\", \"[IPV6]:PORT\" or "
+                   "\"*:PORT\"\n");
 }
 
 static void test_what_does_not_go_together_is_refused(void **unused)
@@ -405,8 +406,8 @@ static void test_backend_needs_a_store_for_each_listener(void **unused)
                       CONFIG_BACKEND,
                       "3: listen \"imap\".protocol: node.imap_store is missing; expected where the "
                       "mail store takes imap\n"
-                      "6: listen \"mx\".protocol: smtp is for frontends; expected lmtp, imap or "
-                      "pop3\n");
+                      "6: listen \"mx\".protocol: smtp is for frontends; expected lmtp, imap, "
+                      "pop3 or sieve\n");
 }
 
 static void test_only_balancers_are_believed_about_tls(void **unused)
