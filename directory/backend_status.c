@@ -28,14 +28,14 @@ static json_t *address_list(const struct backend *backend)
 json_t *backend_status(const struct backend *backend, struct board *board)
 {
     const struct board_backend *row = board_backend(board, backend_key(backend));
-    json_t *status =
-        json_pack("{s:s, s:s, s:s, s:i, s:o, s:i, s:i, s:i}", "backend", backend->name, "source",
-                  backend->is_from_directory ? "directory" : "configuration", "state",
-                  backend_state_names[backend->state], "weight", (int)backend->weight, "addresses",
-                  address_list(backend), "lmtp_port", backend->lmtp_port, "imap_port",
-                  backend->imap_port, "pop3_port", backend->pop3_port);
+    json_t *status = json_pack(
+        "{s:s, s:s, s:s, s:i, s:o, s:i, s:i, s:i, s:i}", "backend", backend->name, "source",
+        backend->is_from_directory ? "directory" : "configuration", "state",
+        backend_state_names[backend->state], "weight", (int)backend->weight, "addresses",
+        address_list(backend), "lmtp_port", backend->lmtp_port, "imap_port", backend->imap_port,
+        "pop3_port", backend->pop3_port, "sieve_port", backend->sieve_port);
 
-    for (int protocol = PROTOCOL_LMTP; row && protocol <= PROTOCOL_POP3; protocol++)
+    for (int protocol = PROTOCOL_LMTP; row && protocol <= PROTOCOL_SIEVE; protocol++)
         json_object_set_new(status, protocol_name(protocol),
                             protocol_status(&row->health[protocol]));
     return status;
@@ -81,6 +81,7 @@ bool backend_from_status(const json_t *status, struct backend *backend)
     read.lmtp_port = (uint16_t)json_integer_value(json_object_get(status, "lmtp_port"));
     read.imap_port = (uint16_t)json_integer_value(json_object_get(status, "imap_port"));
     read.pop3_port = (uint16_t)json_integer_value(json_object_get(status, "pop3_port"));
+    read.sieve_port = (uint16_t)json_integer_value(json_object_get(status, "sieve_port"));
     read.weight = (unsigned)json_integer_value(json_object_get(status, "weight"));
     *backend = read;
     return true;

@@ -10,8 +10,8 @@
 
 /*
  * One backend as an object, the caller's: backend, source (configuration, directory), state,
- * weight, addresses, lmtp_port, imap_port, pop3_port, and for lmtp, imap and pop3 each what this
- * daemon's `board` knows: state (unknown, up, down) and since_s.
+ * weight, addresses, lmtp_port, imap_port, pop3_port, sieve_port, and for lmtp, imap, pop3 and
+ * sieve each what this daemon's `board` knows: state (unknown, up, down) and since_s.
  */
 json_t *backend_status(const struct backend *backend, struct board *board);
 
