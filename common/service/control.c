@@ -168,7 +168,6 @@ static void run_command(struct client *client, const char *command, const json_t
 {
     static const struct control_exchange_events events = { exchange_line, exchange_ended };
     json_t *own = control_status_answer(client->control->child, command);
-    char error[CONFIG_ERROR_SIZE];
 
     log_order(client, command, json);
     if (!own)
@@ -183,8 +182,7 @@ static void run_command(struct client *client, const char *command, const json_t
     if (control_hub_run(&client->control->hub, &client->exchange, command, json, &events))
         return;
     client->is_busy = false;
-    snprintf(error, sizeof(error), "unknown command \"%.60s\": no running process has it", command);
-    client_write_end(client, error);
+    client_write_end(client, client->exchange.error);
 }
 
 static void take_request(struct client *client, struct span line)

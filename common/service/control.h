@@ -9,8 +9,8 @@
  *     <- {"id":1,...}\n{"id":2,...}\n{"end":true}\n          or {"end":true,"error":"..."}
  *
  * A command that several processes have (all workers, of both generations during a reload)
- * goes to all of them; their lines come mixed, the end when all have ended.  The control
- * child itself answers:
+ * goes to all of them; their lines come mixed, the end when all have ended.  Behind a start it
+ * waits up to two seconds for processes that are not there yet.  The control child itself answers:
  *
  *     ping     {"program":...,"version":...,"pid":...}
  *     status   one object: program, version, pid, uptime_s, generation, processes (role, number,

@@ -3,6 +3,9 @@
  * The hub: processes come and go, each says once which commands it has.  A leg ends
  * with the process's answer or with the process; an exchange ends with its last leg.
  * The peers are our own processes: one that breaks the contract is closed.
+ *
+ * A command may come while those who have it are starting: it waits for them, for HUB_WAIT_MS at
+ * most, when nobody has it yet or the daemon is young.
  */
 #include "common/service/control_hub.h"
 
@@ -10,7 +13,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/service/supervisor.h"
+
+enum { HUB_WAIT_MS = 2000, HUB_LOOK_MS = 20, HUB_YOUNG_MS = 5000 };
 
 /* A connected process. */
 struct control_peer {
@@ -167,21 +174,6 @@ static void hub_accepted(struct listener *listener, int fd, const struct sockadd
     channel_init(&peer->channel, &hub->child->loop, fd, &events);
 }
 
-void control_hub_start(struct control_hub *hub, struct child *child)
-{
-    hub->child = child;
-    hub->last_leg = 0;
-    list_init(&hub->peers);
-    listener_start(&hub->processes, &child->loop, child->service_fd, hub_accepted, hub);
-}
-
-void control_hub_stop(struct control_hub *hub)
-{
-    listener_stop(&hub->processes, NULL);
-    while (!list_is_empty(&hub->peers))
-        peer_close(LIST_ELEMENT(hub->peers.next, struct control_peer, node));
-}
-
 static bool peer_has_command(const struct control_peer *peer, const char *command)
 {
     for (uint32_t i = 0; i < peer->command_count; i++)
@@ -201,12 +193,10 @@ static void leg_start(struct control_peer *peer, struct control_exchange *exchan
     list_append(&exchange->legs, &leg->exchange_node);
 }
 
-bool control_hub_run(struct control_hub *hub, struct control_exchange *exchange,
-                     const char *command, struct span json,
-                     const struct control_exchange_events *events)
+/* Sends the command to all that have it; false when nobody has. */
+static bool exchange_begin(struct control_hub *hub, struct control_exchange *exchange,
+                           const char *command, struct span json)
 {
-    *exchange = (struct control_exchange){ .events = events };
-    list_init(&exchange->legs);
     LIST_EACH (node, &hub->peers) {
         struct control_peer *peer = LIST_ELEMENT(node, struct control_peer, node);
 
@@ -218,8 +208,127 @@ bool control_hub_run(struct control_hub *hub, struct control_exchange *exchange,
     return !list_is_empty(&exchange->legs);
 }
 
+/* --- waiting for processes that start ------------------------------------------------ */
+
+static bool hub_has(const struct control_hub *hub, const char *role, unsigned number)
+{
+    char name[CONTROL_NAME_SIZE];
+
+    snprintf(name, sizeof(name), "%s %u", role, number);
+    LIST_EACH (node, &hub->peers)
+        if (strcmp(LIST_ELEMENT(node, struct control_peer, node)->name, name) == 0)
+            return true;
+    return false;
+}
+
+/* True when all processes that the daemon has are connected, but for ours. */
+static bool hub_is_complete(const struct control_hub *hub)
+{
+    const struct child *child = hub->child;
+    const struct supervisor_program *program = child->program;
+    int own = atomic_load(&child->slot->role);
+
+    for (size_t i = 0; i < program->role_count; i++) {
+        const struct supervisor_role *role = &program->roles[i];
+        unsigned count = role->is_per_core ? supervisor_worker_count(child->config) : 1;
+
+        for (unsigned number = 0; (int)i != own && number < count; number++)
+            if (!hub_has(hub, role->name, number))
+                return false;
+    }
+    return true;
+}
+
+static bool hub_has_command(const struct control_hub *hub, const char *command)
+{
+    LIST_EACH (node, &hub->peers)
+        if (peer_has_command(LIST_ELEMENT(node, struct control_peer, node), command))
+            return true;
+    return false;
+}
+
+/* Whether those are still to come who should answer the command, too. */
+static bool hub_expects(const struct control_hub *hub, const char *command)
+{
+    uint64_t age_ms = clock_monotonic_ms() - atomic_load(&hub->child->board->started_ms);
+
+    return (age_ms < HUB_YOUNG_MS || !hub_has_command(hub, command)) && !hub_is_complete(hub);
+}
+
+static void hub_look(uv_timer_t *timer);
+
+static void exchange_wait(struct control_hub *hub, struct control_exchange *exchange,
+                          const char *command, struct span json)
+{
+    snprintf(exchange->command, sizeof(exchange->command), "%s", command);
+    exchange->json = bytes_empty(CONTROL_REQUEST_MAX);
+    if (!bytes_append(&exchange->json, json))
+        abort();
+    exchange->deadline_ms = clock_monotonic_ms() + HUB_WAIT_MS;
+    list_append(&hub->waiting, &exchange->node);
+    uv_timer_start(&hub->look, hub_look, HUB_LOOK_MS, HUB_LOOK_MS);
+}
+
+static void exchange_end_wait(struct control_exchange *exchange)
+{
+    list_remove(&exchange->node);
+    bytes_release(&exchange->json);
+}
+
+static void exchange_is_unknown(struct control_exchange *exchange, const char *command)
+{
+    snprintf(exchange->error, sizeof(exchange->error),
+             "unknown command \"%.60s\": no running process has it", command);
+}
+
+/* The wait is over: the exchange begins or fails. */
+static void exchange_look(struct control_hub *hub, struct control_exchange *exchange)
+{
+    bool has_begun = exchange_begin(hub, exchange, exchange->command, bytes_span(&exchange->json));
+
+    exchange_end_wait(exchange);
+    if (has_begun)
+        return;
+    exchange_is_unknown(exchange, exchange->command);
+    exchange->events->ended(exchange, exchange->error);
+}
+
+static void hub_look(uv_timer_t *timer)
+{
+    struct control_hub *hub = CONTAINER_OF(timer, struct control_hub, look);
+    uint64_t now_ms = clock_monotonic_ms();
+
+    /* An end may let the same client ask again, which waits at the end of the list. */
+    LIST_EACH (node, &hub->waiting) {
+        struct control_exchange *exchange = LIST_ELEMENT(node, struct control_exchange, node);
+
+        if (now_ms >= exchange->deadline_ms || !hub_expects(hub, exchange->command))
+            exchange_look(hub, exchange);
+    }
+    if (list_is_empty(&hub->waiting))
+        uv_timer_stop(timer);
+}
+
+bool control_hub_run(struct control_hub *hub, struct control_exchange *exchange,
+                     const char *command, struct span json,
+                     const struct control_exchange_events *events)
+{
+    *exchange = (struct control_exchange){ .events = events };
+    list_init(&exchange->legs);
+    list_init(&exchange->node);
+    if (hub_expects(hub, command)) {
+        exchange_wait(hub, exchange, command, json);
+        return true;
+    }
+    if (exchange_begin(hub, exchange, command, json))
+        return true;
+    exchange_is_unknown(exchange, command);
+    return false;
+}
+
 void control_exchange_cancel(struct control_exchange *exchange)
 {
+    exchange_end_wait(exchange);
     while (!list_is_empty(&exchange->legs)) {
         struct control_leg *leg =
             LIST_ELEMENT(exchange->legs.next, struct control_leg, exchange_node);
@@ -227,4 +336,24 @@ void control_exchange_cancel(struct control_exchange *exchange)
         control_send(&leg->peer->channel, CONTROL_CANCEL, leg->number, SPAN_EMPTY, SPAN_EMPTY);
         leg_free(leg);
     }
+}
+
+/* --- the hub's life --------------------------------------------------------------------- */
+
+void control_hub_start(struct control_hub *hub, struct child *child)
+{
+    hub->child = child;
+    hub->last_leg = 0;
+    list_init(&hub->peers);
+    list_init(&hub->waiting);
+    uv_timer_init(&child->loop.uv, &hub->look);
+    listener_start(&hub->processes, &child->loop, child->service_fd, hub_accepted, hub);
+}
+
+void control_hub_stop(struct control_hub *hub)
+{
+    uv_close((uv_handle_t *)&hub->look, NULL);
+    listener_stop(&hub->processes, NULL);
+    while (!list_is_empty(&hub->peers))
+        peer_close(LIST_ELEMENT(hub->peers.next, struct control_peer, node));
 }

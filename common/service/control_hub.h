@@ -9,6 +9,7 @@
 #ifndef MAILSTEAD_SERVICE_CONTROL_HUB_H
 #define MAILSTEAD_SERVICE_CONTROL_HUB_H
 
+#include "common/base/bytes.h"
 #include "common/io/channel.h"
 #include "common/io/listener.h"
 #include "common/service/control.h"
@@ -40,6 +41,8 @@ struct control_hub {
     struct child *child;
     struct listener processes; /* hub.sock */
     struct list peers;         /* of struct control_peer, the processes */
+    struct list waiting;       /* of struct control_exchange: those they are for are starting */
+    uv_timer_t look;           /* while any waits */
     uint32_t last_leg;
 };
 
@@ -55,14 +58,20 @@ struct control_exchange {
     const struct control_exchange_events *events;
     struct list legs;              /* of struct control_leg */
     char error[CONFIG_ERROR_SIZE]; /* the first that a leg gave */
+    /* While it waits: */
+    struct list node; /* in hub->waiting */
+    char command[CONTROL_NAME_SIZE];
+    struct bytes json;
+    uint64_t deadline_ms; /* monotonic */
 };
 
 void control_hub_start(struct control_hub *hub, struct child *child);
 void control_hub_stop(struct control_hub *hub);
 
 /*
- * Sends the command to all processes that have it; events follow, from the loop.  False when none
- * has it, and the exchange has not begun.
+ * Sends the command to all processes that have it; events follow, from the loop.  While processes
+ * that should be there are starting it waits for them first, two seconds at most.  False, and
+ * exchange->error, when none has it: there are no events.
  */
 bool control_hub_run(struct control_hub *hub, struct control_exchange *exchange,
                      const char *command, struct span json,

@@ -43,4 +43,7 @@ struct supervisor_program {
  */
 int supervisor_main(const struct supervisor_program *program, int argc, char **argv);
 
+/* How many processes a generation has of each role that is_per_core: 1 or more. */
+unsigned supervisor_worker_count(const struct config *config);
+
 #endif

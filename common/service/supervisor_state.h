@@ -114,7 +114,6 @@ int supervisor_find_socket(const struct supervisor_sockets *sockets,
                            const struct endpoint *endpoint, unsigned number);
 
 /* supervisor_processes.c */
-unsigned supervisor_worker_count(const struct config *config);
 /* Lists the processes of the roles for this generation; workers_only leaves the others alone. */
 void supervisor_plan(struct supervisor *supervisor, bool workers_only);
 /* Takes notice of every child that is gone. */

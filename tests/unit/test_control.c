@@ -2,9 +2,11 @@
 /* The control plane of a real daemon: its control child, a role with commands, two workers. */
 #include "tests/unit/daemon_support.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -113,10 +115,29 @@ static bool run_with(struct child *child, const struct control_command *commands
     return true;
 }
 
+static void gate_path(char path[128])
+{
+    snprintf(path, 128, "%s/gate", daemon_folder);
+}
+
+/* Where there is a gate, a FIFO, the store starts no sooner than somebody opens it. */
+static void wait_at_gate(void)
+{
+    char path[128];
+    int fd;
+
+    gate_path(path);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0)
+        close(fd);
+}
+
 static bool store_run(struct child *child)
 {
-    bool is_good = run_with(child, store_commands);
+    bool is_good;
 
+    wait_at_gate();
+    is_good = run_with(child, store_commands);
     if (held)
         control_finish(held, NULL);
     return is_good;
@@ -222,12 +243,17 @@ static void ask_raw(const char *bytes, size_t length, char line[256])
     close(fd);
 }
 
-static void start_daemon(void)
+static void start_daemon_at_once(void)
 {
     snprintf(socket_path, sizeof(socket_path), "%s/run/control.sock", daemon_folder);
     daemon_configure(1, "a.example.org",
                      "workers = 2 cluster { backend \"sv1\" { address = \"10.0.0.1\" } }");
     daemon_start(&program);
+}
+
+static void start_daemon(void)
+{
+    start_daemon_at_once();
     ask_until("{\"command\":\"is-held\"}", 1);
     ask_until("{\"command\":\"who\"}", 2);
 }
@@ -256,6 +282,39 @@ static void test_a_command_of_the_workers_is_answered_by_all(void **unused)
     for (size_t i = 0; i < 2; i++)
         sum += json_integer_value(json_object_get(answer(i), "number"));
     assert_int_equal(sum, 1);
+    daemon_stop();
+}
+
+static void test_a_command_behind_the_start_waits_for_who_has_it(void **unused)
+{
+    static const char request[] = "{\"command\":\"echo\",\"text\":1}\n";
+    char path[128], line[256] = "";
+    int client, gate;
+
+    (void)unused;
+    gate_path(path);
+    assert_int_equal(mkfifo(path, 0644), 0);
+    start_daemon_at_once();
+    client = connect_raw();
+    assert_int_equal(write(client, request, sizeof(request) - 1), sizeof(request) - 1);
+    assert_true(ask("{\"command\":\"ping\"}")); /* so that the other was read before */
+    gate = open(path, O_WRONLY | O_CLOEXEC);
+    assert_true(gate >= 0);
+    assert_int_equal(unlink(path), 0);
+    for (size_t used = 0; used < 255 && (used == 0 || line[used - 1] != '\n'); used++)
+        assert_int_equal(read(client, line + used, 1), 1);
+    assert_string_equal(line, "{\"text\":1}\n");
+    close(gate);
+    close(client);
+    daemon_stop();
+}
+
+static void test_the_first_question_to_all_workers_is_answered_by_all(void **unused)
+{
+    (void)unused;
+    start_daemon_at_once();
+    assert_true(ask("{\"command\":\"who\"}"));
+    assert_int_equal(json_array_size(answers), 2);
     daemon_stop();
 }
 
@@ -437,6 +496,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         DAEMON_TEST(test_an_answer_has_its_lines_in_order),
         DAEMON_TEST(test_a_command_of_the_workers_is_answered_by_all),
+        DAEMON_TEST(test_a_command_behind_the_start_waits_for_who_has_it),
+        DAEMON_TEST(test_the_first_question_to_all_workers_is_answered_by_all),
         DAEMON_TEST(test_errors_are_the_answer_s_end),
         DAEMON_TEST(test_a_process_that_dies_ends_its_answers),
         DAEMON_TEST(test_a_new_control_child_is_found_again),
