@@ -11,13 +11,14 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "directory/mirror_record.h"
 
-enum { MIRROR_RETRY_MS = 100, MIRROR_STAT_MS = 100, MIRROR_BUSY_MS = 1000 };
+enum { MIRROR_NAP_MS = 10, MIRROR_RETRY_MS = 100, MIRROR_STAT_MS = 100, MIRROR_BUSY_MS = 1000 };
 
 struct mirror {
     char path[MIRROR_PATH_SIZE];
@@ -141,6 +142,17 @@ struct mirror *mirror_open(const char *state_directory)
     mirror_path(state_directory, mirror->path, sizeof(mirror->path));
     (void)mirror_is_open(mirror);
     return mirror;
+}
+
+void mirror_await(struct mirror *mirror, unsigned timeout_ms)
+{
+    const struct timespec nap = { .tv_nsec = MIRROR_NAP_MS * 1000000L };
+    uint64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
+
+    while (!mirror_is_open(mirror) && clock_monotonic_ms() < deadline_ms) {
+        (void)nanosleep(&nap, NULL);
+        mirror->retry_at_ms = 0;
+    }
 }
 
 void mirror_close(struct mirror *mirror)

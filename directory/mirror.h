@@ -17,6 +17,12 @@ struct mirror; /* a reader: one connection, prepared statements; for one thread 
 struct mirror *mirror_open(const char *state_directory);
 void mirror_close(struct mirror *mirror);
 
+/*
+ * Waits, asleep, for at most `timeout_ms` until the file can be read: while the writer makes it, or
+ * mends it after a crash.  For a process whose loop does not run yet.
+ */
+void mirror_await(struct mirror *mirror, unsigned timeout_ms);
+
 /* The mirror as a source for route.h: FIND_FAILED while it cannot be read or was never filled. */
 struct route_source mirror_source(struct mirror *mirror);
 

@@ -15,6 +15,8 @@
 #include "common/session/login_session.h"
 #include "common/session/mail_session.h"
 
+enum { WORKER_MIRROR_MS = 1000 }; /* without a mirror that long: all is in doubt, and told */
+
 static void worker_accepted(struct listener *listener, int fd, const struct sockaddr_storage *peer)
 {
     struct worker *worker = listener->context;
@@ -248,6 +250,7 @@ bool worker_start(struct worker *worker, struct child *child, const struct worke
     child->drain = worker_child_drain;
     child->stop = worker_child_stop;
     resolver_start(&worker->resolver, &child->loop, config, worker_account_changed);
+    mirror_await(worker->resolver.mirror, WORKER_MIRROR_MS); /* others start at the same time */
     worker->resolver.backends_changed = worker_backends_changed;
     worker->resolver.board = child->board;
     (void)worker_backends_changed(&worker->resolver);

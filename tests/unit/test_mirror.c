@@ -666,6 +666,26 @@ static void mirrors_of_older_schemas_are_removed(void **state)
     }
 }
 
+static void who_awaits_a_mirror_reads_it_at_once_when_it_is_there(void **state)
+{
+    struct fixture *fixture = *state;
+    struct route_entry entry;
+    char path[256], aside[256 + 8];
+
+    fill(fixture, 1);
+    close_both(fixture);
+    mirror_path(fixture->directory, path, sizeof(path));
+    snprintf(aside, sizeof(aside), "%s.aside", path);
+    assert_int_equal(rename(path, aside), 0);
+    fixture->reader = mirror_open(fixture->directory);
+    mirror_await(fixture->reader, 20);
+    assert_int_equal(find(fixture, ROUTE_KEY_LOGIN, "user0000001", &entry), ROUTE_FIND_FAILED);
+    assert_int_equal(rename(aside, path), 0);
+    open_writer(fixture, "source");
+    mirror_await(fixture->reader, 5000);
+    assert_int_equal(find(fixture, ROUTE_KEY_LOGIN, "user0000001", &entry), ROUTE_FIND_ONE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -691,6 +711,7 @@ int main(void)
         mirror_test(a_commit_of_more_than_memory_keeps_is_whole),
         mirror_test(the_hosts_of_accounts_are_collected_in_parts),
         mirror_test(what_was_not_committed_leaves_no_lookup),
+        mirror_test(who_awaits_a_mirror_reads_it_at_once_when_it_is_there),
         mirror_test(mirrors_of_older_schemas_are_removed),
         mirror_test(a_reader_waits_for_a_file_that_is_not_there_yet),
     };
