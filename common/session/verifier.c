@@ -58,6 +58,7 @@ struct verifier {
     bool is_open;    /* the transport */
     bool is_allowed; /* the password may be tried, and is charged */
     bool is_blocked;
+    bool has_waited;  /* it was held */
     bool was_refused; /* by whoever knows the password, not because there is no such account */
     unsigned open_handles;
 };
@@ -197,6 +198,7 @@ static void verifier_hold(struct verifier *verifier, const char *why)
     const struct session_service *service = verifier->session->service;
     uint64_t age_ms = io_loop_now_ms(verifier->loop) - verifier->started_ms;
 
+    verifier->has_waited = true;
     if (age_ms >= service->config->timeout.login_hold_s * 1000ULL) {
         verifier_refuse_temporarily(verifier, why);
         return;
@@ -278,7 +280,7 @@ static const struct login_attempt_events verifier_attempt_events = {
     .failed = verifier_failed,
 };
 
-static void verifier_log_in(struct verifier *verifier)
+static void verifier_connect(struct verifier *verifier)
 {
     state_move(&verifier->state, VERIFIER_CONNECTING);
     deadline_clear(&verifier->deadline); /* the connector has its own */
@@ -294,6 +296,16 @@ static void verifier_log_in(struct verifier *verifier)
         .forwarded = &verifier->forwarded,
     };
     login_attempt_start(&verifier->attempt);
+}
+
+/* These logins and those of mail programs come to a backend that has returned up one ramp. */
+static void verifier_log_in(struct verifier *verifier)
+{
+    if (backends_may_begin(&verifier->session->service->backends, verifier->target.backend,
+                           PROTOCOL_IMAP, verifier->has_waited))
+        verifier_connect(verifier);
+    else
+        verifier_hold(verifier, "others are let in first");
 }
 
 /* --- a bind at the LDAP server ------------------------------------------------------------ */
