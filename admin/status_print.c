@@ -157,8 +157,9 @@ static void add_backend(struct table *table, const json_t *backend)
         if (!state || strcmp(state, "unknown") == 0)
             table_add(table, "not tried");
         else
-            table_add_format(table, "%s %s", state,
-                             format_duration(1000 * json_number(health, "since_s", 0), age));
+            table_add_format(table, "%s %s%s", state,
+                             format_duration(1000 * json_number(health, "since_s", 0), age),
+                             json_flag(health, "is_ramped") == 1 ? ", let in slowly" : "");
     }
 }
 

@@ -3,17 +3,19 @@
 
 #include "common/base/clock.h"
 
-static json_t *protocol_status(const struct board_health *health)
+static json_t *protocol_status(const struct board_health *health, const struct ramp_rules *rules)
 {
     uint64_t now_ms = clock_monotonic_ms();
+    bool is_ramped = ramp_is_steep(&health->returning, rules, now_ms * 1000);
     int state = atomic_load(&health->state);
     uint64_t since_ms = atomic_load(&health->since_ms);
     uint64_t age_ms = since_ms > 0 && now_ms > since_ms ? now_ms - since_ms : 0;
 
     if (state < BOARD_HEALTH_UNKNOWN || state > BOARD_HEALTH_DOWN)
         state = BOARD_HEALTH_UNKNOWN;
-    return json_pack("{s:s, s:I}", "state", board_health_names[state], "since_s",
-                     (json_int_t)(age_ms / 1000));
+    return json_pack("{s:s, s:I, s:b}", "state", board_health_names[state], "since_s",
+                     (json_int_t)(age_ms / 1000), "is_ramped",
+                     is_ramped && state != BOARD_HEALTH_DOWN);
 }
 
 static json_t *address_list(const struct backend *backend)
@@ -25,8 +27,10 @@ static json_t *address_list(const struct backend *backend)
     return addresses;
 }
 
-json_t *backend_status(const struct backend *backend, struct board *board)
+json_t *backend_status(const struct backend *backend, struct board *board,
+                       const struct health_config *config)
 {
+    struct ramp_rules rules = backend_ramp_rules(config);
     const struct board_backend *row = board_backend(board, backend_key(backend));
     json_t *status = json_pack(
         "{s:s, s:s, s:s, s:i, s:o, s:i, s:i, s:i, s:i}", "backend", backend->name, "source",
@@ -37,7 +41,7 @@ json_t *backend_status(const struct backend *backend, struct board *board)
 
     for (int protocol = PROTOCOL_LMTP; row && protocol <= PROTOCOL_SIEVE; protocol++)
         json_object_set_new(status, protocol_name(protocol),
-                            protocol_status(&row->health[protocol]));
+                            protocol_status(&row->health[protocol], &rules));
     return status;
 }
 

@@ -11,9 +11,11 @@
 /*
  * One backend as an object, the caller's: backend, source (configuration, directory), state,
  * weight, addresses, lmtp_port, imap_port, pop3_port, sieve_port, and for lmtp, imap, pop3 and
- * sieve each what this daemon's `board` knows: state (unknown, up, down) and since_s.
+ * sieve each what this daemon's `board` knows: state (unknown, up, down), since_s and, by the rules
+ * of `config`, is_ramped: it is let in again slowly.
  */
-json_t *backend_status(const struct backend *backend, struct board *board);
+json_t *backend_status(const struct backend *backend, struct board *board,
+                       const struct health_config *config);
 
 /* The backend of such an object, but for its health; false when it is none. */
 bool backend_from_status(const json_t *status, struct backend *backend)

@@ -178,7 +178,8 @@ static void directory_run_backends(struct control_request *request, json_t *argu
 
     (void)arguments;
     for (size_t i = 0; i < set->count; i++)
-        control_reply(request, backend_status(backend_set_at(set, i), directory->child->board));
+        control_reply(request, backend_status(backend_set_at(set, i), directory->child->board,
+                                              &directory->child->config->health));
     control_finish(request, NULL);
 }
 

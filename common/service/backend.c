@@ -43,6 +43,11 @@ bool backend_make_tls_name(const struct config *config, struct backend *backend)
     return true;
 }
 
+struct ramp_rules backend_ramp_rules(const struct health_config *config)
+{
+    return (struct ramp_rules){ config->ramp_first, config->ramp_s * UINT64_C(1000000) };
+}
+
 static uint16_t backend_port(const struct backend *backend, enum protocol protocol)
 {
     switch (protocol) {

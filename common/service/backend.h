@@ -7,6 +7,7 @@
 #ifndef MAILSTEAD_SERVICE_BACKEND_H
 #define MAILSTEAD_SERVICE_BACKEND_H
 
+#include "common/base/ramp.h"
 #include "common/base/wire.h"
 #include "common/service/config.h"
 
@@ -48,6 +49,9 @@ bool backend_make_tls_name(const struct config *config, struct backend *backend)
 /* Where it serves `protocol` (any but SMTP), in the order of its addresses; the count. */
 size_t backend_endpoints(const struct backend *backend, enum protocol protocol,
                          struct endpoint endpoints[ENDPOINTS_MAX]);
+
+/* How a backend that was down is let in again. */
+struct ramp_rules backend_ramp_rules(const struct health_config *config);
 
 /*
  * A number, never 0, for its name, addresses and ports: what is known of its health holds as long

@@ -119,19 +119,12 @@ void backends_forget(const struct backends *backends, const struct backend *back
         ramp_arm(&health->returning);
 }
 
-static struct ramp_rules backends_ramp_rules(const struct backends *backends)
-{
-    const struct health_config *config = &backends->set.config->health;
-
-    return (struct ramp_rules){ config->ramp_first, config->ramp_s * UINT64_C(1000000) };
-}
-
 bool backends_may_begin(const struct backends *backends, unsigned id, enum protocol protocol,
                         bool has_waited)
 {
     const struct backend *backend = id ? backend_set_by_id(&backends->set, id) : NULL;
     struct board_health *health = backend ? backends_health(backends, backend, protocol) : NULL;
-    struct ramp_rules rules = backends_ramp_rules(backends);
+    struct ramp_rules rules = backend_ramp_rules(&backends->set.config->health);
     uint64_t now_us;
 
     if (!health)

@@ -202,8 +202,9 @@ static const char good_health[] =
     "\"imap\":{\"state\":\"up\",\"since_s\":60},\"pop3\":{\"state\":\"unknown\",\"since_s\":0}}";
 static const char bad_health[] =
     "{\"backend\":\"sv1\",\"source\":\"directory\",\"state\":\"leaving\",\"weight\":7,"
-    "\"lmtp\":{\"state\":\"down\",\"since_s\":5},"
-    "\"imap\":{\"state\":\"up\",\"since_s\":60},\"pop3\":{\"state\":\"unknown\",\"since_s\":0}}";
+    "\"lmtp\":{\"state\":\"down\",\"since_s\":5,\"is_ramped\":false},"
+    "\"imap\":{\"state\":\"up\",\"since_s\":60,\"is_ramped\":true},\"pop3\":{\"state\":\"unknown\","
+    "\"since_s\":0}}";
 
 static void status_says_what_the_daemon_does(void **state)
 {
@@ -263,6 +264,8 @@ static void status_tells_what_is_wrong_and_check_fails_then(void **state)
     assert_int_equal(result.status, COMMAND_OK);
     assert_contains(result.out, "Needs attention:");
     assert_contains(result.out, "not connected: no route");
+    assert_contains(result.out, "up 60 s, let in slowly");
+    assert_lacks(result.out, "down 5 s, let in slowly");
 }
 
 static void status_as_json_is_one_document_with_health_and_problems(void **state)

@@ -126,7 +126,9 @@ static void an_entry_without_an_address_is_not_taken(void **state)
 
 static void what_the_command_is_told_is_the_backend_again(void **state)
 {
+    const struct health_config health = { .ramp_s = 60, .ramp_first = 5 };
     struct board *board = board_new();
+    struct board_backend *row;
     struct backend backend, again;
     char why[BACKEND_WHY_SIZE];
     json_t *status;
@@ -135,14 +137,20 @@ static void what_the_command_is_told_is_the_backend_again(void **state)
     assert_true(read_entry("cn sv9\nbackendAddress ::1\nbackendAddress b.example\n"
                            "backendWeight 5\nbackendState down\n",
                            &backend, why));
-    atomic_store(&board_backend(board, backend_key(&backend))->health[PROTOCOL_IMAP].state,
-                 BOARD_HEALTH_DOWN);
-    status = backend_status(&backend, board);
+    row = board_backend(board, backend_key(&backend));
+    atomic_store(&row->health[PROTOCOL_IMAP].state, BOARD_HEALTH_DOWN);
+    ramp_arm(&row->health[PROTOCOL_IMAP].returning);
+    atomic_store(&row->health[PROTOCOL_LMTP].state, BOARD_HEALTH_UP);
+    ramp_arm(&row->health[PROTOCOL_LMTP].returning);
+    status = backend_status(&backend, board, &health);
     assert_true(backend_from_status(status, &again));
     assert_true(backend_equals(&backend, &again));
     assert_string_equal(json_string_value(json_object_get(status, "source")), "directory");
     assert_string_equal(
         json_string_value(json_object_get(json_object_get(status, "imap"), "state")), "down");
+    assert_true(json_is_false(json_object_get(json_object_get(status, "imap"), "is_ramped")));
+    assert_true(json_is_true(json_object_get(json_object_get(status, "lmtp"), "is_ramped")));
+    assert_true(json_is_false(json_object_get(json_object_get(status, "pop3"), "is_ramped")));
     json_object_del(status, "addresses");
     assert_false(backend_from_status(status, &again));
     json_decref(status);
