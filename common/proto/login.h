@@ -139,6 +139,7 @@ struct login_client_options {
     const char *name;                      /* the account's canonical name; outlives the machine */
     const struct credentials *credentials; /* for the secret; outlives the machine */
     const struct forwarded *forwarded; /* what to pass on; copied by nobody, outlives the machine */
+    uint64_t offers; /* what the backend has said that it offers (offers.h); 0: nothing is known */
 };
 
 /* A machine of the client side, towards a backend. */

@@ -130,7 +130,7 @@ const char *const lmtp_offer_words[] = {
     [LMTP_OFFER_SMTPUTF8] = "SMTPUTF8",
     NULL,
 };
-static_assert(ARRAY_LENGTH(imap_offer_words) <= 63, "a bit for each word, and OFFERS_KNOWN");
+static_assert(ARRAY_LENGTH(imap_offer_words) <= 62, "a bit for each word but NULL, and three more");
 
 enum {
     OFFERS_GREETING,
@@ -184,7 +184,16 @@ uint64_t imap_offers_read(struct span capabilities)
 
 uint64_t pop3_offers_read(struct span line)
 {
-    return offers_bit(pop3_offer_words, span_split(&line, ' '));
+    struct span word = span_split(&line, ' ');
+
+    if (span_equals_ignore_case(word, SPAN_LITERAL("AUTH-RESP-CODE")))
+        return POP3_OFFERS_AUTH_RESP_CODE;
+    if (!span_equals_ignore_case(word, SPAN_LITERAL("SASL")))
+        return offers_bit(pop3_offer_words, word);
+    while (line.length > 0)
+        if (span_equals_ignore_case(span_split(&line, ' '), SPAN_LITERAL("PLAIN")))
+            return POP3_OFFERS_PLAIN;
+    return 0;
 }
 
 uint64_t sieve_offers_read(struct span extensions)

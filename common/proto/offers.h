@@ -4,7 +4,8 @@
  * may only be taken in when it is there to be passed on.  Kept as a
  * bit for each word that a proxy may announce as its own: those of which it sees nothing but
  * bytes, since they are used behind the login.  What concerns the login itself (AUTH=, SASL,
- * STARTTLS, ID ...) and what would lead back before it is not among them.
+ * STARTTLS, ID ...) and what would lead back before it is not among them; but of POP3, whose greeting
+ * tells nothing, what our own login there uses has bits of its own.
  *
  * The machine asks for them: greeting, STARTTLS when it must be, the question, goodbye.
  */
@@ -17,11 +18,21 @@
 /* Set in whatever was learned, and in no word's place. */
 #define OFFERS_KNOWN (UINT64_C(1) << 63)
 
+/* POP3: SASL with PLAIN (RFC 5034), and the code [AUTH] in what refuses it (RFC 3206). */
+#define POP3_OFFERS_PLAIN (UINT64_C(1) << 62)
+#define POP3_OFFERS_AUTH_RESP_CODE (UINT64_C(1) << 61)
+
 /* The words whose place matters to somebody. */
 enum { IMAP_OFFER_LITERAL_PLUS, IMAP_OFFER_LITERAL_MINUS };
 enum { POP3_OFFER_TOP, POP3_OFFER_UIDL, POP3_OFFER_PIPELINING };
 enum { LMTP_OFFER_SMTPUTF8 };
 #define OFFER_BIT(word) (UINT64_C(1) << (word))
+
+/* Of what was learned: whether it is one of the words. */
+static inline bool offers_has_words(uint64_t offers)
+{
+    return offers & ~(OFFERS_KNOWN | POP3_OFFERS_PLAIN | POP3_OFFERS_AUTH_RESP_CODE);
+}
 
 /* The words of a protocol by their bits, ended by NULL. */
 extern const char *const imap_offer_words[];

@@ -42,8 +42,8 @@ static const struct state_row pop3_states[] = {
     [POP3_XCLIENT] = { "xclient",
                        STATE_BIT(POP3_AUTH) | STATE_BIT(POP3_LAST) | STATE_BIT(POP3_DONE) },
     [POP3_USER] = { "user", STATE_BIT(POP3_LAST) | STATE_BIT(POP3_DONE) },
-    [POP3_AUTH] = { "auth", STATE_BIT(POP3_LAST) | STATE_BIT(POP3_DONE) },
-    [POP3_LAST] = { "last", STATE_BIT(POP3_DONE) },
+    [POP3_AUTH] = { "auth", STATE_BIT(POP3_USER) | STATE_BIT(POP3_LAST) | STATE_BIT(POP3_DONE) },
+    [POP3_LAST] = { "last", STATE_BIT(POP3_USER) | STATE_BIT(POP3_DONE) },
     [POP3_DONE] = { "done", 0 },
 };
 
@@ -97,6 +97,20 @@ static bool pop3_fits_user_pass(const struct login_client_options *options)
            strlen(options->credentials->password) <= room;
 }
 
+/* True when it takes AUTH PLAIN with its response, and says so when that was not why it refused. */
+static bool pop3_takes_plain(const struct login_client_options *options)
+{
+    const uint64_t both = POP3_OFFERS_PLAIN | POP3_OFFERS_AUTH_RESP_CODE;
+
+    return (options->offers & both) == both;
+}
+
+static void pop3_send_user(struct pop3_client *client, struct buffer *out)
+{
+    buffer_append_format(out, "USER %s\r\n", client->options.name);
+    state_move(&client->state, POP3_USER);
+}
+
 static void pop3_send_response(const struct login_client_options *options, struct buffer *out)
 {
     sasl_append_response(options->credentials, options->name, out);
@@ -148,10 +162,10 @@ static enum login_client_event pop3_begin_login(struct pop3_client *client, stru
         client->after_xclient = pop3_send_auth(client, out);
         if (!forwards)
             state_move(&client->state, client->after_xclient);
-    } else if (pop3_fits_user_pass(options)) {
-        buffer_append_format(out, "USER %s\r\n", options->name);
-        state_move(&client->state, POP3_USER);
+    } else if (pop3_fits_user_pass(options) && !pop3_takes_plain(options)) {
+        pop3_send_user(client, out);
     } else {
+        client->may_say_user = pop3_fits_user_pass(options);
         state_move(&client->state, pop3_send_auth(client, out));
     }
     return LOGIN_CLIENT_NEED_INPUT;
@@ -192,7 +206,8 @@ static enum login_client_event pop3_take_ok(struct pop3_client *client, struct s
     }
 }
 
-static enum login_client_event pop3_take_error(struct pop3_client *client, struct span text)
+static enum login_client_event pop3_take_error(struct pop3_client *client, struct span text,
+                                               struct buffer *out)
 {
     switch (client->state.current) {
     case POP3_GREETING:
@@ -202,7 +217,11 @@ static enum login_client_event pop3_take_error(struct pop3_client *client, struc
         state_move(&client->state, client->after_xclient);
         return LOGIN_CLIENT_NEED_INPUT;
     default:
-        return pop3_refused(client, text);
+        if (!client->may_say_user || span_starts_with_ignore_case(text, SPAN_LITERAL("[")))
+            return pop3_refused(client, text);
+        client->may_say_user = false;
+        pop3_send_user(client, out);
+        return LOGIN_CLIENT_NEED_INPUT;
     }
 }
 
@@ -232,7 +251,7 @@ static enum login_client_event pop3_take_reply(struct pop3_client *client, struc
     case POP3_OK:
         return pop3_take_ok(client, text, out);
     case POP3_ERR:
-        return pop3_take_error(client, text);
+        return pop3_take_error(client, text, out);
     case POP3_CONTINUE:
         if (!pop3_take_challenge(client, text, out))
             break;

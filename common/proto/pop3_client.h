@@ -5,7 +5,9 @@
  *
  * A backend whose greeting has [XCLIENT] trusts us and is Dovecot or our own: it
  * gets XCLIENT and AUTH PLAIN in one packet, so that a login is one round trip.
- * Any other gets USER and PASS, which every POP3 server knows, unless the name or
+ * One that has announced SASL PLAIN and AUTH-RESP-CODE gets AUTH PLAIN, too; when it refuses that
+ * without the code that it promised for wrong credentials, it may have become another, and gets
+ * what any other gets: USER and PASS, which every POP3 server knows, unless the name or
  * the password cannot be said that way.  A token that is refused by a challenge (RFC 7628
  * section 3.2.3) is given up at once, and the challenge is kept.
  */
@@ -20,6 +22,7 @@ struct pop3_client {
     struct login_client_options options;
     bool is_trusted;        /* the greeting had [XCLIENT] */
     unsigned after_xclient; /* the state that follows the reply to XCLIENT */
+    bool may_say_user;      /* USER and PASS can follow an AUTH that was not understood */
     bool is_temporary;
     enum sasl_mechanism mechanism;       /* of the credentials */
     char challenge[SASL_CHALLENGE_SIZE]; /* by which a token was refused; or empty */

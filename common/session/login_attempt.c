@@ -133,6 +133,8 @@ static void login_attempt_connected(struct connector *connector, struct io_watch
         .name = attempt->name,
         .credentials = attempt->credentials,
         .forwarded = attempt->forwarded,
+        .offers = backends_offers(&attempt->session->service->backends, attempt->target->backend,
+                                  attempt->protocol),
     };
 
     attempt->connector = NULL;

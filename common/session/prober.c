@@ -175,7 +175,7 @@ static void probe_ask(struct probe *probe)
                                   probe->offers.offers);
             if (probe->protocol == PROTOCOL_LMTP)
                 probe_say_goodbye(probe);
-            else if (probe->offers.offers == OFFERS_KNOWN)
+            else if (!offers_has_words(probe->offers.offers))
                 probe->ask_ms = io_loop_now_ms(service->loop) + PROBE_NO_OFFERS_MS;
             probe_conclude(probe, true);
             return;

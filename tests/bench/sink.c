@@ -105,7 +105,8 @@ static bool answer_pop3(struct stream *stream, const char *line)
         return false;
     }
     if (starts(line, "CAPA"))
-        return stream_print(stream, "+OK\r\nUSER\r\nSASL PLAIN\r\n.\r\n");
+        return stream_print(stream, "+OK\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nPIPELINING\r\n"
+                                    "AUTH-RESP-CODE\r\nUSER\r\nSASL PLAIN\r\n.\r\n");
     if (starts(line, "AUTH PLAIN") && line[strlen("AUTH PLAIN")] == '\0' &&
         (!stream_print(stream, "+ \r\n") || !stream_line(stream)))
         return false;

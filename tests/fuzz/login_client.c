@@ -9,7 +9,8 @@ enum {
     OPTION_FORWARDED = 2,
     OPTION_SESSION = 4,
     OPTION_XOAUTH2 = 8,
-    OPTION_OAUTHBEARER = 16
+    OPTION_OAUTHBEARER = 16,
+    OPTION_PLAIN_OFFERED = 32
 };
 
 enum { MACHINE_SIZE_MAX = 8192, SAID_MAX = 1 << 15 };
@@ -126,6 +127,8 @@ static void read_subject(struct subject *subject, const struct login_client_ops 
         subject->credentials.kind = CREDENTIALS_OAUTHBEARER;
     if (bits & OPTION_SESSION)
         strcpy(subject->forwarded.session_id, "8fk\"2\\");
+    if (bits & OPTION_PLAIN_OFFERED)
+        subject->options.offers = OFFERS_KNOWN | POP3_OFFERS_PLAIN | POP3_OFFERS_AUTH_RESP_CODE;
     subject->options.name = subject->name;
     subject->options.credentials = &subject->credentials;
     subject->options.forwarded = bits & OPTION_FORWARDED ? &subject->forwarded : NULL;

@@ -6,8 +6,8 @@
  * active), plaintext (allowed), trusted (the peer), mechanisms=A,B (else PLAIN),
  * offers=A,B (of the backends; else LITERAL+ or PIPELINING), identity=NAME (of the client's
  * certificate) and acts (it may act for anybody).  Options of a client, each KEY=VALUE: name,
- * password, xoauth2 or oauthbearer (the token), from (address,port,session,ttl), and starttls
- * alone.
+ * password, xoauth2 or oauthbearer (the token), from (address,port,session,ttl), offers (lines of
+ * CAPA, with commas between them), and starttls alone.
  *
  * Answers: tls, accept TEXT, denied, temporary, backend TEXT, challenge BASE64 TEXT (the backend
  * refuses a token), goodbye TEXT.
@@ -242,6 +242,19 @@ static bool client_set_forwarded(struct forwarded *forwarded, struct span value)
            forwarded_set(forwarded, FORWARDED_TTL, value);
 }
 
+/* What the backend of a POP3 client has said before. */
+static bool client_set_offers(struct login_client_options *options, struct span value)
+{
+    char lines[256];
+    struct span rest;
+
+    if (!transcript_copy_word(value, lines, sizeof(lines)))
+        return false;
+    for (rest = span_from_string(lines); rest.length > 0;)
+        options->offers |= pop3_offers_read(span_split(&rest, ','));
+    return true;
+}
+
 static bool client_option(struct login_client *client, struct login_client_options *options,
                           struct span value)
 {
@@ -251,6 +264,8 @@ static bool client_option(struct login_client *client, struct login_client_optio
         options->starttls = true;
         return true;
     }
+    if (span_equals(key, SPAN_LITERAL("offers")))
+        return client_set_offers(options, value);
     if (span_equals(key, SPAN_LITERAL("name")))
         return transcript_copy_word(value, client->name, sizeof(client->name));
     if (span_equals(key, SPAN_LITERAL("password")))
@@ -400,6 +415,10 @@ static void note_offers(const struct offers_client *client, struct buffer *note)
     for (unsigned i = 0; words[i]; i++)
         if (client->offers & OFFER_BIT(i))
             buffer_append_format(note, " %s", words[i]);
+    if (client->offers & POP3_OFFERS_PLAIN)
+        buffer_append_string(note, ", SASL PLAIN");
+    if (client->offers & POP3_OFFERS_AUTH_RESP_CODE)
+        buffer_append_string(note, ", AUTH-RESP-CODE");
 }
 
 static enum transcript_step offers_step(void *subject, struct span *in, struct buffer *out,
