@@ -216,13 +216,25 @@ struct interruption {
     unsigned batches; /* taken before it strikes */
     void (*strike)(struct slapd *slapd);
     bool stops;
+    bool is_tick; /* the next question is not before a batch: its time has come */
 };
+
+/* What is told again and again is told just before the question that is asked again and again. */
+static void expect_tick(void *context, const struct reassign_progress *progress)
+{
+    struct interruption *interruption = context;
+
+    (void)progress;
+    interruption->is_tick = true;
+}
 
 static bool strike_or_stop(void *context)
 {
     struct interruption *interruption = context;
+    bool is_tick = interruption->is_tick;
 
-    if (interruption->batches-- > 0)
+    interruption->is_tick = false;
+    if (is_tick || interruption->batches-- > 0)
         return false;
     if (interruption->strike)
         interruption->strike(interruption->slapd);
@@ -238,6 +250,7 @@ static struct reassign_result run_interrupted(struct interruption *interruption)
     struct reassign_result result;
 
     plan.should_stop = strike_or_stop;
+    plan.progress = expect_tick;
     plan.context = interruption;
     reassign_run(&config, &plan, &result);
     return result;
