@@ -51,14 +51,6 @@ static void login_relay_ended(struct relay *relay, enum relay_end end)
                                                                      : relay_end_text(end));
 }
 
-/* The client's TLS, as the log names it. */
-static const char *login_relay_tls(const struct login_session *session)
-{
-    if (session->client.ssl)
-        return SSL_get_version(session->client.ssl);
-    return session->is_secured ? "balancer" : "no";
-}
-
 static const char *login_relay_kind(const struct login *login)
 {
     static const char *const names[] = { [CREDENTIALS_PASSWORD] = "password",
@@ -82,7 +74,7 @@ static void login_relay_log(const struct login_session *session)
               LOG_TEXT("rule", route_rule_name(login->request.route.rule)),
               LOG_TEXT("key", login->request.route.key),
               LOG_INTEGER("revision", login->request.revision),
-              LOG_TEXT("by", login_relay_kind(login)), LOG_TEXT("tls", login_relay_tls(session)),
+              LOG_TEXT("by", login_relay_kind(login)), LOG_TEXT("tls", login_session_tls(session)),
               LOG_TEXT("session", login->forwarded.session_id),
               LOG_INTEGER("ms", io_loop_now_ms(head->service->loop) - login->credentials_ms));
 }

@@ -138,13 +138,19 @@ static void login_session_asked_to_end(struct session *head, const char *reason)
         login_session_end(session, reason);
 }
 
+const char *login_session_tls(const struct login_session *session)
+{
+    if (session->client.ssl)
+        return SSL_get_version(session->client.ssl);
+    return session->is_secured ? "balancer" : "no";
+}
+
 static void login_session_view(const struct session *head, struct session_view *view)
 {
     const struct login_session *session = CONTAINER_OF(head, struct login_session, session);
     unsigned state = session->state.current;
 
-    if (session->is_secured)
-        view->tls = SSL_get_version(session->client.ssl);
+    view->tls = login_session_tls(session);
     view->is_busy =
         state == LOGIN_STATE_RELAYING ? login_relay_is_busy(session) : state != LOGIN_STATE_TALKING;
 }

@@ -91,6 +91,9 @@ void login_session_forget_login(struct login_session *session);
 bool login_session_send(struct login_session *session, struct transport *transport,
                         struct buffer *out);
 
+/* How TLS comes to the client: the version, "balancer" when one does it, or "no". */
+const char *login_session_tls(const struct login_session *session);
+
 /* To be called when a handle of the session has sent its last event. */
 void login_session_handle_closed(struct login_session *session);
 

@@ -64,7 +64,7 @@ struct session_service {
 
 /* What a session tells of itself. */
 struct session_view {
-    const char *tls; /* the version, or "no" */
+    const char *tls; /* the version, "balancer", or "no" */
     bool is_busy;    /* it would lose something if it ended now */
 };
 

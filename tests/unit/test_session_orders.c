@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "common/base/clock.h"
+#include "common/proto/proxy_header.h"
 #include "common/session/drain.h"
 #include "common/session/session_walk.h"
 
@@ -78,6 +79,31 @@ static void a_walk_is_not_endless_while_sessions_come(void **state)
     session_walk_end(&walk);
     for (int i = 0; i < 4; i++)
         session_finish(&sessions[i]);
+}
+
+/* Neither who nor a drain may look for TLS of ours where a balancer does it. */
+static void a_session_tells_whose_tls_it_has(void **state)
+{
+    static char network[] = "127.0.0.0/8";
+    char *networks[] = { network };
+    struct rig *rig = *state;
+    char memory[PROXY_HEADER_ROOM];
+    struct buffer header = buffer_over(memory, sizeof(memory));
+    struct session_view view = { .is_busy = true };
+    struct session *session;
+    struct peer *client;
+
+    rig->imap.proxy_protocol_from = (struct string_list){ networks, 1 };
+    rig->imap.proxy_protocol_tls = true;
+    proxy_header_write(&(struct proxy_header){ "192.0.2.7", 12345, true, "" }, NULL, 0, &header);
+    client = rig_connect(rig, &rig->imap);
+    assert_true(transport_send(&client->transport, buffer_span(&header)));
+    rig_expect(client, "* OK ");
+    session = LIST_ELEMENT(rig->service.sessions.next, struct session, node);
+    session->view(session, &view);
+    assert_string_equal(session->peer_address, "192.0.2.7");
+    assert_string_equal(view.tls, "balancer");
+    assert_false(view.is_busy);
 }
 
 /* --- drain ---------------------------------------------------------------------------- */
@@ -250,6 +276,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_walk_meets_each_session_once_whoever_comes_and_goes),
         TEST(a_walk_is_not_endless_while_sessions_come),
+        TEST(a_session_tells_whose_tls_it_has),
         TEST(a_socket_that_refuses_listens_again_however_many_processes_have_it),
         TEST(a_drained_session_goes_when_it_is_silent),
         TEST(at_the_deadline_it_goes_whatever_it_does),
