@@ -64,7 +64,24 @@ static bool tally_is_open(const struct tally *tally, const struct tally_row *row
     return open >> 32 == atomic_load(&tally->epoch) && (uint32_t)open > 0;
 }
 
-/* The row that can best be spared: a free one, else the one that was not used for the longest. */
+/* Whether it would be the same if it were made anew: sessions have ended, and that is all. */
+static bool tally_is_idle(const struct tally_row *row)
+{
+    return atomic_load(&row->failures) == 0 && atomic_load(&row->wrong) == 0 &&
+           atomic_load(&row->good) == 0;
+}
+
+/* Whether `row` can be spared better than `other`. */
+static bool tally_is_less(const struct tally_row *row, const struct tally_row *other)
+{
+    bool is_idle = tally_is_idle(row), is_other_idle = tally_is_idle(other);
+
+    if (is_idle != is_other_idle)
+        return is_idle;
+    return atomic_load(&row->used_ms) < atomic_load(&other->used_ms);
+}
+
+/* The row that can best be spared: a free one, an idle one, one not used for the longest. */
 static struct tally_row *tally_spare(const struct tally *tally, struct tally_row *places,
                                      uint64_t now_ms)
 {
@@ -79,7 +96,7 @@ static struct tally_row *tally_spare(const struct tally *tally, struct tally_row
         if (key == TALLY_CHANGING || tally_is_open(tally, row) ||
             atomic_load(&row->blocked_until_ms) > now_ms)
             continue;
-        if (!spare || atomic_load(&row->used_ms) < atomic_load(&spare->used_ms))
+        if (!spare || tally_is_less(row, spare))
             spare = row;
     }
     return spare;

@@ -5,8 +5,10 @@
  * random key, so that nobody can choose whose row he shares.  Only atomic operations, no lock, no
  * wait: what is lost in a race is one count, never a row of somebody else.
  *
- * A key has TALLY_WAYS places.  When all are taken the one goes whose last use is the longest ago;
- * one with open sessions or a block stays.  When all stay, there is no row: nothing is counted.
+ * A key has TALLY_WAYS places.  When all are taken the one goes whose last use is the longest ago,
+ * but first those that nothing is known of any more: who connects from many addresses pushes out
+ * his own rows.  One with open sessions or a block stays.  When all stay, there is no row: nothing
+ * is counted.
  *
  * A process that was killed cannot take back the sessions that it had counted.  So the
  * supervisor begins a new epoch then (tally_begin_epoch); the counts of an older one are void, and

@@ -187,6 +187,21 @@ static void a_network_that_tries_many_accounts_is_blocked_but_for_those_who_live
     assert_true(log_in("192.0.3.50", "new@example.org", "right"));
 }
 
+/* The table has 65536 rows, and names cost nothing. */
+static void who_is_blocked_cannot_make_the_counts_of_others_be_forgotten(void **state)
+{
+    char account[64];
+
+    (void)state;
+    assert_true(guess("192.0.3.50", ANNA, "one"));
+    assert_true(guess("192.0.3.50", ANNA, "another"));
+    for (unsigned count = 0; count < 400000; count++) {
+        snprintf(account, sizeof(account), "user%u@example.org", count);
+        assert_true(guess("192.0.2.7", account, "Spring2026") == (count < 20));
+    }
+    assert_int_equal(guess_until_blocked("192.0.3.50", ANNA), 5 - 2);
+}
+
 static void a_thousand_subscribers_behind_one_address_can_mistype(void **state)
 {
     char account[64];
@@ -323,6 +338,7 @@ int main(void)
         TEST(a_success_forgives_gradually),
         TEST(a_device_with_an_old_password_blocks_its_owner_much_later),
         TEST(a_network_that_tries_many_accounts_is_blocked_but_for_those_who_live_there),
+        TEST(who_is_blocked_cannot_make_the_counts_of_others_be_forgotten),
         TEST(a_thousand_subscribers_behind_one_address_can_mistype),
         TEST(a_trusted_network_is_never_blocked),
         TEST(a_block_ends_with_its_time),

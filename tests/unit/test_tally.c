@@ -184,6 +184,22 @@ static void the_row_that_was_used_last_the_longest_ago_goes(void **state)
     assert_non_null(tally_find(tally, sharing(0)));
 }
 
+/* Whoever comes from many addresses, and goes. */
+static void sessions_that_ended_push_out_no_failures(void **state)
+{
+    struct tally_open open;
+
+    (void)state;
+    (void)tally_charge(tally_take(tally, sharing(0), 1), 1000, 10, WINDOW_MS, 1);
+    atomic_store(&tally_take(tally, sharing(1), 1)->good, 77);
+    for (uint64_t n = 2; n < 100; n++) {
+        assert_int_equal(tally_open(tally, &open, sharing(n), 10 + n), 1);
+        tally_close(tally, &open);
+    }
+    assert_non_null(tally_find(tally, sharing(0)));
+    assert_non_null(tally_find(tally, sharing(1)));
+}
+
 static void open_sessions_and_blocks_keep_their_rows(void **state)
 {
     struct tally_open open[TALLY_WAYS];
@@ -212,8 +228,9 @@ static void a_row_begins_anew_with_its_next_owner(void **state)
     atomic_store(&row->blocked_until_ms, 5);
     atomic_store(&row->wrong, 77);
     atomic_store(&row->good, 77);
-    for (uint64_t n = 1; n <= TALLY_WAYS; n++)
-        (void)tally_take(tally, sharing(n), 10 + n);
+    for (uint64_t n = 1; n < TALLY_WAYS; n++)
+        (void)tally_charge(tally_take(tally, sharing(n), 10 + n), 1000, 10, WINDOW_MS, 10 + n);
+    (void)tally_take(tally, sharing(TALLY_WAYS), 10 + TALLY_WAYS);
     assert_int_equal(atomic_load(&row->key), sharing(TALLY_WAYS));
     assert_int_equal(tally_failures(row, 10, WINDOW_MS, 1), 0);
     assert_int_equal(atomic_load(&row->blocked_until_ms), 0);
@@ -360,6 +377,7 @@ int main(void)
         TEST(time_forgives_failures),
         TEST(several_processes_together_are_charged_exactly_the_limit),
         TEST(the_row_that_was_used_last_the_longest_ago_goes),
+        TEST(sessions_that_ended_push_out_no_failures),
         TEST(open_sessions_and_blocks_keep_their_rows),
         TEST(a_row_begins_anew_with_its_next_owner),
         TEST(hammering_on_one_set_leaves_whole_rows),
