@@ -79,8 +79,8 @@ class Connection:
         self.is_secured = False
 
     def is_probe(self):
-        return all(line.upper().rpartition(b" ")[2] in (b"QUIT", b"LOGOUT", b"PROBE.INVALID")
-                   for line in self.lines)
+        words = (b"CAPABILITY", b"CAPA", b"QUIT", b"LOGOUT", b"PROBE.INVALID")
+        return all(line.upper().rpartition(b" ")[2] in words for line in self.lines)
 
     def run(self):
         try:
