@@ -6,8 +6,11 @@
 #include "common/session/login_attempt.h"
 
 #include <stdio.h>
+#include <sys/socket.h>
 
 #include "common/base/log.h"
+#include "common/io/listener.h"
+#include "common/proto/proxy_header.h"
 
 enum { LOGIN_TTL = 5 /* proxies that a login may pass */ };
 
@@ -157,6 +160,24 @@ void login_attempt_forward(const struct session *session, struct forwarded *forw
     *forwarded = (struct forwarded){ .port = session->peer_port, .ttl = LOGIN_TTL };
     snprintf(forwarded->address, sizeof(forwarded->address), "%s", session->peer_address);
     snprintf(forwarded->session_id, sizeof(forwarded->session_id), "%s", session->id);
+}
+
+void login_attempt_introduce(struct login_attempt *attempt, const struct forwarded *forwarded,
+                             int client_fd, bool has_tls)
+{
+    struct proxy_header header = { .port = forwarded->port, .is_tls = has_tls };
+    struct buffer out = io_loop_out(attempt->session->service->loop);
+    struct sockaddr_storage own = { .ss_family = AF_UNSPEC };
+    socklen_t length = sizeof(own);
+    char to[46];
+    uint16_t to_port;
+
+    (void)getsockname(client_fd, (struct sockaddr *)&own, &length);
+    to_port = peer_format(&own, to);
+    memcpy(header.address, forwarded->address, sizeof(header.address));
+    memcpy(header.id, forwarded->session_id, sizeof(header.id));
+    proxy_header_write(&header, to, to_port, &out);
+    (void)!transport_send(attempt->transport, buffer_span(&out)); /* it shows at the read */
 }
 
 void login_attempt_start(struct login_attempt *attempt)

@@ -58,6 +58,14 @@ struct login_attempt {
 /* What is passed on of a client that `session` knows by itself. */
 void login_attempt_forward(const struct session *session, struct forwarded *forwarded);
 
+/*
+ * To be called from `connected` where target->pass_client is PASS_CLIENT_PROXY: before the first
+ * byte, and before TLS, the owner learns whose login it is.  `client_fd` says where the client
+ * connected to; -1: it is left out.  `has_tls`: the client's connection is encrypted.
+ */
+void login_attempt_introduce(struct login_attempt *attempt, const struct forwarded *forwarded,
+                             int client_fd, bool has_tls);
+
 /* Connects to attempt->target, whose kind is GO; zeroed memory but for what its user sets. */
 void login_attempt_start(struct login_attempt *attempt);
 

@@ -5,10 +5,6 @@
  */
 #include "common/session/login_state.h"
 
-#include <sys/socket.h>
-
-#include "common/io/listener.h"
-
 #include <assert.h>
 
 static void login_backend_closed(struct transport *transport)
@@ -48,25 +44,6 @@ static struct login_session *login_backend_session(struct login_attempt *attempt
     return CONTAINER_OF(attempt, struct login, attempt)->session;
 }
 
-/* Before the first byte, and before TLS: whose connection it is, in the PROXY protocol. */
-static void login_backend_introduce(struct login_session *session)
-{
-    const struct forwarded *forwarded = &session->login->forwarded;
-    struct proxy_header header = { .port = forwarded->port, .is_tls = session->is_secured };
-    struct buffer out = io_loop_out(session->session.service->loop);
-    struct sockaddr_storage own = { .ss_family = AF_UNSPEC };
-    socklen_t length = sizeof(own);
-    char to[46];
-    uint16_t to_port;
-
-    (void)getsockname(session->client.fd, (struct sockaddr *)&own, &length);
-    to_port = peer_format(&own, to);
-    memcpy(header.address, forwarded->address, sizeof(header.address));
-    memcpy(header.id, forwarded->session_id, sizeof(header.id));
-    proxy_header_write(&header, to, to_port, &out);
-    (void)!transport_send(&session->backend, buffer_span(&out)); /* its failure shows at the read */
-}
-
 static void login_backend_connected(struct login_attempt *attempt, struct io_watch *watch)
 {
     struct login_session *session = login_backend_session(attempt);
@@ -79,7 +56,8 @@ static void login_backend_connected(struct login_attempt *attempt, struct io_wat
     state_move(&session->state, LOGIN_STATE_AUTHENTICATING);
     deadline_set(&session->deadline, config->timeout.backend_s * 1000ULL);
     if (session->login->target.pass_client == PASS_CLIENT_PROXY)
-        login_backend_introduce(session);
+        login_attempt_introduce(attempt, &session->login->forwarded, session->client.fd,
+                                session->is_secured);
 }
 
 static void login_backend_accepted(struct login_attempt *attempt, struct span text)

@@ -120,7 +120,10 @@ static void verifier_take_charge_back(struct verifier *verifier)
 
 void verifier_cancel(struct verifier *verifier)
 {
-    verifier_take_charge_back(verifier);
+    unsigned state = verifier->state.current;
+
+    if (state != VERIFIER_AUTHENTICATING && state != VERIFIER_BINDING) /* where it was seen */
+        verifier_take_charge_back(verifier);
     verifier_end(verifier);
 }
 
@@ -227,6 +230,15 @@ static const struct transport_events verifier_transport_events = {
     .closed = verifier_transport_closed,
 };
 
+static bool verifier_client_has_tls(const struct verifier *verifier)
+{
+    struct session_view view = { .tls = "no" };
+
+    if (verifier->session->view)
+        verifier->session->view(verifier->session, &view);
+    return strcmp(view.tls, "no") != 0;
+}
+
 static void verifier_connected(struct login_attempt *attempt, struct io_watch *watch)
 {
     struct verifier *verifier = verifier_of(attempt);
@@ -237,6 +249,9 @@ static void verifier_connected(struct login_attempt *attempt, struct io_watch *w
     state_move(&verifier->state, VERIFIER_AUTHENTICATING);
     deadline_set(&verifier->deadline,
                  verifier->session->service->config->timeout.backend_s * 1000ULL);
+    if (verifier->target.pass_client == PASS_CLIENT_PROXY)
+        login_attempt_introduce(attempt, &verifier->forwarded, -1,
+                                verifier_client_has_tls(verifier));
 }
 
 static void verifier_accepted(struct login_attempt *attempt, struct span text)
@@ -293,7 +308,8 @@ static void verifier_connect(struct verifier *verifier)
         .transport = &verifier->transport,
         .name = verifier->request.route.account,
         .credentials = verifier->credentials,
-        .forwarded = &verifier->forwarded,
+        .forwarded =
+            verifier->target.pass_client == PASS_CLIENT_COMMAND ? &verifier->forwarded : NULL,
     };
     login_attempt_start(&verifier->attempt);
 }

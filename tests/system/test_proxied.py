@@ -2,6 +2,7 @@
 """The PROXY protocol at logins: from balancers to us, and from us to backends and stores."""
 import re
 import shutil
+import smtplib
 import socket
 import struct
 import subprocess
@@ -178,8 +179,8 @@ def test_a_store_that_knows_only_the_header_learns_the_client(cluster, fe1, fres
                    "the store knows the client", 10)
 
 
-def test_a_gate_takes_the_header_from_frontends(cluster, fe2, fresh):
-    """Whose login it is arrives there; probes are no logins."""
+def test_a_gate_takes_the_header_from_frontends(cluster, fe2, fresh, tls):
+    """Whose login it is arrives there, to read mail or to send it; probes are no logins."""
     account, gate = fresh("sv3"), cluster.backends["sv3"].daemon
 
     def gate_text(text):
@@ -200,5 +201,11 @@ def test_a_gate_takes_the_header_from_frontends(cluster, fe2, fresh):
             wait_until(lambda: re.search(rf"event=login .*peer={re.escape(cluster.network.address(34))} ", gate.log()),
                        "the gate knows the client", 10)
             assert f"peer={cluster.network.address(34)}" in login_line(fe2, account)
+            with smtplib.SMTP(fe2.address, Network.SUBMISSION, timeout=20,
+                              source_address=(cluster.network.address(35), 0)) as smtp:
+                smtp.starttls(context=tls)
+                assert smtp.login(account.address, account.password)[0] == 235
+            wait_until(lambda: re.search(rf"event=login .*peer={re.escape(cluster.network.address(35))} ", gate.log()),
+                       "the gate knows who sends", 10)
     for host in cluster.backends:
         wait_for_health(cluster, host)
