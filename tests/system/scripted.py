@@ -79,8 +79,10 @@ class Connection:
         self.is_secured = False
 
     def is_probe(self):
-        words = (b"CAPABILITY", b"CAPA", b"QUIT", b"LOGOUT", b"PROBE.INVALID")
-        return all(line.upper().rpartition(b" ")[2] in words for line in self.lines)
+        words = {line.upper().rpartition(b" ")[2] for line in self.lines}
+        if words & {b"CAPABILITY", b"CAPA"}:
+            words -= {b"CAPABILITY", b"CAPA", b"STARTTLS", b"STLS"}
+        return words <= {b"QUIT", b"LOGOUT", b"PROBE.INVALID"}
 
     def run(self):
         try:
