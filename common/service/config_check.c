@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What no single row can say: what belongs together, and what each program needs. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/base/memory.h"
 #include "common/base/span.h"
@@ -258,6 +261,31 @@ static void check_pairs(struct config_loader *loader)
                                config->queue.retry_min_s, config->queue.retry_max_s);
 }
 
+/* What never leaves this machine. */
+static bool is_loopback(const char *host)
+{
+    struct in_addr v4;
+    struct in6_addr v6;
+
+    if (inet_pton(AF_INET, host, &v4) == 1)
+        return ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET;
+    if (inet_pton(AF_INET6, host, &v6) == 1)
+        return IN6_IS_ADDR_LOOPBACK(&v6);
+    return strcasecmp(host, "localhost") == 0;
+}
+
+/* Its password would be on the network in plain text. */
+static void check_relay_host(struct config_loader *loader)
+{
+    const struct relay_host_config *relay = &loader->config->relay_host;
+
+    if (relay->user && relay->address && relay->tls == TLS_MODE_OFF && !is_loopback(relay->address))
+        config_loader_complain(loader, config_loader_line(loader, "relay_host", 0, "tls"),
+                               "relay_host.tls: off would show the password of relay_host.user to "
+                               "the network; expected starttls, implicit, or a relay_host.address "
+                               "on loopback");
+}
+
 static void check_certificates(struct config_loader *loader)
 {
     const struct tls_config *tls = &loader->config->tls;
@@ -296,6 +324,7 @@ void config_loader_check(struct config_loader *loader)
     check_aliases(loader);
     check_backends(loader);
     check_pairs(loader);
+    check_relay_host(loader);
     check_certificates(loader);
     if (loader->program != CONFIG_ADMIN)
         check_listeners(loader);

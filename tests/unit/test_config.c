@@ -9,6 +9,7 @@
 #include <openssl/x509.h>
 
 #include "common/base/log.h"
+#include "common/base/memory.h"
 #include "common/service/config.h"
 #include "common/service/config_text.h"
 
@@ -396,6 +397,31 @@ static void test_what_does_not_go_together_is_refused(void **unused)
         "6: queue.retry_min_s: 60 is more than queue.retry_max_s; expected 30 at most\n");
 }
 
+static void test_a_password_for_the_relay_host_needs_tls_or_loopback(void **unused)
+{
+    static const char *const far[] = { "relay.example.org", "192.0.2.1", "2001:db8::1",
+                                       "127.example.org",   "128.0.0.1", "::" };
+    static const char *const near[] = { "localhost", "127.0.0.2", "::1" };
+    static const char format[] =
+        GOOD "relay_host { address = \"%s\" tls = off user = u password_file = \"/none\" }\n";
+    char text[sizeof(format) + 32];
+    struct config *config;
+
+    (void)unused;
+    for (size_t i = 0; i < ARRAY_LENGTH(far); i++) {
+        snprintf(text, sizeof(text), format, far[i]);
+        assert_refused(text, "4: relay_host.tls: off would show the password of relay_host.user "
+                             "to the network; expected starttls, implicit, or a "
+                             "relay_host.address on loopback\n");
+    }
+    for (size_t i = 0; i < ARRAY_LENGTH(near); i++) {
+        snprintf(text, sizeof(text), format, near[i]);
+        config = load(text);
+        assert_non_null(config);
+        config_free(config);
+    }
+}
+
 static void test_backend_needs_a_store_for_each_listener(void **unused)
 {
     (void)unused;
@@ -723,6 +749,7 @@ int main(void)
         cmocka_unit_test(test_limits_have_ranges),
         cmocka_unit_test(test_wrong_syntax_is_reported_where_it_began),
         cmocka_unit_test(test_what_does_not_go_together_is_refused),
+        cmocka_unit_test(test_a_password_for_the_relay_host_needs_tls_or_loopback),
         cmocka_unit_test(test_backend_needs_a_store_for_each_listener),
         cmocka_unit_test(test_only_balancers_are_believed_about_tls),
         cmocka_unit_test(test_users_can_log_in_on_a_submission_listener),
