@@ -155,12 +155,26 @@ static void binder_on_entry(void *context, const struct ldap_entry *entry)
     question->dn = memory_copy_string(entry->dn);
 }
 
+/* No answer to one question: what else was asked there gets none either. */
+static void binder_leave_silent_search(struct binder *binder)
+{
+    LOG_EVENT(LOG_LEVEL_WARNING, NULL, "bind_unavailable",
+              LOG_TEXT("uri", binder->followed_uri(binder->context)),
+              LOG_TEXT("reason", "no answer in time"));
+    binder_close(&binder->search);
+    binder_settle_all(&binder->searching);
+}
+
 /* One entry is its own; several are nobody's. */
 static void binder_on_found(void *context, const struct ldap_answer *answer)
 {
     struct binder_question *question = context;
     struct binder *binder = question->binder;
 
+    if (answer->code == LDAP_CODE_TIMEOUT) {
+        binder_leave_silent_search(binder);
+        return;
+    }
     if (answer->code != LDAP_CODE_SUCCESS || question->entries != 1 || !*question->dn) {
         binder_settle(question, DIRECTORY_BIND_UNSURE);
         return;
