@@ -465,6 +465,7 @@ employeeType: forward
 BALANCED = 2526  # of fe3: a load balancer says whose connection it is
 RELAY_USER, RELAY_PASSWORD = b"mx@example.org", b"relay-s3cret \"with\" \\everything"
 UNKNOWN_DELAY_S = 2  # after a lost reply
+PER_HOUR = 10  # recipients of a user, at the frontend with two workers
 PEER_PORTS = {"proxied": Network.SMTP + 1, "filtered": Network.SMTP + 2}
 
 
@@ -573,7 +574,8 @@ class ReturningCluster(ScriptedCluster):
         self.workers = 2
         self.frontends = {"fe1": ScriptedFrontend(
             "fe1", self, network.address(21), has_relay_host=False, probe_interval_ms=300, failures=3,
-            login_hold_s=60, ramp_s=self.RAMP_S, ramp_first=self.RAMP_FIRST)}
+            login_hold_s=60, ramp_s=self.RAMP_S, ramp_first=self.RAMP_FIRST,
+            submission=f"submission {{\n    recipients_per_hour = {PER_HOUR}\n}}\n")}
 
 
 class PeeredFrontend(ScriptedFrontend):

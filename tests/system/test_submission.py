@@ -5,6 +5,7 @@ fe1 asks the account's own backend about a password and has a relay host; fe2 as
 has none.  With real parts, a user of Dovecot writes to another one.
 """
 import base64
+import signal
 import smtplib
 import socket
 import subprocess
@@ -89,6 +90,26 @@ def test_swaks_submits_as_a_user_by_each_mechanism(cluster, fe1, fresh, arrives)
         arrives(recipient, f"by {mechanism}")
 
 
+def curl(frontend, cluster, scheme, port, sender, recipient, *login):
+    """Submits with curl; its exit status."""
+    return subprocess.run(
+        ["curl", "--silent", "--show-error", "--ssl-reqd", "--cacert", cluster.certificates.ca, *login,
+         f"{scheme}://{frontend.address}:{port}/laptop.example.com", "--mail-from", sender, "--mail-rcpt", recipient,
+         "--upload-file", "-"], input=f"Subject: by curl, {scheme}\r\n\r\nHello.\r\n", text=True,
+        capture_output=True, timeout=60).returncode
+
+
+@pytest.mark.parametrize("scheme, port", [("smtp", Network.SUBMISSION), ("smtps", Network.SUBMISSIONS)])
+def test_curl_submits_as_a_user_and_as_nobody_else(cluster, fe1, fresh, arrives, scheme, port):
+    sender, recipient = fresh("sv1"), fresh("sv2")
+    login = "--user", f"{sender.address}:{sender.password}"
+    assert curl(fe1, cluster, scheme, port, sender.address, recipient.address, *login) == 0
+    arrives(recipient, f"by curl, {scheme}")
+    assert curl(fe1, cluster, scheme, port, recipient.address, sender.address, *login) == 55  # refused
+    login = "--user", f"{sender.address}:wrong"
+    assert curl(fe1, cluster, scheme, port, sender.address, recipient.address, *login) == 67  # the login
+
+
 def test_a_password_that_dovecot_does_not_take_is_refused_like_an_unknown_name(fe1, fresh, tls):
     account = fresh("sv1")
     answers, seconds = [], []
@@ -140,6 +161,61 @@ def test_a_user_sends_only_as_himself(stage, front, trusting, unused):
     assert "event=sender_refused" in front.log()
 
 
+def test_no_spelling_makes_another_sender_an_own_one(stage, front, trusting, unused):
+    account, other = unused("sv1", 2)
+    own = [f"<@a.example,@b.example:{account.address}>", f'<"{account.uid}"@EXAMPLE.ORG>',
+           f"<{account.uid}+{other.uid}@example.org>", f'<"{account.uid[0]}\\{account.uid[1:]}"@example.org>']
+    foreign = [f"<@{account.address.replace('@', '.')}:{other.address}>", f"<@example.org:{WORLD}>",
+               f"<{other.uid}+{account.uid}@example.org>", f'<"{account.address}"@example.org>',
+               f'<"{account.address}"@example.com>', f"<{account.uid}%example.com@example.org>",
+               f"<example.com!{account.uid}@example.org>", f"<{account.uid}@[127.0.0.1]>", f'<" {account.uid}"@example.org>',
+               f"<{account.uid}@example.org.example.com>", f"<{account.uid}@xn--exmple-cua.org>"]
+    broken = [f"<{account.address}.>", f"<{account.address}@example.com>", f"<{account.uid}>", f"<{other.address} {account.address}>",
+              f"<{account.address}>,<{other.address}>", account.address, f"<<{account.address}>>", f"<{account.uid}@ex\xe4mple.org>"]
+    with submission(front, trusting) as smtp:
+        smtp.login(account.address, account.password)
+        for path in own:
+            assert smtp.docmd("MAIL", "FROM:" + path) == (250, b"2.1.0 Ok"), path
+            assert smtp.docmd("MAIL", f"FROM:<{other.address}>")[0] == 503
+            smtp.rset()
+        for path in foreign:
+            assert smtp.docmd("MAIL", "FROM:" + path)[0] in (451, 553), path
+        assert smtp.docmd("RCPT", f"TO:<{WORLD}>")[0] == 503
+    assert stage.relay.sessions() == []
+    for path in broken:
+        with submission(front, trusting) as smtp:
+            smtp.login(account.address, account.password)
+            smtp.command_encoding = "latin-1"
+            assert smtp.docmd("MAIL", "FROM:" + path)[0] // 100 == 5, path
+
+
+def test_a_login_is_one_persons_until_the_end(front, trusting, unused):
+    account, other = unused("sv1", 2)
+    with submission(front, trusting) as smtp:
+        smtp.login(account.address, account.password)
+        for line, code in ((f"AUTH PLAIN {encoded(f'{chr(0)}{other.address}{chr(0)}{other.password}')}", 503),
+                           ("STARTTLS", 503), (f"XCLIENT LOGIN={other.address}", 550),
+                           ("PROXY TCP4 192.0.2.1 192.0.2.2 1 2", 500), ("RSET", 250), ("EHLO again.example", 250)):
+            assert smtp.docmd(line)[0] == code, line
+            assert smtp.mail(other.address)[0] in (451, 553), line
+        assert smtp.mail(account.address)[0] == 250
+
+
+def test_nothing_of_an_address_makes_a_stranger_a_user(stage, front, unused):
+    """Our domain is at the end, or seems to be."""
+    paths = ["<somebody%example.com@example.org>", '<"somebody@example.com"@example.org>', '<"somebody@example.com">',
+             "<somebody@example.org@example.com>", "<@example.org:somebody@example.com>", "<example.com!somebody@example.org>",
+             "<somebody@example.com@example.org>", "<somebody@[127.0.0.1]>", "<@example.org,@example.com:somebody@example.com>",
+             "<somebody@example.com> ORCPT=rfc822;user1@example.org", "<somebody@example.com.>"]
+    with smtplib.SMTP(front.address, Network.SMTP, timeout=60) as smtp:
+        smtp.ehlo("client.example.com")
+        assert smtp.mail(unused("sv1").address)[0] == 250
+        for path in paths:
+            assert smtp.docmd("RCPT", "TO:" + path)[0] // 100 == 5, path
+        assert smtp.docmd("DATA")[0] == 554
+    assert stage.relay.sessions() == []
+
+
 def test_a_user_acts_for_nobody_else(front, trusting, unused):
     account, other = unused("sv1", 2)
     with submission(front, trusting) as smtp:
@@ -168,6 +244,15 @@ def test_each_mechanism_is_replayed_at_the_backend(stage, front, trusting, unuse
     wait_until(lambda: all(session.is_over.is_set() for session in sessions), "each is left")
     assert all(session.lines[-1].upper().endswith(b" LOGOUT") for session in sessions)
     assert all(b"x-originating-ip" in bytes(session.received) for session in sessions)
+
+
+def test_curl_submits_with_a_token(stage, front, unused):
+    account, neighbour = unused("sv1"), unused("sv2")
+    login = "--user", f"{account.address}:", "--oauth2-bearer", "tok"
+    assert curl(front, stage, "smtps", Network.SUBMISSIONS, account.address, neighbour.address, *login) == 0
+    wait_until(lambda: stage.backends["sv2"].lmtp.taken(neighbour.address), "it has the message")
+    received = b"".join(bytes(session.received) for session in stage.backends["sv1"].imap.sessions())
+    assert b" AUTHENTICATE OAUTHBEARER" in received or b" AUTHENTICATE XOAUTH2" in received
 
 
 def test_a_backend_that_knows_nothing_makes_no_refusal(stage, front, trusting, unused):
@@ -261,7 +346,24 @@ def test_the_ldap_server_says_whether_a_password_is_right(stage, ldap, trusting,
     assert b"ESMTPSA" in content and b"laptop.example.com" not in content and b"([" not in content
     assert answer_to_login(ldap, trusting, account.address, "wrong")[0] == 535
     assert answer_to_login(ldap, trusting, "nobody@example.org", account.password)[0] == 535
-    assert stage.backends["sv1"].imap.sessions() == []
+    assert not any(connection.credentials for connection in stage.backends["sv1"].imap.connections)
+
+
+def test_an_ldap_server_that_is_silent_or_away_makes_no_refusal(stage, ldap, trusting, unused):
+    account, slapd = unused("sv1"), stage.slapd
+    assert answer_to_login(ldap, trusting, account.address, account.password)[0] == 235
+    slapd.process.signal(signal.SIGSTOP)
+    try:
+        assert answer_to_login(ldap, trusting, account.address, account.password)[0] == 454
+        with submission(ldap, trusting) as smtp:
+            smtp.putcmd("AUTH", "PLAIN " + encoded(f"\0{account.address}\0wrong"))
+            slapd.process.kill()
+            assert smtp.getreply()[0] == 454
+        assert answer_to_login(ldap, trusting, account.address, "wrong")[0] == 454
+    finally:
+        slapd.process.signal(signal.SIGCONT)
+        slapd.start()
+    wait_until(lambda: answer_to_login(ldap, trusting, account.address, account.password)[0] == 235, "it is asked again")
 
 
 def test_an_empty_password_never_binds(ldap, trusting, unused):
