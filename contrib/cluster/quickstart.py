@@ -3,6 +3,7 @@
 import argparse
 import shutil
 import signal
+import smtplib
 import sys
 import time
 from pathlib import Path
@@ -111,6 +112,8 @@ def run(folder, has_demonstration):
 class Demonstration:
     """A day in the life of the cluster; each step is verified, and trouble ends it."""
 
+    HAD = ["by fe1", "by fe2", "to all three"]  # subjects, of each of three people, in order
+
     def __init__(self, cluster):
         self.cluster = cluster
         self.fe1, self.fe2 = cluster.frontends["fe1"], cluster.frontends["fe2"]
@@ -120,6 +123,7 @@ class Demonstration:
     def run(self):
         self.send_mail()
         self.read_mail()
+        self.submit_mail()
         self.lose_backend()
         self.reassign()
         self.restore()
@@ -162,7 +166,7 @@ class Demonstration:
 
     def read_mail(self):
         title("Everyone reads mail at either frontend")
-        wanted = ["by fe1", "by fe2", "to all three"]
+        wanted = self.HAD
         for account in self.people:
             for frontend in (self.fe1, self.fe2):
                 self.await_subjects(account, wanted, frontend)
@@ -171,6 +175,22 @@ class Demonstration:
             expect(imap == pop3 == wanted, f"{account.address} has {imap} by IMAPS but {pop3} by POP3")
             say(f"  {account.address}: three messages by IMAP and POP3 at fe1 and fe2, "
                 "in the clear, with STARTTLS and over TLS")
+
+    def submit_mail(self):
+        sender, recipient = self.people[1], self.people[2]
+        title("A user logs in to send mail, as nobody but himself")
+        message = clients.make_message("from a user", [recipient.address], sender=sender.address)
+        with smtplib.SMTP(self.fe1.address, Network.SUBMISSION, timeout=30) as smtp:
+            smtp.starttls(context=self.tls)
+            smtp.ehlo()
+            code = smtp.mail(recipient.address)[0]
+            expect(code == 530, f"{self.fe1.name} says {code} to MAIL of one who has not logged in")
+            smtp.login(sender.address, sender.password)
+            code = smtp.mail(recipient.address)[0]
+            expect(code == 553, f"{self.fe1.name} says {code} to {sender.address} who sends as {recipient.address}")
+            smtp.sendmail(sender.address, [recipient.address], message)
+        self.await_subjects(recipient, [*self.HAD, "from a user"], self.fe2)
+        say(f"  submission at {self.fe1.name}: {sender.address} logs in, and {recipient.address} reads the message")
 
     def lose_backend(self):
         victim, others = self.people[0], self.people[1:]
@@ -187,7 +207,8 @@ class Demonstration:
         say(f"  {victim.address} cannot log in now, and is told to try again later, not that the password is wrong")
         for account in others:
             self.send(self.fe1, [account], "all is well")
-            self.await_subjects(account, ["all is well", "by fe1", "by fe2", "to all three"], self.fe2)
+            more = ["from a user"] if account is self.people[2] else []
+            self.await_subjects(account, ["all is well", *self.HAD, *more], self.fe2)
             say(f"  {account.address} on {account.host} notices nothing: mail comes in and is read")
 
     def reassign(self):
@@ -207,8 +228,7 @@ class Demonstration:
         say(f"  {victim.address} reads old and new mail at either frontend, served by sv2")
 
     def all_mail(self):
-        return ["by fe1", "by fe2", "to all three",
-                "while sv1 was dead, by fe1", "while sv1 was dead, by fe2"]
+        return [*self.HAD, "while sv1 was dead, by fe1", "while sv1 was dead, by fe2"]
 
     def restore(self):
         victim = self.people[0]
