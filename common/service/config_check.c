@@ -92,7 +92,7 @@ static void check_listener(struct config_loader *loader, size_t index)
                                "for users; expected it with smtp or lmtp",
                                listener->name);
     if (listener->protocol == PROTOCOL_SUBMISSION && listener->tls == TLS_MODE_OFF &&
-        !listener->plaintext_allowed)
+        !listener->plaintext_allowed && !listener->proxy_protocol_tls)
         config_loader_complain(loader, config_loader_line(loader, "listen", index, "tls"),
                                "listen \"%s\".tls: nobody could log in; expected starttls, "
                                "implicit, or plaintext_allowed = true",

@@ -9,14 +9,6 @@
 
 #include "common/io/tls_certificate.h"
 
-/* The client speaks TLS with the balancer, whose word counts. */
-static bool login_client_is_secured_before(const struct session *head,
-                                           const struct proxy_header *header)
-{
-    return header->is_tls && head->listener->proxy_protocol_tls &&
-           head->listener->tls != TLS_MODE_IMPLICIT;
-}
-
 static void login_client_read_proxy(struct login_session *session)
 {
     struct login *login = session->login;
@@ -36,7 +28,7 @@ static void login_client_read_proxy(struct login_session *session)
     }
     proxied_apply(&header, &session->session);
     memcpy(login->proxied_id, header.id, sizeof(login->proxied_id));
-    session->is_secured = login_client_is_secured_before(&session->session, &header);
+    session->is_secured = proxied_is_secured(&header, session->session.listener);
     login_client_begin(session);
 }
 

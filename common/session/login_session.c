@@ -140,9 +140,7 @@ static void login_session_asked_to_end(struct session *head, const char *reason)
 
 const char *login_session_tls(const struct login_session *session)
 {
-    if (session->client.ssl)
-        return SSL_get_version(session->client.ssl);
-    return session->is_secured ? "balancer" : "no";
+    return proxied_tls_name(session->client.ssl, session->is_secured);
 }
 
 static void login_session_view(const struct session *head, struct session_view *view)

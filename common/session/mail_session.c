@@ -131,7 +131,7 @@ static void mail_session_view(const struct session *head, struct session_view *v
     const struct mail_session *session = CONTAINER_OF(head, struct mail_session, session);
 
     if (session->is_secured)
-        view->tls = SSL_get_version(session->client.ssl);
+        view->tls = proxied_tls_name(session->client.ssl, session->is_secured);
     view->is_busy = session->state.current != MAIL_STATE_TALKING || session->transaction;
 }
 

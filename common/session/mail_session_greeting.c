@@ -122,6 +122,7 @@ void mail_session_read_proxy(struct mail_session *session)
         break;
     }
     proxied_apply(&header, head);
+    session->is_secured = proxied_is_secured(&header, head->listener);
     state_move(&session->state,
                head->listener->tls == TLS_MODE_IMPLICIT ? MAIL_STATE_SECURING : MAIL_STATE_TALKING);
     mail_session_begin(session);

@@ -12,6 +12,7 @@
 #include "common/base/log.h"
 #include "common/session/login_timing.h"
 #include "common/session/mail_session_private.h"
+#include "common/session/proxied.h"
 #include "common/session/verifier.h"
 
 struct mail_submission {
@@ -54,9 +55,8 @@ static void mail_submission_log_login(const struct mail_submission *submission)
               LOG_TEXT("protocol", protocol_name(head->listener->protocol)),
               LOG_TEXT("account", submission->account), LOG_TEXT("peer", head->peer_address),
               LOG_TEXT("mechanism", sasl_mechanism_name(submission->auth->exchange.mechanism)),
-              LOG_TEXT("tls", submission->session->is_secured
-                                  ? SSL_get_version(submission->session->client.ssl)
-                                  : "no"),
+              LOG_TEXT("tls", proxied_tls_name(submission->session->client.ssl,
+                                               submission->session->is_secured)),
               LOG_INTEGER("ms", age_ms));
 }
 

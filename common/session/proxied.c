@@ -36,6 +36,18 @@ enum proxied_result proxied_read(struct transport *transport, struct bytes *have
     return PROXIED_READ;
 }
 
+bool proxied_is_secured(const struct proxy_header *header, const struct listener_config *listener)
+{
+    return header->is_tls && listener->proxy_protocol_tls && listener->tls != TLS_MODE_IMPLICIT;
+}
+
+const char *proxied_tls_name(const SSL *ssl, bool is_secured)
+{
+    if (ssl)
+        return SSL_get_version(ssl);
+    return is_secured ? "balancer" : "no";
+}
+
 void proxied_apply(const struct proxy_header *header, struct session *session)
 {
     if (!header->address[0])

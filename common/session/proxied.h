@@ -25,6 +25,15 @@ enum proxied_result {
 enum proxied_result proxied_read(struct transport *transport, struct bytes *have,
                                  struct proxy_header *header) __attribute__((warn_unused_result));
 
+/*
+ * Whether the client counts as being inside TLS, which it speaks with the balancer, and we do not:
+ * as listen.proxy_protocol_tls says.
+ */
+bool proxied_is_secured(const struct proxy_header *header, const struct listener_config *listener);
+
+/* The client's TLS, as the log names it; `ssl` NULL: it is not with us. */
+const char *proxied_tls_name(const SSL *ssl, bool is_secured);
+
 /* From now on the session is the client's that `header` names, if it names one. */
 void proxied_apply(const struct proxy_header *header, struct session *session);
 

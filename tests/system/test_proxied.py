@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The PROXY protocol at logins: from balancers to us, and from us to backends and stores."""
+import base64
 import re
 import shutil
 import smtplib
@@ -15,7 +16,7 @@ from raw import Raw
 from reloads import configured
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
-PROXIED, PROXIED_TLS = 11143, 11993  # listeners for balancers
+PROXIED, PROXIED_TLS, PROXIED_SUBMISSION = 11143, 11993, 11587  # listeners for balancers
 CLIENT, CLIENT_PORT = "192.0.2.7", 40007
 
 
@@ -34,6 +35,7 @@ TLS_VALUE = b"\x20" + struct.pack("!H", 5) + b"\x01\0\0\0\1"
 def listeners(frontend, more=""):
     trusted = '    proxy_protocol_from = { "127.0.0.0/8" }\n' + more
     return (frontend.listener("proxied", "imap", PROXIED, "starttls", trusted)
+            + frontend.listener("proxied-submission", "submission", PROXIED_SUBMISSION, "starttls", trusted)
             + frontend.listener("proxied-tls", "imap", PROXIED_TLS, "implicit", trusted))
 
 
@@ -76,11 +78,29 @@ def test_tls_at_the_balancer_counts_where_it_is_believed(balanced, fresh):
         raw.send(header_v2(TLS_VALUE))
         greeting = raw.line()
         assert b"STARTTLS" not in greeting and b"LOGINDISABLED" not in greeting
-        assert log_in(raw, fresh("sv1")).startswith(b"a OK")
+        account = fresh("sv1")
+        assert log_in(raw, account).startswith(b"a OK")
+        assert [who["tls"] for who in balanced.admin().json("who", "--account", account.address)] == ["balancer"]
+        assert raw.ask_tagged(b"b", b"NOOP")[-1].startswith(b"b OK")
     with Raw(balanced.address, PROXIED) as raw:
         raw.send(header_v2())
         greeting = raw.line()
         assert b"STARTTLS" in greeting and b"LOGINDISABLED" in greeting
+
+
+def test_a_user_submits_inside_the_balancers_tls(balanced, fresh):
+    account = fresh("sv1")
+    login = b"AUTH PLAIN " + base64.b64encode(f"\0{account.address}\0{account.password}".encode())
+    for values, code in ((TLS_VALUE, b"235"), (b"", b"538")):
+        with Raw(balanced.address, PROXIED_SUBMISSION) as raw:
+            raw.send(header_v2(values))
+            raw.reply()
+            offers = raw.ask_smtp(b"EHLO laptop.example.com")
+            assert (b"STARTTLS" not in offers) == (b"AUTH PLAIN" in offers) == (code == b"235")
+            assert raw.ask_smtp(login).startswith(code)
+            balanced.admin().json("who", "--account", account.address)
+            assert raw.ask_smtp(b"NOOP").startswith(b"250")
+    assert "tls=balancer" in login_line(balanced, account)
 
 
 def test_tls_at_the_balancer_is_nothing_where_it_is_not_believed(fe1, fresh):
