@@ -239,6 +239,7 @@ struct limits_config {
     unsigned disconnects_per_second; /* of sessions that must go; 0: as they come */
     /* Of POP3 and IMAP sessions, in all workers; 0: any number. */
     unsigned sessions_per_account, sessions_per_address, sessions_per_network;
+    unsigned held_logins_per_backend;
     unsigned login_failures;             /* of one account from one network; 0: any number */
     unsigned login_failures_per_network; /* with whatever accounts; 0: any number */
     unsigned login_failure_window_s;     /* in which so many are forgiven */

@@ -413,6 +413,9 @@ static const struct config_option limits_options[] = {
            "subscribers can be behind it.  0 is any number."),
     NUMBER(limits_config, sessions_per_network, "40000", 0, 1000000,
            "POP3 and IMAP sessions that one network may have, in all workers; 0 is any number."),
+    NUMBER(limits_config, held_logins_per_backend, "2000", 0, 1000000,
+           "Logins that may wait for one backend, in all workers (timeouts.login_hold_s); more are "
+           "refused temporarily at once.  0 is any number."),
     NUMBER(limits_config, login_failures, "10", 0, 1000,
            "Wrong passwords for one account from one network that are tried before such logins are "
            "refused for a while; the account can be used from elsewhere, and the password that was "

@@ -21,7 +21,13 @@ enum {
 };
 
 /* What a row of the tally is about. */
-enum { KIND_ADDRESS = 'a', KIND_NETWORK = 'n', KIND_ACCOUNT = 'u', KIND_PAIR = 'p' };
+enum {
+    KIND_ADDRESS = 'a',
+    KIND_NETWORK = 'n',
+    KIND_ACCOUNT = 'u',
+    KIND_PAIR = 'p',
+    KIND_HELD = 'h'
+};
 
 /* Where a session comes from. */
 struct place {
@@ -95,7 +101,8 @@ static void abuse_follow_epoch(struct abuse *abuse, const struct session_service
     abuse->epoch = atomic_load(&tally->epoch);
     LIST_EACH (node, &service->sessions) {
         struct abuse_session *counted = &LIST_ELEMENT(node, struct session, node)->abuse;
-        struct tally_open *all[] = { &counted->address, &counted->network, &counted->account };
+        struct tally_open *all[] = { &counted->address, &counted->network, &counted->account,
+                                     &counted->held };
 
         for (size_t i = 0; i < ARRAY_LENGTH(all); i++)
             if (all[i]->key)
@@ -166,11 +173,37 @@ const char *abuse_account_admit(struct session *session, const char *account)
     return "too many sessions of the account";
 }
 
+bool abuse_hold_admit(struct session *session, const char *account, const char *backend)
+{
+    struct abuse *abuse = session->service->abuse;
+    uint64_t key;
+
+    if (!abuse)
+        return true;
+    abuse_follow_epoch(abuse, session->service);
+    key = tally_key(&abuse->board->tally, KIND_HELD, span_from_string(backend), SPAN_EMPTY);
+    if (session->abuse.held.key == key)
+        return true;
+    abuse_hold_release(session);
+    if (abuse_count(abuse, &session->abuse.held, key, abuse->limits->held_logins_per_backend,
+                    abuse_now_ms(session)))
+        return true;
+    abuse_tell_limit(abuse, session, "held_logins_per_backend", account);
+    return false;
+}
+
+void abuse_hold_release(struct session *session)
+{
+    if (session->service->abuse)
+        tally_close(&session->service->abuse->board->tally, &session->abuse.held);
+}
+
 void abuse_session_release(struct session *session)
 {
     if (!session->service->abuse)
         return;
     abuse_release_place(session);
+    abuse_hold_release(session);
     tally_close(&session->service->abuse->board->tally, &session->abuse.account);
 }
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What strangers may do: how many sessions they may have, and how many passwords they may try.
- * All is counted in the board's tally, for all workers of both generations.  A trusted network
- * (limits.trusted_networks), a peer on a unix socket and, at the backend node, everybody are
- * exempt; only the sessions of an account are counted for all.
+ * What strangers may do: how many sessions they may have, and how many passwords they may try;
+ * and how many logins may wait for one backend.  All is counted in the board's tally, for all
+ * workers of both generations.  A trusted network (limits.trusted_networks), a peer on a unix
+ * socket and, at the backend node, everybody are exempt; only the sessions of an account and the
+ * logins that wait are counted for all.
  *
  * Failures are counted by account and network together, so that who guesses locks nobody out but
  * himself: not the owner of the account elsewhere, not others at his address.  The password
@@ -36,7 +37,8 @@ struct abuse {
 /* What is counted for one session; a member of each.  Zeroed: nothing. */
 struct abuse_session {
     struct tally_open address, network, account;
-    uint16_t charge; /* of the login that is being tried, in thousandths */
+    struct tally_open held; /* for the backend that its login waits for */
+    uint16_t charge;        /* of the login that is being tried, in thousandths */
 };
 
 /* `board` and `limits` stay valid until fini. */
@@ -52,6 +54,16 @@ const char *abuse_session_admit(struct session *session) __attribute__((warn_unu
 /* Counts it for the account that it is logging in to; NULL, or why there are too many. */
 const char *abuse_account_admit(struct session *session, const char *account)
     __attribute__((warn_unused_result));
+
+/*
+ * Counts its login as one that waits for `backend`, and no longer for another; again for the same
+ * changes nothing.  False, and it is not counted, when limits.held_logins_per_backend wait already.
+ */
+bool abuse_hold_admit(struct session *session, const char *account, const char *backend)
+    __attribute__((warn_unused_result));
+
+/* Its login waits no longer; idempotent. */
+void abuse_hold_release(struct session *session);
 
 /* It has ended: takes back what was counted; idempotent. */
 void abuse_session_release(struct session *session);

@@ -35,6 +35,7 @@ static void login_refusal_send(struct login_session *session, enum login_refusal
                                            login_refusal_challenge_for(login, reason) };
     struct buffer out = io_loop_out(service->loop);
 
+    abuse_hold_release(&session->session);
     board_count(service->slot, counter, 1);
     state_move(&session->state, LOGIN_STATE_TALKING);
     session_is_stranger(&session->session);

@@ -145,6 +145,7 @@ void login_relay_accepted(struct login_session *session, struct span text)
     }
     if (!login_relay_admit(session))
         return;
+    abuse_hold_release(&session->session);
     session_log_in(&session->session, &login->request.route, login->target.name);
     session->session.revision = login->request.revision;
     login_relay_log(session);

@@ -21,6 +21,11 @@ void login_route_hold(struct login_session *session, const char *why)
         login_refusal_temporary(session, why);
         return;
     }
+    if (!abuse_hold_admit(&session->session, login_route_name(session->login),
+                          session->login->target.name)) {
+        login_refusal_temporary(session, "too many logins wait for the backend");
+        return;
+    }
     deadline_set(&session->deadline, login_hold_after_ms());
 }
 

@@ -312,6 +312,71 @@ static void sessions_are_counted_again_after_a_worker_was_killed(void **state)
     rig_expect(clients[2], "+OK");
 }
 
+static void so_many_logins_wait_for_one_backend(void **state)
+{
+    struct session sessions[3] = { from("192.0.2.7"), from("10.9.0.1"), from("192.0.2.8") };
+
+    (void)state;
+    rig->config.limits.held_logins_per_backend = 2;
+    assert_true(abuse_hold_admit(&sessions[0], ANNA, "sv1"));
+    assert_true(abuse_hold_admit(&sessions[1], ANNA, "sv1"));
+    assert_true(abuse_hold_admit(&sessions[1], ANNA, "sv1")); /* still one */
+    rig->service.abuse = &other;
+    assert_false(abuse_hold_admit(&sessions[2], ANNA, "sv1"));
+    assert_true(abuse_hold_admit(&sessions[2], ANNA, "sv2"));
+    assert_true(abuse_hold_admit(&sessions[0], ANNA, "sv2")); /* its account has moved */
+    assert_false(abuse_hold_admit(&sessions[1], ANNA, "sv2"));
+    assert_true(abuse_hold_admit(&sessions[1], ANNA, "sv1"));
+    abuse_hold_release(&sessions[0]);
+    abuse_hold_release(&sessions[0]);
+    assert_true(abuse_hold_admit(&sessions[0], ANNA, "sv2"));
+    tally_begin_epoch(&rig->board->tally); /* of these three no worker knows any more */
+    for (int i = 0; i < 2; i++) {
+        sessions[i] = from("192.0.2.7");
+        assert_true(abuse_hold_admit(&sessions[i], ANNA, "sv2"));
+    }
+    sessions[2] = from("192.0.2.7");
+    assert_false(abuse_hold_admit(&sessions[2], ANNA, "sv2"));
+}
+
+static struct peer *log_in_at(const struct listener_config *listener, const char *credentials)
+{
+    struct peer *client = rig_connect(rig, listener);
+
+    rig_say(client, credentials);
+    return client;
+}
+
+static void a_login_above_the_cap_is_refused_at_once_and_others_wait(void **state)
+{
+    struct peer *waiting, *above;
+
+    (void)state;
+    rig->config.limits.held_logins_per_backend = 1;
+    rig->config.timeout.login_hold_s = 60;
+    rig_kill_backend(rig, 0);
+    waiting = log_in_at(&rig->imap, "1 LOGIN anna secret\r\n");
+    rig_expect(waiting, "* OK");
+    for (int i = 0; i < 2; i++) {
+        rig_wait(rig, 20);
+        above = log_in_at(&rig->imap, "1 LOGIN anna secret\r\n");
+        rig_expect(above, "1 NO [UNAVAILABLE] ");
+        rig_close(above);
+        above = log_in_at(&rig->pop3, "USER anna\r\nPASS secret\r\n");
+        rig_expect(above, "-ERR [SYS/TEMP] ");
+        rig_close(above);
+        tally_begin_epoch(&rig->board->tally); /* a worker died: ours is counted again */
+    }
+    assert_int_equal(rig_count(rig, BOARD_LOGINS_TEMPORARY), 4);
+    rig_close(waiting);
+    rig_expect_no_session(rig);
+    waiting = log_in_at(&rig->imap, "1 LOGIN anna secret\r\n");
+    rig_wait(rig, 20);
+    assert_int_equal(rig_count(rig, BOARD_LOGINS_TEMPORARY), 4);
+    rig_close(waiting);
+    rig_expect_no_session(rig);
+}
+
 /* What the client of a blocked login hears is what one hears whose backend is down, no more. */
 static void a_blocked_login_is_refused_temporarily_and_reaches_no_backend(void **state)
 {
@@ -343,6 +408,8 @@ int main(void)
         TEST(a_trusted_network_is_never_blocked),
         TEST(a_block_ends_with_its_time),
         TEST(refusals_come_later_with_each_failure),
+        TEST(so_many_logins_wait_for_one_backend),
+        TEST(a_login_above_the_cap_is_refused_at_once_and_others_wait),
         TEST(sessions_are_limited_by_address_network_and_account),
         TEST(sessions_are_counted_again_after_a_worker_was_killed),
         TEST(a_blocked_login_is_refused_temporarily_and_reaches_no_backend),

@@ -341,10 +341,12 @@ static void test_limits_have_ranges(void **unused)
     assert_non_null(config);
     assert_int_equal(config->limits.trusted_networks.count, 2);
     assert_int_equal(config->limits.login_failures, 10);
+    assert_int_equal(config->limits.held_logins_per_backend, 2000);
     config_free(config);
     assert_refused(
         GOOD "limits {\n network_prefix_ipv4 = 4 login_failures = 1001\n"
-             " trusted_networks = { 10.0.0.0/33 } }\n",
+             " trusted_networks = { 10.0.0.0/33 } held_logins_per_backend = -1 }\n",
+        "6: limits.held_logins_per_backend: \"-1\" is wrong; expected a number from 0 to 1000000\n"
         "5: limits.login_failures: \"1001\" is wrong; expected a number from 0 to 1000\n"
         "5: limits.network_prefix_ipv4: \"4\" is wrong; expected a number from 8 to 32\n"
         "6: limits.trusted_networks: \"10.0.0.0/33\" is wrong; expected an IP address, or "
