@@ -15,6 +15,7 @@
 #include <stdio.h>
 
 #include "common/base/memory.h"
+#include "common/proto/imap_id.h"
 #include "common/proto/imap_parse.h"
 
 enum { IMAP_LINE_MAX = 8192, IMAP_LITERAL_MAX = 1 << 20 };
@@ -94,21 +95,11 @@ static enum login_client_event imap_refused(struct imap_client *client, struct s
     return imap_finish(client, LOGIN_CLIENT_REFUSED, text);
 }
 
-static void imap_append_field(struct buffer *out, const char *name, const char *value)
-{
-    buffer_append_format(out, " \"%s\" ", name);
-    imap_append_quoted(out, value);
-}
-
 static void imap_send_id(const struct forwarded *forwarded, struct buffer *out)
 {
-    buffer_append_string(out, TAG_ID " ID (\"name\" \"Mailstead\"");
-    imap_append_field(out, "x-originating-ip", forwarded->address);
-    if (forwarded->port != 0)
-        buffer_append_format(out, " \"x-originating-port\" \"%u\"", (unsigned)forwarded->port);
-    if (forwarded->session_id[0] != '\0')
-        imap_append_field(out, "x-session-id", forwarded->session_id);
-    buffer_append_format(out, " \"x-proxy-ttl\" \"%u\")\r\n", forwarded->ttl);
+    buffer_append_string(out, TAG_ID " ID ");
+    imap_id_append(out, forwarded);
+    buffer_append_string(out, "\r\n");
 }
 
 static void imap_send_response(const struct login_client_options *options, struct buffer *out)

@@ -224,66 +224,25 @@ static enum login_event imap_authenticate(struct imap_server *server, struct spa
                       out);
 }
 
-/* Keeps what a field of a trusted peer's ID forwards; other fields and values are passed over. */
-static void imap_set_forwarded(struct forwarded *forwarded, const char *name, const char *value)
+/* What only frontends may say is believed of nobody else. */
+static void imap_keep_id(struct imap_server *server, const struct imap_id *id)
 {
-    static const struct {
-        const char *name;
-        enum forwarded_field field;
-    } rows[] = { { "x-originating-ip", FORWARDED_ADDRESS },
-                 { "x-originating-port", FORWARDED_PORT },
-                 { "x-session-id", FORWARDED_SESSION },
-                 { "x-proxy-ttl", FORWARDED_TTL } };
-
-    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++)
-        if (span_equals_ignore_case(span_from_string(name), span_from_string(rows[i].name)) &&
-            forwarded_set(forwarded, rows[i].field, span_from_string(value)))
-            return;
-}
-
-static bool imap_take_nil(struct span *text)
-{
-    if (!span_starts_with_ignore_case(*text, SPAN_LITERAL("NIL")))
-        return false;
-    *text = span_drop(*text, 3);
-    return true;
-}
-
-/* Reads the list of fields, RFC 2971 section 3.1. */
-static bool imap_read_fields(struct span *text, struct forwarded *forwarded)
-{
-    bool is_first = true;
-
-    if (imap_take_nil(text))
-        return true;
-    if (!imap_take_byte(text, '('))
-        return false;
-    while (!imap_take_byte(text, ')')) {
-        char name[64], value[IMAP_SERVER_ID_VALUE_SIZE];
-
-        if ((!is_first && !imap_take_byte(text, ' ')) ||
-            !imap_take_string(text, name, sizeof(name)) || !imap_take_byte(text, ' '))
-            return false;
-        if (!imap_take_nil(text)) {
-            if (!imap_take_string(text, value, sizeof(value)))
-                return false;
-            imap_set_forwarded(forwarded, name, value);
-        }
-        is_first = false;
-    }
-    return true;
+    server->id = *id;
+    if (!server->options.peer_is_trusted)
+        server->id.forwarded = (struct forwarded){ .port = 0 };
+    if (server->id.fields[0])
+        server->id.forwarded.fields = server->id.fields;
 }
 
 static enum login_event imap_id(struct imap_server *server, struct span arguments,
                                 struct buffer *out)
 {
-    struct forwarded forwarded = { .port = 0 };
+    struct imap_id id;
 
-    if (!imap_take_byte(&arguments, ' ') || !imap_read_fields(&arguments, &forwarded) ||
-        arguments.length > 0)
+    if (!imap_take_byte(&arguments, ' ') || !imap_id_read(&arguments, &id) || arguments.length > 0)
         return imap_malformed(server, out);
-    if (server->options.peer_is_trusted && !server->has_id)
-        server->forwarded = forwarded;
+    if (!server->has_id)
+        imap_keep_id(server, &id);
     server->has_id = true;
     buffer_append_string(out, "* ID (\"name\" \"Mailstead\")\r\n");
     return imap_reply(server, out, "OK ID completed.");
@@ -411,7 +370,7 @@ static void imap_server_tls_started(void *machine)
     struct imap_server *server = machine;
 
     server->options.tls_active = true;
-    server->forwarded = (struct forwarded){ .port = 0 };
+    server->id = (struct imap_id){ .fields = "" };
     server->has_id = false;
     state_move(&server->state, IMAP_COMMAND);
 }
@@ -428,7 +387,7 @@ static const struct forwarded *imap_server_forwarded(const void *machine)
 {
     const struct imap_server *server = machine;
 
-    return &server->forwarded;
+    return &server->id.forwarded;
 }
 
 /* Answers the credentials: the tag, `status` and `text`. */

@@ -9,11 +9,11 @@
 #define MAILSTEAD_PROTO_IMAP_SERVER_H
 
 #include "common/base/state.h"
+#include "common/proto/imap_id.h"
 #include "common/proto/imap_parse.h"
 
 enum {
-    IMAP_SERVER_ERRORS_MAX = 10, /* commands answered with BAD or NO for their form before BYE */
-    IMAP_SERVER_ID_VALUE_SIZE = 1025 /* RFC 2971 section 3.3: 1024 bytes, and a NUL */
+    IMAP_SERVER_ERRORS_MAX = 10 /* commands answered with BAD or NO for their form before BYE */
 };
 
 struct imap_server {
@@ -24,8 +24,8 @@ struct imap_server {
     struct sasl_exchange exchange; /* of AUTHENTICATE */
     bool has_exchange;             /* the credentials came by it */
     char refusal[LOGIN_TEXT_SIZE]; /* of a token, until the client has answered the challenge */
-    struct forwarded forwarded;
-    bool has_id;        /* the first ID has come; a later one forwards nothing */
+    struct imap_id id;  /* the first that came; of a trusted peer alone with what it forwards */
+    bool has_id;        /* it has come; a later one is only answered */
     unsigned continued; /* literals of the unfinished command that were asked for */
     unsigned errors;
 };

@@ -15,9 +15,10 @@
 #include "common/proto/sasl.h"
 
 enum {
-    LOGIN_TEXT_SIZE = 1024, /* a refusal's or an acceptance's text and its NUL */
+    LOGIN_TEXT_SIZE = 1024,       /* a refusal's or an acceptance's text and its NUL */
+    FORWARDED_FIELDS_SIZE = 2048, /* a client's fields of ID and their NUL */
     /* A client machine writes only where so much room is left: for any credentials, and a line. */
-    LOGIN_CLIENT_ROOM = SASL_RESPONSE_MAX + 1024
+    LOGIN_CLIENT_ROOM = SASL_RESPONSE_MAX + FORWARDED_FIELDS_SIZE + 1024
 };
 
 enum login_line {
@@ -47,6 +48,7 @@ struct forwarded {
     uint16_t port;       /* 0 when not known */
     char session_id[40]; /* printable ASCII without spaces; may be empty */
     unsigned ttl;        /* proxies that may still follow; 0 when not known */
+    const char *fields;  /* the client's own for IMAP ID (imap_id.h), the machine's; NULL: none */
 };
 
 enum { FORWARDED_TTL_MAX = 255 };

@@ -48,6 +48,7 @@ static void login_client_credentials(struct login_session *session)
         login->forwarded.ttl = claimed->ttl > 0 ? claimed->ttl - 1 : 0;
     } else {
         login_attempt_forward(head, &login->forwarded);
+        login->forwarded.fields = claimed->fields;
     }
     if (head->service->peers_are_trusted && login->proxied_id[0])
         memcpy(login->forwarded.session_id, login->proxied_id, sizeof(login->proxied_id));

@@ -260,6 +260,24 @@ def test_the_backend_learns_who_the_client_is(stage, fe1, unused):
     assert f'"x-originating-port" "{port}"'.encode() in line and b'"x-session-id"' in line
 
 
+def test_the_backend_learns_what_the_client_says_of_itself_and_nothing_forged(stage, fe1, unused):
+    account, server = unused("sv1"), stage.backends["sv1"].imap
+    with Raw(fe1.address, Network.IMAP) as raw:
+        raw.line()
+        raw.ask_tagged(b"i", b'ID ("x-originating-ip" "192.0.2.66" "name" "Mail \\"er" "X-Session-ID" "forged" '
+                             b'"x-proxy-ttl" "99" "x-connected-ip" "192.0.2.67" "version" NIL)')
+        raw.ask_tagged(b"j", b'ID ("name" "%s")' % (b"x" * 1025))
+        answer = raw.ask_tagged(b"a", f"LOGIN {account.address} {account.password}".encode())
+        assert answer[-1].startswith(b"a OK")
+        # Behind the login ID is the backend's business.
+        raw.ask_tagged(b"k", b'ID ("x-originating-ip" "192.0.2.66")')
+    session, = (session for session in server.sessions() if session.credentials)
+    before, behind = (line for line in session.lines if b" ID " in line)
+    assert before.startswith(b'i ID ("name" "Mail \\"er" "version" NIL "x-originating-ip" "127.0.0.1" ')
+    assert b"forged" not in before and b"192.0.2" not in before and before.count(b"x-proxy-ttl") == 1
+    assert behind == b'k ID ("x-originating-ip" "192.0.2.66")'
+
+
 def test_a_session_ends_when_its_account_moves(stage, fe1, protocol, unused):
     account = unused("sv1")
     with Login(fe1, protocol, account) as login:

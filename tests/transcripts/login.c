@@ -6,14 +6,16 @@
  * active), plaintext (allowed), trusted (the peer), mechanisms=A,B (else PLAIN),
  * offers=A,B (of the backends; else LITERAL+ or PIPELINING), identity=NAME (of the client's
  * certificate) and acts (it may act for anybody).  Options of a client, each KEY=VALUE: name,
- * password, xoauth2 or oauthbearer (the token), from (address,port,session,ttl), offers (lines of
- * CAPA, with commas between them), and starttls alone.
+ * password, xoauth2 or oauthbearer (the token), from (address,port,session,ttl), id (name,value:
+ * one of its client's fields), offers (A,B: lines that the backend is known to have), and starttls
+ * alone.
  *
  * Answers: tls, accept TEXT, denied, temporary, backend TEXT, challenge BASE64 TEXT (the backend
  * refuses a token), goodbye TEXT.
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/memory.h"
 #include "common/proto/imap_client.h"
@@ -150,6 +152,8 @@ static void note_credentials(struct login_server *server, struct buffer *note)
     if (forwarded->address[0] != '\0')
         buffer_append_format(note, " from %s:%u:%s:%u", forwarded->address, forwarded->port,
                              forwarded->session_id, forwarded->ttl);
+    if (forwarded->fields)
+        buffer_append_format(note, " id%s", forwarded->fields);
 }
 
 static enum transcript_step server_next(void *subject, struct span *in, struct buffer *out,
@@ -227,6 +231,7 @@ struct login_client {
     char name[LOGIN_NAME_SIZE];
     struct credentials credentials;
     struct forwarded forwarded;
+    char fields[FORWARDED_FIELDS_SIZE];
     union {
         struct imap_client imap;
         struct pop3_client pop3;
@@ -255,6 +260,17 @@ static bool client_set_offers(struct login_client_options *options, struct span 
     return true;
 }
 
+/* "name,value": one more field of the client's own ID. */
+static void client_add_field(struct login_client *client, struct span value)
+{
+    struct span name = span_split(&value, ',');
+    size_t length = strlen(client->fields);
+
+    snprintf(client->fields + length, sizeof(client->fields) - length, " \"%.*s\" \"%.*s\"",
+             SPAN_PRINTF(name), SPAN_PRINTF(value));
+    client->forwarded.fields = client->fields;
+}
+
 static bool client_option(struct login_client *client, struct login_client_options *options,
                           struct span value)
 {
@@ -280,6 +296,10 @@ static bool client_option(struct login_client *client, struct login_client_optio
     if (span_equals(key, SPAN_LITERAL("from"))) {
         options->forwarded = &client->forwarded;
         return client_set_forwarded(&client->forwarded, value);
+    }
+    if (span_equals(key, SPAN_LITERAL("id"))) {
+        client_add_field(client, value);
+        return true;
     }
     return false;
 }
