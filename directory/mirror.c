@@ -5,6 +5,8 @@
  * never filled are FIND_FAILED.  After an error, or when the writer has put another file
  * in its place, the file is opened again; while it cannot be, at most every
  * MIRROR_RETRY_MS.
+ *
+ * A host's row never changes, so that its name is read once from a file.
  */
 #include "directory/mirror.h"
 
@@ -19,11 +21,19 @@
 #include "directory/mirror_record.h"
 
 enum { MIRROR_NAP_MS = 10, MIRROR_RETRY_MS = 100, MIRROR_STAT_MS = 100, MIRROR_BUSY_MS = 1000 };
+enum { MIRROR_HOSTS_KEPT = 64 };
+
+struct mirror_host {
+    int64_t id; /* 0: none */
+    char name[ROUTE_HOST_SIZE];
+};
 
 struct mirror {
     char path[MIRROR_PATH_SIZE];
     sqlite3 *database; /* NULL while it is not open */
-    sqlite3_stmt *find, *meta;
+    sqlite3_stmt *find, *host, *meta, *begin, *commit;
+    struct mirror_host hosts[MIRROR_HOSTS_KEPT]; /* of the open file, by id */
+    uint64_t view;        /* the revision of which a transaction reads at least; 0: there is none */
     ino_t inode;          /* of the file that is open */
     bool was_filled;      /* the open file was, and stays so */
     uint64_t checked_ms;  /* when `inode` was last compared */
@@ -34,9 +44,9 @@ struct mirror {
 enum { MIRROR_COLUMN_NAMES, MIRROR_COLUMN_HOST, MIRROR_COLUMN_OLD_HOST, MIRROR_COLUMN_FLAGS };
 
 static const char mirror_find_statement[] =
-    "SELECT e.names, h.name, o.name, e.flags FROM lookup l CROSS JOIN entry e ON e.id = l.entry"
-    " LEFT JOIN host h ON h.id = e.host LEFT JOIN host o ON o.id = e.old_host"
+    "SELECT e.names, e.host, e.old_host, e.flags FROM lookup l CROSS JOIN entry e ON e.id = l.entry"
     " WHERE l.hash = ?1";
+static const char mirror_host_statement[] = "SELECT name FROM host WHERE id = ?1";
 /*
  * A third of a lookup's time would go into copying two pages out of the kernel's cache.  A page
  * that the disk cannot give is then a signal and not an error: the worker is started again.
@@ -47,12 +57,16 @@ static const char mirror_meta_statement[] = "SELECT value FROM meta WHERE name =
 static void mirror_shut(struct mirror *mirror)
 {
     sqlite3_finalize(mirror->find);
+    sqlite3_finalize(mirror->host);
     sqlite3_finalize(mirror->meta);
+    sqlite3_finalize(mirror->begin);
+    sqlite3_finalize(mirror->commit);
     sqlite3_close(mirror->database);
-    mirror->find = NULL;
-    mirror->meta = NULL;
+    mirror->find = mirror->host = mirror->meta = mirror->begin = mirror->commit = NULL;
     mirror->database = NULL;
     mirror->was_filled = false;
+    mirror->view = 0;
+    memset(mirror->hosts, 0, sizeof(mirror->hosts));
 }
 
 /* Closes after an error, so that the next use opens again. */
@@ -80,7 +94,10 @@ static bool mirror_reopen(struct mirror *mirror)
         sqlite3_busy_timeout(mirror->database, MIRROR_BUSY_MS) == SQLITE_OK &&
         sqlite3_exec(mirror->database, mirror_map_statement, NULL, NULL, NULL) == SQLITE_OK &&
         mirror_prepare(mirror, mirror_find_statement, &mirror->find) &&
-        mirror_prepare(mirror, mirror_meta_statement, &mirror->meta)) {
+        mirror_prepare(mirror, mirror_host_statement, &mirror->host) &&
+        mirror_prepare(mirror, mirror_meta_statement, &mirror->meta) &&
+        mirror_prepare(mirror, "BEGIN", &mirror->begin) &&
+        mirror_prepare(mirror, "COMMIT", &mirror->commit)) {
         mirror->inode = status.st_ino;
         return true;
     }
@@ -109,6 +126,27 @@ static bool mirror_is_open(struct mirror *mirror)
     if (mirror->database)
         return true;
     return now_ms >= mirror->retry_at_ms && mirror_reopen(mirror);
+}
+
+static bool mirror_run(struct mirror *mirror, sqlite3_stmt *statement)
+{
+    bool is_done = sqlite3_step(statement) == SQLITE_DONE;
+
+    sqlite3_reset(statement);
+    if (!is_done)
+        mirror_fail(mirror);
+    return is_done;
+}
+
+void mirror_view(struct mirror *mirror, uint64_t revision)
+{
+    if (mirror->view == revision)
+        return;
+    if (mirror->view != 0 && !mirror_run(mirror, mirror->commit))
+        return; /* it is closed */
+    mirror->view = 0;
+    if (revision != 0 && mirror_is_open(mirror) && mirror_run(mirror, mirror->begin))
+        mirror->view = revision;
 }
 
 /* A number of the table meta; 0 when it is not there.  False when it cannot be read. */
@@ -184,16 +222,42 @@ static bool mirror_row_has_key(struct mirror *mirror, unsigned kind, struct span
     return false;
 }
 
+/* Reads the name of the host `id` into its place; false when it cannot be read or is none. */
+static bool mirror_read_host(struct mirror *mirror, int64_t id, struct mirror_host *host)
+{
+    bool is_read;
+
+    sqlite3_bind_int64(mirror->host, 1, id);
+    is_read = sqlite3_step(mirror->host) == SQLITE_ROW &&
+              span_copy_string(mirror_column(mirror->host, 0), host->name, sizeof(host->name));
+    sqlite3_reset(mirror->host);
+    host->id = is_read ? id : 0;
+    return is_read;
+}
+
+/* Copies the name of the host whose id is in `column`; empty when there is none. */
+static bool mirror_copy_host(struct mirror *mirror, int column, char name[ROUTE_HOST_SIZE])
+{
+    int64_t id = sqlite3_column_int64(mirror->find, column);
+    struct mirror_host *host = &mirror->hosts[(uint64_t)id % MIRROR_HOSTS_KEPT];
+
+    name[0] = '\0';
+    if (id == 0)
+        return true;
+    if (host->id != id && !mirror_read_host(mirror, id, host))
+        return false;
+    memcpy(name, host->name, strlen(host->name) + 1);
+    return true;
+}
+
 static bool mirror_copy_row(struct mirror *mirror, struct route_entry *entry)
 {
     int flags = sqlite3_column_int(mirror->find, MIRROR_COLUMN_FLAGS);
 
     entry->has_several_hosts = flags & MIRROR_FLAG_SEVERAL_HOSTS;
     entry->is_relayed = flags & MIRROR_FLAG_RELAYED;
-    return span_copy_string(mirror_column(mirror->find, MIRROR_COLUMN_HOST), entry->host,
-                            sizeof(entry->host)) &&
-           span_copy_string(mirror_column(mirror->find, MIRROR_COLUMN_OLD_HOST), entry->old_host,
-                            sizeof(entry->old_host));
+    return mirror_copy_host(mirror, MIRROR_COLUMN_HOST, entry->host) &&
+           mirror_copy_host(mirror, MIRROR_COLUMN_OLD_HOST, entry->old_host);
 }
 
 /* Walks the rows with the key's hash; the count of those that have the key, or -1. */
@@ -242,6 +306,7 @@ uint64_t mirror_revision(struct mirror *mirror)
 {
     uint64_t revision;
 
+    mirror_view(mirror, 0);
     if (!mirror_is_open(mirror) || !mirror_read_meta(mirror, "revision", &revision))
         return 0;
     return revision;
@@ -253,6 +318,7 @@ bool mirror_read_backends(struct mirror *mirror, struct bytes *list, bool *is_kn
 
     bytes_release(list);
     *is_known = false;
+    mirror_view(mirror, 0);
     if (!mirror_is_open(mirror))
         return false;
     sqlite3_bind_text(mirror->meta, 1, MIRROR_META_BACKENDS, -1, SQLITE_STATIC);

@@ -26,6 +26,14 @@ void mirror_await(struct mirror *mirror, unsigned timeout_ms);
 /* The mirror as a source for route.h: FIND_FAILED while it cannot be read or was never filled. */
 struct route_source mirror_source(struct mirror *mirror);
 
+/*
+ * Lookups that follow may all be made in one view of the file, which begins with the next of them
+ * unless the last call had the same `revision`: that is not 0, and is committed.  It saves each of
+ * them the locks.  0: each sees the newest.  A view keeps the writer's log from being begun anew, and
+ * should be ended soon when nobody looks anything up.
+ */
+void mirror_view(struct mirror *mirror, uint64_t revision);
+
 /* The number of the last committed change; 0 when it cannot be read. */
 uint64_t mirror_revision(struct mirror *mirror);
 

@@ -158,6 +158,7 @@ static void resolver_tick(uv_timer_t *timer)
     struct resolver *resolver = CONTAINER_OF(timer, struct resolver, timer);
     uint64_t now_ms = io_loop_now_ms(resolver->loop);
 
+    mirror_view(resolver->mirror, 0);
     if (!resolver->is_connected)
         resolver_connect(resolver);
     if (resolver->backends_are_due)
@@ -220,13 +221,21 @@ static bool resolver_confirm(struct resolver *resolver, struct resolver_request 
     return true;
 }
 
+/* The mirror, as of the revision that the board shows: as long as it is the same, in one view. */
+static struct route_source resolver_source(struct resolver *resolver)
+{
+    mirror_view(resolver->mirror, resolver_revision(resolver));
+    return mirror_source(resolver->mirror);
+}
+
 bool resolver_ask(struct resolver *resolver, struct resolver_request *request, enum route_key key,
                   struct span value, const char *default_domain)
 {
-    struct route_source source = mirror_source(resolver->mirror);
+    struct route_source source;
 
     assert(list_is_empty(&request->node));
     request->revision = resolver_revision(resolver);
+    source = resolver_source(resolver);
     if (key == ROUTE_KEY_ADDRESS)
         route_address(&resolver->rules, &source, value, &request->route);
     else
@@ -245,7 +254,7 @@ bool resolver_ask(struct resolver *resolver, struct resolver_request *request, e
 void resolver_look_up(struct resolver *resolver, enum route_key key, const char *value,
                       struct route *route)
 {
-    struct route_source source = mirror_source(resolver->mirror);
+    struct route_source source = resolver_source(resolver);
 
     if (key == ROUTE_KEY_ADDRESS)
         route_address(&resolver->rules, &source, span_from_string(value), route);

@@ -631,6 +631,84 @@ static void the_hosts_of_accounts_are_collected_in_parts(void **state)
     row_set_fini(&hosts);
 }
 
+static void a_view_stays_as_it_is_until_another_revision_is_asked_for(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t revision;
+
+    fill(fixture, 2);
+    revision = mirror_writer_revision(fixture->writer);
+    mirror_view(fixture->reader, revision);
+    assert_host(fixture, 1, "sv1");
+    put_account(fixture, 1, "sv2", "");
+    commit(fixture, "cookie-2");
+    mirror_view(fixture->reader, revision);
+    assert_host(fixture, 1, "sv1");
+    mirror_view(fixture->reader, revision + 1);
+    assert_host(fixture, 1, "sv2");
+    put_account(fixture, 1, "sv3", "");
+    commit(fixture, "cookie-3");
+    assert_host(fixture, 1, "sv2");
+    mirror_view(fixture->reader, 0);
+    assert_host(fixture, 1, "sv3");
+    put_account(fixture, 1, "sv1", "");
+    commit(fixture, "cookie-4");
+    assert_host(fixture, 1, "sv1");
+}
+
+static void the_revision_is_never_read_in_a_view(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fill(fixture, 1);
+    mirror_view(fixture->reader, 1);
+    assert_host(fixture, 1, "sv1");
+    put_account(fixture, 1, "sv2", "");
+    commit(fixture, "cookie-2");
+    assert_int_equal(mirror_revision(fixture->reader), mirror_writer_revision(fixture->writer));
+    assert_host(fixture, 1, "sv2");
+}
+
+static void a_view_ends_with_its_file(void **state)
+{
+    struct fixture *fixture = *state;
+    struct route_entry entry;
+
+    fill(fixture, 1);
+    mirror_view(fixture->reader, 1);
+    assert_host(fixture, 1, "sv1");
+    close_writer(fixture);
+    corrupt(fixture, 0, 4096);
+    open_writer(fixture, "source");
+    mirror_writer_begin_refresh(fixture->writer);
+    put_account(fixture, 1, "sv2", "sv1"); /* the ids of hosts begin anew */
+    sweep(fixture);
+    mirror_writer_end_refresh(fixture->writer);
+    commit(fixture, "cookie-1");
+    while (find(fixture, ROUTE_KEY_LOGIN, "user0000001", &entry) != ROUTE_FIND_ONE ||
+           strcmp(entry.host, "sv2") != 0)
+        mirror_view(fixture->reader, 1); /* a replaced file is seen within a tenth of a second */
+    assert_string_equal(entry.old_host, "sv1");
+}
+
+static void hosts_that_share_a_place_are_told_apart(void **state)
+{
+    struct fixture *fixture = *state;
+    char host[16];
+
+    fill(fixture, 150);
+    for (unsigned i = 1; i <= 150; i++) {
+        snprintf(host, sizeof(host), "host%u", i);
+        put_account(fixture, i, host, "");
+    }
+    commit(fixture, "cookie-2");
+    for (unsigned round = 0; round < 2; round++)
+        for (unsigned i = 1; i <= 150; i++) {
+            snprintf(host, sizeof(host), "host%u", i);
+            assert_host(fixture, i, host);
+        }
+}
+
 static void what_was_not_committed_leaves_no_lookup(void **state)
 {
     struct fixture *fixture = *state;
@@ -710,6 +788,10 @@ int main(void)
         mirror_test(what_is_new_is_changed_and_removed_before_its_commit),
         mirror_test(a_commit_of_more_than_memory_keeps_is_whole),
         mirror_test(the_hosts_of_accounts_are_collected_in_parts),
+        mirror_test(a_view_stays_as_it_is_until_another_revision_is_asked_for),
+        mirror_test(the_revision_is_never_read_in_a_view),
+        mirror_test(a_view_ends_with_its_file),
+        mirror_test(hosts_that_share_a_place_are_told_apart),
         mirror_test(what_was_not_committed_leaves_no_lookup),
         mirror_test(who_awaits_a_mirror_reads_it_at_once_when_it_is_there),
         mirror_test(mirrors_of_older_schemas_are_removed),

@@ -260,11 +260,12 @@ static void a_login_is_looked_up_again_only_behind_a_change_of_the_mirror(void *
     rig_say(backend, "a OK in\r\n");
     rig_expect(client, "1 OK in\r\n");
 
+    atomic_store(&rig->board->mirror_revision, 8);
     client = rig_connect(rig, &rig->imap);
     rig_say(client, "1 LOGIN anna secret\r\n");
     backend = accept_imap(rig, 1);
     rig_move(rig, "anna", "sv0");
-    atomic_store(&rig->board->mirror_revision, 8);
+    atomic_store(&rig->board->mirror_revision, 9);
     rig_say(backend, "a OK in\r\n");
     rig_expect_end(backend);
     backend = accept_imap(rig, 0);
