@@ -13,9 +13,6 @@ enum {
     COMMITTER_BATCH_MAX = 1000, /* operations: bounds the time that one batch takes */
     COMMITTER_PAUSE_MS = 200,   /* after the first failure */
     COMMITTER_PAUSE_MAX_MS = 3200,
-    COMMITTER_GATHER_FROM = 4, /* operations of a batch behind which it waits for more */
-    COMMITTER_GATHER_MS_MIN = 2,
-    COMMITTER_GATHER_MS_MAX = 10,
     COMMITTER_ALONE_MAX =
         3 /* operations of a batch that may fail alone; with more, all the rest do */
 };
@@ -128,24 +125,7 @@ static void end_gathering(uv_timer_t *timer)
 {
     struct committer *committer = CONTAINER_OF(timer, struct committer, pause);
 
-    committer->is_gathering = false;
-    start_batch(committer);
-}
-
-/* Three of four of those who are answered now are to come again, and none who waits is to lose. */
-static void gather(struct committer *committer)
-{
-    uint64_t wait_ms = io_loop_now_ms(committer->loop) - committer->began_ms;
-
-    if (committer->last_count < COMMITTER_GATHER_FROM || committer->is_stopping)
-        return;
-    if (wait_ms < COMMITTER_GATHER_MS_MIN)
-        wait_ms = COMMITTER_GATHER_MS_MIN;
-    if (wait_ms > COMMITTER_GATHER_MS_MAX)
-        wait_ms = COMMITTER_GATHER_MS_MAX;
-    committer->wanted_count = committer->waiting_count + 3 * committer->last_count / 4;
-    committer->is_gathering = true;
-    uv_timer_start(&committer->pause, end_gathering, wait_ms, 0);
+    start_soon(committer);
 }
 
 static void batch_done(uv_work_t *work, int status)
@@ -162,6 +142,8 @@ static void batch_done(uv_work_t *work, int status)
         list_append(&ended, node);
     }
     committer->is_running = false;
+    gathering_end_batch(&committer->gathering, committer->running_count, committer->waiting_count,
+                        io_loop_now_ms(committer->loop));
     if (committer->has_failed) {
         committer->is_paused = true;
         uv_timer_start(&committer->pause, end_pause, committer->pause_ms, 0);
@@ -169,7 +151,6 @@ static void batch_done(uv_work_t *work, int status)
             committer->pause_ms *= 2;
     } else {
         committer->pause_ms = COMMITTER_PAUSE_MS;
-        gather(committer);
     }
     if (committer->committed)
         committer->committed(committer, &committer->counts);
@@ -177,9 +158,20 @@ static void batch_done(uv_work_t *work, int status)
     start_soon(committer);
 }
 
-static bool has_gathered(const struct committer *committer)
+/* Whether there is something to do now; if not yet, it is asked again when the time is over. */
+static bool has_gathered(struct committer *committer)
 {
-    return !committer->is_gathering || committer->waiting_count >= committer->wanted_count;
+    uint64_t wait_ms;
+
+    if (committer->is_stopping)
+        return true;
+    if (committer->waiting_count == 0)
+        return false;
+    wait_ms = gathering_wait_ms(&committer->gathering, committer->waiting_count,
+                                io_loop_now_ms(committer->loop));
+    if (wait_ms > 0)
+        uv_timer_start(&committer->pause, end_gathering, wait_ms, 0);
+    return wait_ms == 0;
 }
 
 /* What is submitted in one turn of the loop goes into one batch. */
@@ -200,9 +192,7 @@ static void start_batch(struct committer *committer)
 
     if (committer->is_running || committer->is_paused)
         return;
-    if (committer->is_gathering)
-        uv_timer_stop(&committer->pause);
-    committer->is_gathering = false;
+    uv_timer_stop(&committer->pause);
     for (; count < COMMITTER_BATCH_MAX && !list_is_empty(&committer->waiting); count++) {
         struct list *node = committer->waiting.next;
 
@@ -212,8 +202,7 @@ static void start_batch(struct committer *committer)
     }
     committer->waiting_count -= count;
     if (count > 0) {
-        committer->last_count = count;
-        committer->began_ms = io_loop_now_ms(committer->loop);
+        committer->running_count = count;
         committer->is_running = true;
         if (uv_queue_work(&committer->loop->uv, &committer->work, run_batch, batch_done) != 0)
             abort();
@@ -238,6 +227,7 @@ void committer_submit(struct committer *committer, struct operation *operation)
     assert(!committer->is_closed);
     list_append(&committer->waiting, &operation->node);
     committer->waiting_count++;
+    gathering_add(&committer->gathering, committer->waiting_count, io_loop_now_ms(committer->loop));
     start_soon(committer);
 }
 
@@ -245,6 +235,5 @@ void committer_stop(struct committer *committer, void (*stopped)(struct committe
 {
     committer->stopped = stopped;
     committer->is_stopping = true;
-    committer->is_gathering = false;
     start_soon(committer);
 }

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Group commit.  The loop collects operations; one batch at a time runs in libuv's
- * pool, and takes all that arrived during the last one.  Behind a large batch it waits a moment,
- * no longer than that one took, or than a turn of slow senders, for most of its senders to
- * come again: one batch for them and for those who wait already costs less than two.  An operation that fails by itself fails
- * alone: the others are done again without it.  Only the committer touches the store, so that
- * operations happen in the order in which they were submitted, reads included.
+ * pool, and takes all that arrived during the last one, and who else gathers for it (gathering.h).
+ * An operation that fails by itself fails alone: the others are done again without it.  Only the
+ * committer touches the store, so that operations happen in the order in which they were submitted,
+ * reads included.
  */
 #ifndef MAILSTEAD_FRONTEND_QUEUE_COMMITTER_H
 #define MAILSTEAD_FRONTEND_QUEUE_COMMITTER_H
 
 #include "common/io/loop.h"
+#include "frontend/queue/gathering.h"
 #include "frontend/queue/store.h"
 
 struct operation {
@@ -39,9 +39,9 @@ struct committer {
     uv_timer_t pause;  /* after a failed batch, so that a full disk makes no storm; or to gather */
     uint64_t pause_ms; /* of the next one after a failure: each in a row is longer */
     struct list waiting, running;
-    unsigned waiting_count, last_count, wanted_count;
-    uint64_t began_ms; /* the last batch */
-    bool is_running, is_paused, is_gathering, is_stopping, is_closed;
+    unsigned waiting_count, running_count;
+    struct gathering gathering;
+    bool is_running, is_paused, is_stopping, is_closed;
     bool has_failed;            /* nothing of the last batch is committed */
     struct store_counts counts; /* after the last batch */
     void (*stopped)(struct committer *committer);
