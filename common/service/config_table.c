@@ -344,7 +344,8 @@ static const struct config_option smtp_options[] = {
         "Transactions that each worker has open with one backend only to ask it about recipients; "
         "above it the directory's word is enough."),
     NUMBER(smtp_config, reused_connections, "10", 0, 100,
-           "Connections to one backend that each worker keeps for the next message; 0 is none."),
+           "Connections to one backend that each worker keeps for the next message, and four times "
+           "as many for a second; 0 is none."),
 };
 
 static const struct config_option submission_options[] = {

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/session/mail_pool.h"
 
+enum {
+    MAIL_POOL_SURPLUS = 4, /* times as many as usual: for a moment, under load */
+    MAIL_POOL_SURPLUS_S = 1
+};
+
 void mail_pool_init(struct mail_pool *pool, unsigned per_target_max, unsigned idle_s)
 {
     *pool = (struct mail_pool){ .per_target_max = per_target_max, .idle_s = idle_s };
@@ -57,9 +62,9 @@ bool mail_pool_put(struct mail_pool *pool, struct mail_link *link)
     LIST_EACH (node, &pool->idle)
         waiting +=
             mail_pool_is_same(&LIST_ELEMENT(node, struct mail_link, node)->target, &link->target);
-    if (pool->is_closed || waiting >= pool->per_target_max)
+    if (pool->is_closed || waiting >= MAIL_POOL_SURPLUS * pool->per_target_max)
         return false;
     list_append(&pool->idle, &link->node);
-    mail_link_expect(link, pool->idle_s);
+    mail_link_expect(link, waiting < pool->per_target_max ? pool->idle_s : MAIL_POOL_SURPLUS_S);
     return true;
 }

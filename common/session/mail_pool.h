@@ -2,7 +2,9 @@
 /*
  * The connections of one worker to backends and the relay host that wait for their next
  * transaction: a few for each target, each for a short time, since many a mail store keeps a
- * process for every connection.  The last one that was given back is taken first.
+ * process for every connection.  The last one that was given back is taken first.  What is more than
+ * these few waits only a second: under load it is taken again within it, and no new one is made for
+ * each message.
  */
 #ifndef MAILSTEAD_SESSION_MAIL_POOL_H
 #define MAILSTEAD_SESSION_MAIL_POOL_H
@@ -27,7 +29,7 @@ void mail_pool_close(struct mail_pool *pool);
 struct mail_link *mail_pool_take(struct mail_pool *pool, const struct target *target,
                                  const struct mail_link_options *options);
 
-/* Has `link` wait; false when it is one too many. */
+/* Has `link` wait; false when even for a moment it is one too many. */
 bool mail_pool_put(struct mail_pool *pool, struct mail_link *link)
     __attribute__((warn_unused_result));
 

@@ -229,10 +229,10 @@ static void an_unclear_state_ends_the_connection(void **state)
     rig_expect_end(backend);
 }
 
-static void few_wait_and_not_for_long(void **state)
+/* Each of three clients has a backend's connection of its own, and its message there at the end. */
+static void leave_three_waiting(struct rig *rig, struct peer *backends[3])
 {
-    struct rig *rig = *state;
-    struct peer *clients[3], *backends[3];
+    struct peer *clients[3];
 
     for (int i = 0; i < 3; i++) {
         clients[i] = greet(rig);
@@ -240,14 +240,42 @@ static void few_wait_and_not_for_long(void **state)
         backends[i] = accept_store(rig);
         take_envelope(backends[i], clients[i]);
     }
-    pool.idle_s = 1;
     for (int i = 0; i < 3; i++)
         take_message(backends[i], clients[i]);
+}
+
+static void few_wait_and_not_for_long(void **state)
+{
+    struct peer *backends[3];
+
+    pool.idle_s = 1;
+    leave_three_waiting(*state, backends);
+    for (int i = 0; i < 3; i++)
+        rig_expect(backends[i], "QUIT\r\n");
+    assert_true(list_is_empty(&pool.idle));
+}
+
+static void one_more_than_few_waits_only_for_a_moment(void **state)
+{
+    struct peer *backends[3];
+
+    leave_three_waiting(*state, backends);
     rig_expect(backends[2], "QUIT\r\n");
     rig_expect_end(backends[2]);
-    rig_expect(backends[0], "QUIT\r\n");
-    rig_expect(backends[1], "QUIT\r\n");
-    assert_true(list_is_empty(&pool.idle));
+    assert_ptr_not_equal(pool.idle.next, pool.idle.previous); /* the two others */
+    assert_ptr_equal(pool.idle.next->next, pool.idle.previous);
+}
+
+static void under_load_one_more_than_few_is_taken_again(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *backends[3], *client;
+
+    leave_three_waiting(rig, backends);
+    client = greet(rig);
+    ask(client, "anna");
+    take_envelope(backends[2], client);
+    take_message(backends[2], client);
 }
 
 int main(void)
@@ -262,6 +290,8 @@ int main(void)
         T(an_envelope_that_came_to_nothing_is_reset),
         T(an_unclear_state_ends_the_connection),
         T(few_wait_and_not_for_long),
+        T(one_more_than_few_waits_only_for_a_moment),
+        T(under_load_one_more_than_few_is_taken_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
