@@ -75,7 +75,7 @@ class CrashFrontend(ScriptedFrontend):
 
     def __init__(self, name, cluster, address, library):
         super().__init__(name, cluster, address, has_relay_host=False)
-        self.storage = Storage(library, self.queue_folder(), self.folder)
+        self.storage = Storage(library, cluster.build / "mailstead-frontend", self.queue_folder(), self.folder)
         self.process.environment = {**self.process.environment, **self.storage.environment()}
 
     def create(self, more=""):

@@ -3,8 +3,10 @@
 import mmap
 import os
 import random
+import re
 import shutil
 import struct
+import subprocess
 from pathlib import Path
 
 
@@ -13,8 +15,8 @@ class Storage:
 
     FIELDS = ("calls", "kill_at", "is_cut", "is_dark", "is_full")
 
-    def __init__(self, library, queue, folder):
-        self.library, self.queue = Path(library), Path(queue)
+    def __init__(self, library, program, queue, folder):
+        self.libraries, self.queue = [*sanitizers(program), str(library)], Path(queue)
         self.shadow, self.file = Path(folder) / "shadow", Path(folder) / "forgetful"
         self.memory = None
 
@@ -27,7 +29,7 @@ class Storage:
             self.memory = mmap.mmap(file.fileno(), 0)
 
     def environment(self):
-        return {"LD_PRELOAD": str(self.library), "FORGETFUL_FOLDER": str(self.queue),
+        return {"LD_PRELOAD": " ".join(self.libraries), "FORGETFUL_FOLDER": str(self.queue),
                 "FORGETFUL_SHADOW": str(self.shadow), "FORGETFUL_CONTROL": str(self.file)}
 
     # -- control -----------------------------------------------------------------
@@ -109,6 +111,12 @@ class Storage:
                 shutil.copyfile(entry.path, self.shadow / f"data-{entry.inode()}")
         for file in self.shadow.iterdir():
             file.chmod(0o666)
+
+
+def sanitizers(program):
+    """Those that it is linked with: they want to be loaded first."""
+    linked = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+    return re.findall(r"=> (\S*/libasan\S*)", linked)
 
 
 def chance_of(*words):
