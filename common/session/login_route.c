@@ -80,12 +80,17 @@ const char *login_route_name(const struct login *login)
     return route->account[0] ? route->account : route->key;
 }
 
-/* Once for these credentials, however often a held login is resolved again. */
+/*
+ * Once for these credentials, however often a held login is resolved again.  A certificate has
+ * been verified already: there is no secret that could be guessed.
+ */
 static bool login_route_is_allowed(struct login_session *session)
 {
     struct login *login = session->login;
     const struct credentials *credentials = login->server_ops->credentials(&login->server);
 
+    if (login->kind == CREDENTIALS_EXTERNAL)
+        return true;
     if (!login->is_allowed)
         login->is_allowed = abuse_login_allowed(&session->session, login_route_name(login),
                                                 credentials_secret(credentials));
@@ -125,11 +130,28 @@ void login_route_resolve(struct login_session *session)
         login_route_found(session);
 }
 
+/* What the backend refused is our own login, so it says nothing of the client's. */
+static void login_route_master_refused(struct login_session *session, struct span text)
+{
+    struct login *login = session->login;
+
+    LOG_EVENT(LOG_LEVEL_ERROR, session->session.id, "master_refused",
+              LOG_TEXT("account", login_route_name(login)), LOG_TEXT("backend", login->target.name),
+              LOG_SPAN("words", text));
+    login_backend_abandon(session);
+    login->refusal[0] = login->challenge[0] = '\0';
+    login_refusal_temporary(session, "the backend refuses the master user");
+}
+
 void login_route_refused(struct login_session *session, struct span text, struct span challenge,
                          bool is_temporary)
 {
     struct login *login = session->login;
 
+    if (login->kind == CREDENTIALS_EXTERNAL && !is_temporary) {
+        login_route_master_refused(session, text);
+        return;
+    }
     login_copy_text(text, login->refusal);
     snprintf(login->challenge, sizeof(login->challenge), "%.*s", SPAN_PRINTF(challenge));
     login_backend_abandon(session);
