@@ -173,13 +173,20 @@ static bool copy_common_name(const X509 *certificate, char *name, size_t capacit
     return is_copied;
 }
 
+/* A session that is resumed again and again brings the result of a handshake of long ago. */
+static bool is_in_force(const X509 *certificate)
+{
+    return X509_cmp_current_time(X509_get0_notBefore(certificate)) < 0 &&
+           X509_cmp_current_time(X509_get0_notAfter(certificate)) > 0;
+}
+
 bool tls_peer_identity(const SSL *ssl, enum tls_identity kind, char *name, size_t capacity)
 {
     const X509 *certificate = ssl ? SSL_get0_peer_certificate(ssl) : NULL;
     bool is_copied;
 
     if (!certificate || !(SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER) ||
-        SSL_get_verify_result(ssl) != X509_V_OK)
+        SSL_get_verify_result(ssl) != X509_V_OK || !is_in_force(certificate))
         return false;
     is_copied = kind == TLS_IDENTITY_EMAIL ? copy_email(certificate, name, capacity)
                                            : copy_common_name(certificate, name, capacity);

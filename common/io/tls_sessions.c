@@ -5,6 +5,7 @@
  */
 #include "common/io/tls_sessions.h"
 
+#include <openssl/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,9 +14,14 @@
 #include "common/base/map.h"
 #include "common/base/memory.h"
 
+struct tls_kept {
+    SSL_SESSION *session; /* owned */
+    int64_t verified_s;   /* when the peer last showed its certificate; resuming proves less */
+};
+
 struct tls_peer {
     struct map_node node;
-    SSL_SESSION *sessions[TLS_SESSIONS_EACH]; /* owned; the newest is the last */
+    struct tls_kept sessions[TLS_SESSIONS_EACH]; /* the newest is the last */
     size_t count;
     char key[];
 };
@@ -25,10 +31,11 @@ struct tls_sessions {
 };
 
 static int of_context = -1, of_connection = -1;
+static int of_proof = -1; /* a connection's: verified_s of the session that it offers */
 
 static void peer_drop(struct tls_peer *peer, size_t at)
 {
-    SSL_SESSION_free(peer->sessions[at]);
+    SSL_SESSION_free(peer->sessions[at].session);
     peer->count--;
     memmove(&peer->sessions[at], &peer->sessions[at + 1],
             (peer->count - at) * sizeof(peer->sessions[0]));
@@ -65,12 +72,15 @@ static void sessions_forget(void *parent, void *pointer, CRYPTO_EX_DATA *all, in
 static int sessions_take(SSL *ssl, SSL_SESSION *session)
 {
     struct tls_peer *peer = SSL_get_ex_data(ssl, of_connection);
+    int64_t verified_s = (int64_t)time(NULL);
 
+    if (SSL_session_reused(ssl))
+        verified_s = (int64_t)(intptr_t)SSL_get_ex_data(ssl, of_proof);
     if (!peer || !SSL_SESSION_is_resumable(session))
         return 0;
     if (peer->count == TLS_SESSIONS_EACH)
         peer_drop(peer, 0);
-    peer->sessions[peer->count++] = session;
+    peer->sessions[peer->count++] = (struct tls_kept){ session, verified_s };
     return 1;
 }
 
@@ -82,7 +92,9 @@ bool tls_sessions_keep(SSL_CTX *context)
         of_context = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, sessions_forget);
     if (of_connection < 0)
         of_connection = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
-    if (of_context < 0 || of_connection < 0)
+    if (of_proof < 0)
+        of_proof = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+    if (of_context < 0 || of_connection < 0 || of_proof < 0)
         return false;
     sessions = memory_new(sizeof(*sessions));
     map_init(&sessions->peers);
@@ -117,14 +129,14 @@ static struct tls_peer *sessions_peer(struct tls_sessions *sessions, const char 
     return peer;
 }
 
-static bool session_is_fresh(const SSL_SESSION *session)
+static bool session_is_fresh(const struct tls_kept *kept)
 {
-    long now_s = (long)time(NULL), made_s = SSL_SESSION_get_time(session);
-    long left_s = SSL_SESSION_get_timeout(session);
+    const X509 *certificate = SSL_SESSION_get0_peer(kept->session);
+    long now_s = (long)time(NULL), made_s = SSL_SESSION_get_time(kept->session);
 
-    if (left_s > TLS_SESSIONS_AGE_S)
-        left_s = TLS_SESSIONS_AGE_S;
-    return now_s >= made_s && now_s - made_s < left_s;
+    return now_s >= made_s && now_s - made_s < SSL_SESSION_get_timeout(kept->session) &&
+           now_s >= kept->verified_s && now_s - kept->verified_s < TLS_SESSIONS_AGE_S &&
+           certificate && X509_cmp_current_time(X509_get0_notAfter(certificate)) > 0;
 }
 
 void tls_sessions_offer(SSL *ssl, const char *verify_name, const char *peer_name)
@@ -135,10 +147,12 @@ void tls_sessions_offer(SSL *ssl, const char *verify_name, const char *peer_name
     if (!peer || SSL_set_ex_data(ssl, of_connection, peer) != 1)
         return;
     while (peer->count > 0) {
-        SSL_SESSION *session = peer->sessions[peer->count - 1];
-        bool is_offered = session_is_fresh(session) && SSL_set_session(ssl, session) == 1;
+        struct tls_kept kept = peer->sessions[peer->count - 1];
+        bool is_offered = session_is_fresh(&kept) &&
+                          SSL_set_ex_data(ssl, of_proof, (void *)(intptr_t)kept.verified_s) == 1 &&
+                          SSL_set_session(ssl, kept.session) == 1;
 
-        if (!is_offered || SSL_SESSION_get_protocol_version(session) >= TLS1_3_VERSION)
+        if (!is_offered || SSL_SESSION_get_protocol_version(kept.session) >= TLS1_3_VERSION)
             peer_drop(peer, peer->count - 1);
         if (is_offered)
             return;

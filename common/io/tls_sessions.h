@@ -13,8 +13,8 @@
 enum {
     TLS_SESSIONS_EACH = 8,     /* kept of one peer */
     TLS_SESSIONS_PEERS = 4096, /* of more peers none is kept */
-    TLS_SESSIONS_AGE_S =
-        2 * 3600 /* older ones are not used: who the peer is was verified so long ago */
+    /* The peer shows its certificate so often, and when the last that it showed has ended. */
+    TLS_SESSIONS_AGE_S = 2 * 3600
 };
 
 /* Has `context` keep sessions; they are freed with it. */

@@ -56,8 +56,8 @@ static void certificate_make(struct test_certificate *certificate,
     assert_non_null(certificate->pkey);
     X509_set_version(x509, X509_VERSION_3);
     ASN1_INTEGER_set(X509_get_serialNumber(x509), ++serial);
-    X509_gmtime_adj(X509_getm_notBefore(x509), -3600);
-    X509_gmtime_adj(X509_getm_notAfter(x509), 3600);
+    X509_gmtime_adj(X509_getm_notBefore(x509), -TEST_CERTIFICATE_S);
+    X509_gmtime_adj(X509_getm_notAfter(x509), TEST_CERTIFICATE_S);
     X509_set_pubkey(x509, certificate->pkey);
     X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0);
     X509_set_issuer_name(x509, X509_get_subject_name(issuer));

@@ -7,6 +7,8 @@
 
 #include "common/io/tls.h"
 
+enum { TEST_CERTIFICATE_S = 6 * 3600 /* how long they are good */ };
+
 struct test_certificate {
     X509 *x509;
     EVP_PKEY *pkey;

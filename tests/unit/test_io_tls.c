@@ -21,6 +21,19 @@ struct fixture {
     char error[TLS_ERROR_SIZE];
 };
 
+static long shift_s; /* of the clock of this program and its libraries */
+
+time_t time(time_t *target)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    now.tv_sec += shift_s;
+    if (target)
+        *target = now.tv_sec;
+    return now.tv_sec;
+}
+
 static int fixture_setup(void **state)
 {
     struct fixture *fixture = memory_new(sizeof(*fixture));
@@ -37,6 +50,7 @@ static int fixture_teardown(void **state)
 {
     struct fixture *fixture = *state;
 
+    shift_s = 0;
     unlink(fixture->ca_file);
     test_certificate_free(&fixture->authority);
     test_certificate_free(&fixture->server);
@@ -412,7 +426,8 @@ static void a_certificate_says_its_names_and_its_end(void **state)
     assert_true(tls_certificate_describe(certificate.certificate, &facts));
     assert_string_equal(facts.name, "a.example.org");
     assert_int_equal(facts.name_count, 2);
-    assert_in_range(facts.expires_s, time(NULL) + 3500, time(NULL) + 3700);
+    assert_in_range(facts.expires_s, time(NULL) + TEST_CERTIFICATE_S - 100,
+                    time(NULL) + TEST_CERTIFICATE_S + 100);
     test_certificate_free(&certificate);
     assert_false(tls_certificate_describe("no certificate", &facts));
     tls_names_read(&names, fixture->authority.x509);
@@ -522,6 +537,50 @@ static void an_identity_is_not_resumed_under_other_authorities(void **state)
     tls_tickets_free(tickets);
 }
 
+/* Resumes `*session` with the server and keeps the one that it gives: whether it knows who it is.
+ */
+static bool is_still_known(SSL_CTX *client, SSL_CTX *server, SSL_SESSION **session)
+{
+    struct pair pair;
+    char name[64];
+    bool is_known;
+
+    pair_init(&pair, client, server);
+    assert_int_equal(SSL_set_session(pair.client, *session), 1);
+    assert_true(pair_shake_hands(&pair));
+    assert_true(SSL_session_reused(pair.client));
+    SSL_SESSION_free(*session);
+    *session = SSL_get1_session(pair.client);
+    is_known = tls_peer_identity(pair.server, TLS_IDENTITY_EMAIL, name, sizeof(name));
+    pair_fini(&pair);
+    return is_known;
+}
+
+static void an_identity_ends_with_its_certificate_however_often_it_is_resumed(void **state)
+{
+    struct fixture *fixture = *state;
+    SSL_CTX *server = asking_context(fixture, fixture->ca_file, NULL);
+    SSL_CTX *client = client_context(fixture);
+    struct test_certificate certificate;
+    SSL_SESSION *session;
+    struct pair pair;
+
+    test_certificate_issue(&certificate, &fixture->authority, "email:ada@example.org");
+    pair_init(&pair, client, server);
+    assert_int_equal(SSL_use_certificate(pair.client, certificate.x509), 1);
+    assert_int_equal(SSL_use_PrivateKey(pair.client, certificate.pkey), 1);
+    assert_true(pair_shake_hands(&pair));
+    session = SSL_get1_session(pair.client);
+    pair_fini(&pair);
+    for (shift_s = 0; shift_s < TEST_CERTIFICATE_S; shift_s += 3000)
+        assert_true(is_still_known(client, server, &session));
+    assert_false(is_still_known(client, server, &session));
+    SSL_SESSION_free(session);
+    test_certificate_free(&certificate);
+    SSL_CTX_free(client);
+    SSL_CTX_free(server);
+}
+
 /* --- sessions of our own as a client ---------------------------------------------------- */
 
 /* Connects as `peer`, which must be `verify_name`: whether a session was resumed. */
@@ -583,6 +642,34 @@ static void a_session_of_tls_1_3_is_offered_once(void **state)
     SSL_CTX_free(server);
 }
 
+static void a_backend_shows_its_certificate_now_and_then(void **state)
+{
+    static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
+    struct fixture *fixture = *state;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(versions); i++) {
+        SSL_CTX *server = server_context(fixture, NULL), *client = client_context(fixture);
+        struct pair pair;
+
+        SSL_CTX_set_max_proto_version(client, versions[i]);
+        shift_s = 0;
+        assert_false(is_resumed(client, server, "mail.example.org", "sv1 143"));
+        shift_s = TLS_SESSIONS_AGE_S - 1000;
+        assert_true(is_resumed(client, server, "mail.example.org", "sv1 143"));
+        shift_s = TLS_SESSIONS_AGE_S + 1000;
+        assert_false(is_resumed(client, server, "mail.example.org", "sv1 143"));
+        shift_s = TEST_CERTIFICATE_S - 1000;
+        (void)is_resumed(client, server, "mail.example.org", "sv1 143");
+        shift_s = TEST_CERTIFICATE_S + 100;
+        pair_init(&pair, client, server);
+        tls_sessions_offer(pair.client, "mail.example.org", "sv1 143");
+        assert_false(pair_shake_hands(&pair));
+        pair_fini(&pair);
+        SSL_CTX_free(client);
+        SSL_CTX_free(server);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -597,8 +684,10 @@ int main(void)
         TEST(a_client_is_who_its_certificate_says),
         TEST(a_certificate_of_another_authority_proves_nothing),
         TEST(an_identity_is_not_resumed_under_other_authorities),
+        TEST(an_identity_ends_with_its_certificate_however_often_it_is_resumed),
         TEST(sessions_are_resumed_with_the_peer_that_gave_them),
         TEST(a_session_of_tls_1_3_is_offered_once),
+        TEST(a_backend_shows_its_certificate_now_and_then),
         TEST(what_is_wrong_with_certificate_or_key_is_said),
         TEST(a_ca_file_that_is_none_is_named),
     };
