@@ -300,7 +300,8 @@ static const struct config_option listen_options[] = {
     LIST(
         NETWORK_LIST, listener_config, xclient_from, NULL, 0,
         "The addresses and CIDR networks of mail servers and filters that may say by XCLIENT whose "
-        "mail they pass on; for smtp and lmtp."),
+        "mail they pass on; for smtp and lmtp; behind a balancer it is the client that must be "
+        "one."),
 };
 
 static const struct config_option queue_options[] = {

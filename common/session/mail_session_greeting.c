@@ -123,6 +123,8 @@ void mail_session_read_proxy(struct mail_session *session)
     }
     proxied_apply(&header, head);
     session->is_secured = proxied_is_secured(&header, head->listener);
+    if (header.address[0]) /* what the balancer may say is not its clients' to say */
+        session->is_trusted = address_is_in(&head->listener->xclient_from, header.address);
     state_move(&session->state,
                head->listener->tls == TLS_MODE_IMPLICIT ? MAIL_STATE_SECURING : MAIL_STATE_TALKING);
     mail_session_begin(session);

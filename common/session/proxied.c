@@ -16,6 +16,19 @@ bool peer_is_in(const struct string_list *networks, const struct sockaddr_storag
     return false;
 }
 
+bool address_is_in(const struct string_list *networks, const char *address)
+{
+    struct network one, network;
+
+    if (!network_parse(address, &one))
+        return false;
+    for (size_t i = 0; i < networks->count; i++)
+        if (network_parse(networks->items[i], &network) &&
+            network_list_has_address(&network, 1, one.address))
+            return true;
+    return false;
+}
+
 enum proxied_result proxied_read(struct transport *transport, struct bytes *have,
                                  struct proxy_header *header)
 {

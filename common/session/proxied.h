@@ -11,6 +11,9 @@
 /* Whether `peer` is in one of `networks` (addresses and CIDR networks, as configured). */
 bool peer_is_in(const struct string_list *networks, const struct sockaddr_storage *peer);
 
+/* The same for the text of an IP address; what is none is in no network. */
+bool address_is_in(const struct string_list *networks, const char *address);
+
 enum proxied_result {
     PROXIED_WAITS,  /* more of the header has to come */
     PROXIED_READ,   /* `*header` is it */

@@ -582,10 +582,11 @@ class PeeredFrontend(ScriptedFrontend):
     """Also listens behind a balancer and behind a filter, which are believed."""
 
     def own_text(self):
-        believed = {"proxied": "proxy_protocol_from", "filtered": "xclient_from"}
+        believed = {"proxied": ["proxy_protocol_from", "xclient_from"], "filtered": ["xclient_from"]}
         return super().own_text() + "".join(
-            self.listener(kind, "smtp", PEER_PORTS[kind], "off", f'    {option} = {{ "127.0.0.0/8" }}\n')
-            for kind, option in believed.items())
+            self.listener(kind, "smtp", PEER_PORTS[kind], "off",
+                          "".join(f'    {option} = {{ "127.0.0.0/8" }}\n' for option in options))
+            for kind, options in believed.items())
 
 
 class ReusingCluster(ScriptedCluster):

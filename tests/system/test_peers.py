@@ -118,6 +118,15 @@ def test_a_filter_says_whose_mail_it_passes_on(stage, fe1, account):
     wait_until(lambda: "192.0.2.77" in fe1.log()[size:], "it is in the log", 10, 0.05)
 
 
+@pytest.mark.parametrize("address, is_filter", [("192.0.2.7", False), ("127.0.0.77", True)])
+def test_behind_a_balancer_it_is_the_client_that_must_be_a_filter(stage, fe1, address, is_filter):
+    with connect(fe1, "proxied") as raw:
+        raw.send(version_2(address, "127.0.0.1", 4711))
+        raw.reply()
+        assert (b"XCLIENT" in raw.ask_smtp(b"EHLO client.example.com")) == is_filter
+        assert raw.ask_smtp(b"XCLIENT ADDR=192.0.2.77").startswith(b"220" if is_filter else b"5")
+
+
 def test_nobody_else_may_say_whose_mail_it_is(stage, fe1):
     with Raw(fe1.address, Network.SMTP) as raw:
         raw.reply()
