@@ -91,6 +91,20 @@ struct store_due queue_store_due(const char *destination, int64_t now_ms)
                                .bytes_max = 1 << 20 };
 }
 
+static void keep_view(void *context, const struct store_view *view)
+{
+    *(struct store_view *)context = *view;
+}
+
+struct store_view queue_store_look(struct store *store, uint64_t row)
+{
+    struct store_view view = { .row = 0 };
+
+    assert_true(store_look(store, row - 1, row, 1, true, keep_view, &view));
+    assert_int_equal(view.row, row);
+    return view;
+}
+
 size_t queue_store_free_jobs(struct list *jobs)
 {
     size_t count = 0;

@@ -41,6 +41,9 @@ struct store_due queue_store_due(const char *destination, int64_t now_ms);
 /* The first of the jobs, of which there must be one; the list keeps it. */
 struct store_job *queue_store_first_job(struct list *jobs);
 
+/* The recipient as store_look shows it; its spans are of no use any more. */
+struct store_view queue_store_look(struct store *store, uint64_t row);
+
 /* Empties the list and frees its jobs: their number. */
 size_t queue_store_free_jobs(struct list *jobs);
 

@@ -1,89 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/unit/unit.h"
+#include "tests/unit/config_support.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <openssl/pem.h>
-#include <openssl/x509.h>
-
-#include "common/base/log.h"
 #include "common/base/memory.h"
-#include "common/service/config.h"
 #include "common/service/config_text.h"
-
-static char folder[64];
-static char complaints[8192];
-
-static void path_in_folder(const char *name, char path[128])
-{
-    snprintf(path, 128, "%s/%s", folder, name);
-}
-
-static void write_file(const char *name, const char *content, size_t length, mode_t mode)
-{
-    char path[128];
-    int fd;
-
-    path_in_folder(name, path);
-    unlink(path);
-    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    assert_true(fd >= 0);
-    assert_int_equal(fchmod(fd, mode), 0);
-    assert_int_equal(write(fd, content, length), (ssize_t)length);
-    close(fd);
-}
-
-static void gather(void *context, const char *file, int line, const char *text)
-{
-    size_t used = strlen(complaints);
-
-    (void)context;
-    assert_non_null(strstr(file, folder));
-    snprintf(complaints + used, sizeof(complaints) - used, "%d: %s\n", line, text);
-}
-
-static struct config *load_as(const char *text, enum config_program program, bool read_secrets)
-{
-    char path[128];
-
-    complaints[0] = '\0';
-    write_file("test.conf", text, strlen(text), 0600);
-    path_in_folder("test.conf", path);
-    return config_load(path, program, read_secrets, gather, NULL);
-}
 
 static struct config *load(const char *text)
 {
-    return load_as(text, CONFIG_FRONTEND, false);
+    return config_load_text(text, CONFIG_FRONTEND, false);
 }
-
-/* Asserts that `text` is refused with exactly these complaints. */
-static void assert_refused_as(const char *text, enum config_program program, const char *expected)
-{
-    assert_null(load_as(text, program, false));
-    assert_string_equal(complaints, expected);
-}
-
-static void assert_refused(const char *text, const char *expected)
-{
-    assert_refused_as(text, CONFIG_FRONTEND, expected);
-}
-
-#define CLUSTER                                                                                    \
-    "cluster { hostname = \"mx1.example.org\" domains = { \"Example.org\", \"example.net\" } "     \
-    "backend \"sv1\" { address = \"10.0.1.11\" } }\n"
-#define DIRECTORY "directory { uri = { \"ldap://10.0.0.5\" } base = \"dc=example\" }\n"
-#define LISTEN "listen \"imap\" { protocol = \"imap\" address = \"*:143\" tls = off }\n"
-#define GOOD CLUSTER DIRECTORY LISTEN
 
 static void test_minimal_configuration_has_the_defaults(void **unused)
 {
     struct config *config = load(GOOD);
 
     (void)unused;
-    assert_string_equal(complaints, "");
+    assert_string_equal(config_complaints, "");
     assert_non_null(config);
     assert_string_equal(config->cluster.domains.items[0], "example.org");
     assert_int_equal(config->cluster.domains.count, 2);
@@ -142,7 +73,7 @@ static void test_each_of_many_domains_is_ours_and_the_first_stays_the_first(void
         "listen \"mx\" { protocol = smtp address = \"127.0.0.1:25\" tls = off }\n");
 
     (void)unused;
-    assert_string_equal(complaints, "");
+    assert_string_equal(config_complaints, "");
     assert_string_equal(config->cluster.domains.items[0], "m.example");
     for (const char *letter = "mzakybn"; *letter; letter++) {
         char domain[] = "?.example";
@@ -160,26 +91,28 @@ static void test_each_of_many_domains_is_ours_and_the_first_stays_the_first(void
 static void test_a_domain_alias_that_leads_nowhere_or_around_is_refused(void **unused)
 {
     (void)unused;
-    assert_refused(ALIASES("domain_alias \"a.example\" { of = \"b.example\" }\n"
-                           "domain_alias \"b.example\" { of = \"a.example\" }\n"
-                           "domain_alias \"c.example\" { of = \"c.example\" }\n"
-                           "domain_alias \"d.example\" { of = \"else.example\" }\n"
-                           "domain_alias \"no domain\" { of = \"example.org\" }\n"
-                           "domain_alias \"D.example\" { of = \"example.org\" }\n"),
-                   "2: cluster.domain_alias \"a.example\".of: \"b.example\" is an alias itself; "
-                   "expected one of cluster.domains that is no alias\n"
-                   "3: cluster.domain_alias \"b.example\".of: \"a.example\" is an alias itself; "
-                   "expected one of cluster.domains that is no alias\n"
-                   "4: cluster.domain_alias \"c.example\".of: \"c.example\" is an alias itself; "
-                   "expected one of cluster.domains that is no alias\n"
-                   "5: cluster.domain_alias \"d.example\".of: \"else.example\" is no domain of the "
-                   "cluster; expected one of cluster.domains that is no alias\n"
-                   "6: cluster.domain_alias \"no domain\": this is no domain; expected a domain "
-                   "name (A-labels)\n"
-                   "7: cluster.domain_alias \"d.example\": is there twice; expected one section\n");
-    assert_refused(ALIASES("domain_alias \"e.example\" { }\n"),
-                   "2: cluster.domain_alias \"e.example\".of: is missing; expected a domain name "
-                   "(A-labels)\n");
+    assert_config_refused(
+        ALIASES("domain_alias \"a.example\" { of = \"b.example\" }\n"
+                "domain_alias \"b.example\" { of = \"a.example\" }\n"
+                "domain_alias \"c.example\" { of = \"c.example\" }\n"
+                "domain_alias \"d.example\" { of = \"else.example\" }\n"
+                "domain_alias \"no domain\" { of = \"example.org\" }\n"
+                "domain_alias \"D.example\" { of = \"example.org\" }\n"),
+        "2: cluster.domain_alias \"a.example\".of: \"b.example\" is an alias itself; "
+        "expected one of cluster.domains that is no alias\n"
+        "3: cluster.domain_alias \"b.example\".of: \"a.example\" is an alias itself; "
+        "expected one of cluster.domains that is no alias\n"
+        "4: cluster.domain_alias \"c.example\".of: \"c.example\" is an alias itself; "
+        "expected one of cluster.domains that is no alias\n"
+        "5: cluster.domain_alias \"d.example\".of: \"else.example\" is no domain of the "
+        "cluster; expected one of cluster.domains that is no alias\n"
+        "6: cluster.domain_alias \"no domain\": this is no domain; expected a domain "
+        "name (A-labels)\n"
+        "7: cluster.domain_alias \"d.example\": is there twice; expected one section\n");
+    assert_config_refused(
+        ALIASES("domain_alias \"e.example\" { }\n"),
+        "2: cluster.domain_alias \"e.example\".of: is missing; expected a domain name "
+        "(A-labels)\n");
 }
 
 static void test_everything_can_be_set(void **unused)
@@ -208,7 +141,7 @@ static void test_everything_can_be_set(void **unused)
         "workers = 3 user = \"\" log_level = debug\n");
 
     (void)unused;
-    assert_string_equal(complaints, "");
+    assert_string_equal(config_complaints, "");
     assert_non_null(config);
     assert_string_equal(config->cluster.hostname, "mx1.example.org");
     assert_int_equal(config->smtp.bare_line_endings, LINE_ENDINGS_CONVERT);
@@ -245,7 +178,7 @@ static void test_everything_can_be_set(void **unused)
 static void test_every_wrong_value_is_reported_with_its_line(void **unused)
 {
     (void)unused;
-    assert_refused(
+    assert_config_refused(
         "workers = 65\n"
         "log_level = \"loud\"\n"
         "run_directory = \"run\"\n"
@@ -290,38 +223,42 @@ static void test_every_wrong_value_is_reported_with_its_line(void **unused)
 static void test_backends_of_the_directory_must_prove_who_they_are(void **unused)
 {
     (void)unused;
-    assert_refused(LISTED "}\nbackend_tls { verify = no ca = \"/ca.pem\" }\n" LISTEN, NOT_VERIFIED);
-    assert_refused(LISTED "}\nbackend_tls { transport = off }\n" LISTEN, NOT_VERIFIED);
-    assert_refused(LISTED "}\n" LISTEN,
-                   "3: directory.backend_base: any public certificate for the name of an entry "
-                   "would do; expected backend_tls.ca, a backend_tls.name such as "
-                   "\"%b.mail.example.org\", or directory.unverified_backends = true\n");
-    config_free(
-        load_as(LISTED "}\nbackend_tls { ca = \"/ca.pem\" }\n" LISTEN, CONFIG_FRONTEND, false));
-    assert_string_equal(complaints, "");
-    config_free(load_as(LISTED "}\nbackend_tls { name = \"%b.example.org\" }\n" LISTEN,
-                        CONFIG_FRONTEND, false));
-    assert_string_equal(complaints, "");
-    config_free(load_as(LISTED "unverified_backends = true }\nbackend_tls { verify = no }\n" LISTEN,
-                        CONFIG_FRONTEND, false));
-    assert_string_equal(complaints, "");
+    assert_config_refused(LISTED "}\nbackend_tls { verify = no ca = \"/ca.pem\" }\n" LISTEN,
+                          NOT_VERIFIED);
+    assert_config_refused(LISTED "}\nbackend_tls { transport = off }\n" LISTEN, NOT_VERIFIED);
+    assert_config_refused(
+        LISTED "}\n" LISTEN,
+        "3: directory.backend_base: any public certificate for the name of an entry "
+        "would do; expected backend_tls.ca, a backend_tls.name such as "
+        "\"%b.mail.example.org\", or directory.unverified_backends = true\n");
+    config_free(config_load_text(LISTED "}\nbackend_tls { ca = \"/ca.pem\" }\n" LISTEN,
+                                 CONFIG_FRONTEND, false));
+    assert_string_equal(config_complaints, "");
+    config_free(config_load_text(LISTED "}\nbackend_tls { name = \"%b.example.org\" }\n" LISTEN,
+                                 CONFIG_FRONTEND, false));
+    assert_string_equal(config_complaints, "");
+    config_free(config_load_text(
+        LISTED "unverified_backends = true }\nbackend_tls { verify = no }\n" LISTEN,
+        CONFIG_FRONTEND, false));
+    assert_string_equal(config_complaints, "");
 }
 
 static void test_what_is_missing_is_named_for_each_program(void **unused)
 {
     (void)unused;
-    assert_refused("", "0: cluster.hostname: is missing; expected a domain name (A-labels)\n"
-                       "0: cluster.domains: is missing; expected a domain name (A-labels)\n"
-                       "0: directory.uri: is missing; expected a URI that begins with ldap://, "
-                       "ldaps:// or ldapi://\n"
-                       "0: directory.base: is missing; expected text of 1 to 1024 bytes\n");
-    assert_refused_as(CLUSTER DIRECTORY LISTEN, CONFIG_BACKEND,
-                      "0: node.name: is missing; expected text of 1 to 127 bytes\n");
-    assert_refused("cluster { hostname = a.org domains = { a.org } }\n" DIRECTORY,
-                   "1: cluster.backend: is missing; expected one section at least, or "
-                   "directory.backend_base\n"
-                   "0: listen: is missing; expected one section at least\n");
-    assert_refused(
+    assert_config_refused("",
+                          "0: cluster.hostname: is missing; expected a domain name (A-labels)\n"
+                          "0: cluster.domains: is missing; expected a domain name (A-labels)\n"
+                          "0: directory.uri: is missing; expected a URI that begins with ldap://, "
+                          "ldaps:// or ldapi://\n"
+                          "0: directory.base: is missing; expected text of 1 to 1024 bytes\n");
+    assert_config_refused_as(CLUSTER DIRECTORY LISTEN, CONFIG_BACKEND,
+                             "0: node.name: is missing; expected text of 1 to 127 bytes\n");
+    assert_config_refused("cluster { hostname = a.org domains = { a.org } }\n" DIRECTORY,
+                          "1: cluster.backend: is missing; expected one section at least, or "
+                          "directory.backend_base\n"
+                          "0: listen: is missing; expected one section at least\n");
+    assert_config_refused(
         "cluster { hostname = a.org domains = { a.org }\n backend \"x\" { } }\n" DIRECTORY
         "listen \"a\" { }",
         "2: cluster.backend \"x\".address: is missing; expected text of 1 to 253 bytes\n"
@@ -329,8 +266,8 @@ static void test_what_is_missing_is_named_for_each_program(void **unused)
         "submission\n"
         "4: listen \"a\".address: is missing; expected \"IP:PORT\", \"[IPV6]:PORT\" or "
         "\"*:PORT\"\n");
-    config_free(load_as("", CONFIG_ADMIN, true));
-    assert_string_equal(complaints, "");
+    config_free(config_load_text("", CONFIG_ADMIN, true));
+    assert_string_equal(config_complaints, "");
 }
 
 static void test_limits_have_ranges(void **unused)
@@ -343,7 +280,7 @@ static void test_limits_have_ranges(void **unused)
     assert_int_equal(config->limits.login_failures, 10);
     assert_int_equal(config->limits.held_logins_per_backend, 2000);
     config_free(config);
-    assert_refused(
+    assert_config_refused(
         GOOD "limits {\n network_prefix_ipv4 = 4 login_failures = 1001\n"
              " trusted_networks = { 10.0.0.0/33 } held_logins_per_backend = -1 }\n",
         "6: limits.held_logins_per_backend: \"-1\" is wrong; expected a number from 0 to 1000000\n"
@@ -356,38 +293,42 @@ static void test_limits_have_ranges(void **unused)
 static void test_wrong_syntax_is_reported_where_it_began(void **unused)
 {
     (void)unused;
-    assert_refused(GOOD "node {\n colour = blue }\n",
-                   "5: node.colour: no such option; expected one of name, lmtp_store, imap_store, "
-                   "pop3_store, sieve_store, pass_client, frontends\n");
-    assert_refused("cluster {\n hostname = a.org\n", "1: this brace is never closed; expected }\n");
-    assert_refused("\nuser = \"mail\nworkers = 3\n",
-                   "2: this string is never closed; expected a second quotation mark\n");
-    assert_refused("workers = 3 /* x\n\n", "1: this comment is never closed; expected */\n");
-    assert_refused("workers 3\n", "1: missing equal sign after option 'workers'\n");
-    assert_refused("/* a */ /* b\n */ workers = 99\nuser 3\n",
-                   "3: missing equal sign after option 'user'\n");
-    assert_refused("workers = 3 }\n", "1: unexpected closing brace\n");
-    assert_refused("cluster { backend { } }\n",
-                   "1: cluster: missing title for section 'backend'\n");
-    assert_refused("cluster {\n backend \"a\" { address = x }\n backend \"a\" { address = y } }\n",
-                   "3: cluster: found duplicate title 'a'\n");
-    assert_refused("listen \"\" { }\n" GOOD,
-                   "1: listen: the name \"\" is wrong; expected text of 1 to 127 bytes\n"
-                   "1: listen \"\".protocol: is missing; expected smtp, lmtp, imap, pop3, sieve or "
-                   "submission\n"
-                   "1: listen \"\".address: is missing; expected \"IP:PORT\", \"[IPV6]:PORT\" or "
-                   "\"*:PORT\"\n");
+    assert_config_refused(
+        GOOD "node {\n colour = blue }\n",
+        "5: node.colour: no such option; expected one of name, lmtp_store, imap_store, "
+        "pop3_store, sieve_store, pass_client, frontends\n");
+    assert_config_refused("cluster {\n hostname = a.org\n",
+                          "1: this brace is never closed; expected }\n");
+    assert_config_refused("\nuser = \"mail\nworkers = 3\n",
+                          "2: this string is never closed; expected a second quotation mark\n");
+    assert_config_refused("workers = 3 /* x\n\n", "1: this comment is never closed; expected */\n");
+    assert_config_refused("workers 3\n", "1: missing equal sign after option 'workers'\n");
+    assert_config_refused("/* a */ /* b\n */ workers = 99\nuser 3\n",
+                          "3: missing equal sign after option 'user'\n");
+    assert_config_refused("workers = 3 }\n", "1: unexpected closing brace\n");
+    assert_config_refused("cluster { backend { } }\n",
+                          "1: cluster: missing title for section 'backend'\n");
+    assert_config_refused(
+        "cluster {\n backend \"a\" { address = x }\n backend \"a\" { address = y } }\n",
+        "3: cluster: found duplicate title 'a'\n");
+    assert_config_refused(
+        "listen \"\" { }\n" GOOD,
+        "1: listen: the name \"\" is wrong; expected text of 1 to 127 bytes\n"
+        "1: listen \"\".protocol: is missing; expected smtp, lmtp, imap, pop3, sieve or "
+        "submission\n"
+        "1: listen \"\".address: is missing; expected \"IP:PORT\", \"[IPV6]:PORT\" or "
+        "\"*:PORT\"\n");
 }
 
 static void test_what_does_not_go_together_is_refused(void **unused)
 {
     (void)unused;
-    assert_refused(CLUSTER DIRECTORY
-                   "listen \"a\" { protocol = imap address = \"*:993\" tls = implicit }\n"
-                   "listen \"b\" { protocol = pop3 address = \"*:993\"\n tls = off }\n",
-                   "3: listen \"a\".tls: there is no tls.certificate; expected one, or tls = off\n"
-                   "4: listen \"b\".address: listen \"a\" has it too; expected another\n");
-    assert_refused(
+    assert_config_refused(
+        CLUSTER DIRECTORY "listen \"a\" { protocol = imap address = \"*:993\" tls = implicit }\n"
+                          "listen \"b\" { protocol = pop3 address = \"*:993\"\n tls = off }\n",
+        "3: listen \"a\".tls: there is no tls.certificate; expected one, or tls = off\n"
+        "4: listen \"b\".address: listen \"a\" has it too; expected another\n");
+    assert_config_refused(
         GOOD "tls {\n certificate = \"/c\" }\n"
              "queue { retry_min_s = 60\n retry_max_s = 30 }\n"
              "relay_host { user = \"u\" }\n"
@@ -412,9 +353,10 @@ static void test_a_password_for_the_relay_host_needs_tls_or_loopback(void **unus
     (void)unused;
     for (size_t i = 0; i < ARRAY_LENGTH(far); i++) {
         snprintf(text, sizeof(text), format, far[i]);
-        assert_refused(text, "4: relay_host.tls: off would show the password of relay_host.user "
-                             "to the network; expected starttls, implicit, or a "
-                             "relay_host.address on loopback\n");
+        assert_config_refused(text,
+                              "4: relay_host.tls: off would show the password of relay_host.user "
+                              "to the network; expected starttls, implicit, or a "
+                              "relay_host.address on loopback\n");
     }
     for (size_t i = 0; i < ARRAY_LENGTH(near); i++) {
         snprintf(text, sizeof(text), format, near[i]);
@@ -427,49 +369,52 @@ static void test_a_password_for_the_relay_host_needs_tls_or_loopback(void **unus
 static void test_backend_needs_a_store_for_each_listener(void **unused)
 {
     (void)unused;
-    assert_refused_as(CLUSTER DIRECTORY LISTEN
-                      "node { name = sv1 lmtp_store = \"unix:/run/lmtp\" }\n"
-                      "listen \"lmtp\" { protocol = lmtp address = \"*:24\" tls = off }\n"
-                      "listen \"mx\" { protocol = smtp address = \"*:25\" tls = off }\n",
-                      CONFIG_BACKEND,
-                      "3: listen \"imap\".protocol: node.imap_store is missing; expected where the "
-                      "mail store takes imap\n"
-                      "6: listen \"mx\".protocol: smtp is for frontends; expected lmtp, imap, "
-                      "pop3 or sieve\n");
+    assert_config_refused_as(
+        CLUSTER DIRECTORY LISTEN
+        "node { name = sv1 lmtp_store = \"unix:/run/lmtp\" }\n"
+        "listen \"lmtp\" { protocol = lmtp address = \"*:24\" tls = off }\n"
+        "listen \"mx\" { protocol = smtp address = \"*:25\" tls = off }\n",
+        CONFIG_BACKEND,
+        "3: listen \"imap\".protocol: node.imap_store is missing; expected where the "
+        "mail store takes imap\n"
+        "6: listen \"mx\".protocol: smtp is for frontends; expected lmtp, imap, "
+        "pop3 or sieve\n");
 }
 
 static void test_only_balancers_are_believed_about_tls(void **unused)
 {
     (void)unused;
-    assert_refused_as(CLUSTER DIRECTORY LISTEN
-                      "node { name = sv1 imap_store = \"127.0.0.1:1143\"\n"
-                      "lmtp_store = \"unix:/run/lmtp\" }\n"
-                      "listen \"l\" { protocol = lmtp address = \"*:24\" tls = off\n"
-                      "proxy_protocol_from = { \"10.0.0.0/8\" } }\n"
-                      "listen \"i\" { protocol = imap address = \"*:144\" tls = off\n"
-                      "proxy_protocol_tls = true }\n",
-                      CONFIG_BACKEND,
-                      "9: listen \"i\".proxy_protocol_tls: there is no proxy_protocol_from; "
-                      "expected the balancers that are believed\n");
+    assert_config_refused_as(CLUSTER DIRECTORY LISTEN
+                             "node { name = sv1 imap_store = \"127.0.0.1:1143\"\n"
+                             "lmtp_store = \"unix:/run/lmtp\" }\n"
+                             "listen \"l\" { protocol = lmtp address = \"*:24\" tls = off\n"
+                             "proxy_protocol_from = { \"10.0.0.0/8\" } }\n"
+                             "listen \"i\" { protocol = imap address = \"*:144\" tls = off\n"
+                             "proxy_protocol_tls = true }\n",
+                             CONFIG_BACKEND,
+                             "9: listen \"i\".proxy_protocol_tls: there is no proxy_protocol_from; "
+                             "expected the balancers that are believed\n");
 }
 
 static void test_users_can_log_in_on_a_submission_listener(void **unused)
 {
     (void)unused;
-    assert_refused_as(CLUSTER DIRECTORY LISTEN "submission { verify = pam\n"
-                                               "recipients_per_hour = 1000001 }\n",
-                      CONFIG_FRONTEND,
-                      "4: submission.verify: \"pam\" is wrong; expected backend or ldap\n"
-                      "5: submission.recipients_per_hour: \"1000001\" is wrong; expected a number "
-                      "from 0 to 1000000\n");
-    assert_refused_as(CLUSTER DIRECTORY LISTEN
-                      "listen \"s\" { protocol = submission address = \"*:587\" tls = off\n"
-                      "xclient_from = { \"10.0.0.0/8\" } }\n",
-                      CONFIG_FRONTEND,
-                      "5: listen \"s\".xclient_from: is for mail servers and filters, not for "
-                      "users; expected it with smtp or lmtp\n"
-                      "4: listen \"s\".tls: nobody could log in; expected starttls, implicit, or "
-                      "plaintext_allowed = true\n");
+    assert_config_refused_as(
+        CLUSTER DIRECTORY LISTEN "submission { verify = pam\n"
+                                 "recipients_per_hour = 1000001 }\n",
+        CONFIG_FRONTEND,
+        "4: submission.verify: \"pam\" is wrong; expected backend or ldap\n"
+        "5: submission.recipients_per_hour: \"1000001\" is wrong; expected a number "
+        "from 0 to 1000000\n");
+    assert_config_refused_as(
+        CLUSTER DIRECTORY LISTEN
+        "listen \"s\" { protocol = submission address = \"*:587\" tls = off\n"
+        "xclient_from = { \"10.0.0.0/8\" } }\n",
+        CONFIG_FRONTEND,
+        "5: listen \"s\".xclient_from: is for mail servers and filters, not for "
+        "users; expected it with smtp or lmtp\n"
+        "4: listen \"s\".tls: nobody could log in; expected starttls, implicit, or "
+        "plaintext_allowed = true\n");
 }
 
 static void test_files_that_cannot_be_read_are_refused(void **unused)
@@ -477,225 +422,17 @@ static void test_files_that_cannot_be_read_are_refused(void **unused)
     char text[1024];
 
     (void)unused;
-    assert_null(config_load(folder, CONFIG_FRONTEND, false, gather, NULL));
-    complaints[0] = '\0';
-    snprintf(text, sizeof(text), "%s/absent.conf", folder);
-    assert_null(config_load(text, CONFIG_FRONTEND, false, gather, NULL));
-    assert_string_equal(complaints, "0: cannot be opened: No such file or directory\n");
+    assert_null(config_load(config_folder, CONFIG_FRONTEND, false, config_gather, NULL));
+    config_complaints[0] = '\0';
+    snprintf(text, sizeof(text), "%s/absent.conf", config_folder);
+    assert_null(config_load(text, CONFIG_FRONTEND, false, config_gather, NULL));
+    assert_string_equal(config_complaints, "0: cannot be opened: No such file or directory\n");
 
-    complaints[0] = '\0';
-    write_file("nul.conf", "a\0b", 3, 0600);
-    snprintf(text, sizeof(text), "%s/nul.conf", folder);
-    assert_null(config_load(text, CONFIG_FRONTEND, false, gather, NULL));
-    assert_string_equal(complaints, "1: a NUL byte; expected text\n");
-}
-
-static struct config *load_secret(const char *content, size_t length)
-{
-    char text[2048];
-
-    write_file("secret", content, length, 0600);
-    snprintf(text, sizeof(text),
-             GOOD "directory { bind_dn = \"cn=x\"\n"
-                  " bind_password_file = \"%s/secret\" }\n",
-             folder);
-    return load_as(text, CONFIG_FRONTEND, true);
-}
-
-static void assert_secret_refused(const char *content, size_t length, const char *fault)
-{
-    char expected[512];
-
-    assert_null(load_secret(content, length));
-    snprintf(expected, sizeof(expected), "5: directory.bind_password_file: %s/secret %s\n", folder,
-             fault);
-    assert_string_equal(complaints, expected);
-}
-
-static void test_a_secret_is_one_line_without_its_end(void **unused)
-{
-    char longest[CONFIG_SECRET_SIZE];
-    struct config *config = load_secret("geheim \n", 8);
-
-    (void)unused;
-    assert_non_null(config);
-    assert_string_equal(config->directory.bind_password.value, "geheim ");
-    config_wipe_secrets(config, CONFIG_SECRET_DIRECTORY);
-    assert_string_equal(config->directory.bind_password.value, "geheim ");
-    config_wipe_secrets(config, ~0U & ~(unsigned)CONFIG_SECRET_DIRECTORY);
-    for (size_t i = 0; i < CONFIG_SECRET_SIZE; i++)
-        assert_int_equal(config->directory.bind_password.value[i], 0);
-    config_free(config);
-
-    memset(longest, 'x', sizeof(longest));
-    config = load_secret(longest, 255);
-    assert_non_null(config);
-    config_free(config);
-    assert_secret_refused(longest, 256, "is no password; expected one line of at most 255 bytes");
-    assert_secret_refused("a\nb\n", 4, "is no password; expected one line of at most 255 bytes");
-    assert_secret_refused("a\0b", 3, "is no password; expected one line of at most 255 bytes");
-    assert_secret_refused("\n", 1, "is empty; expected a password");
-}
-
-static void test_a_secret_that_is_not_there_is_an_error_only_for_who_reads_it(void **unused)
-{
-    const char *text =
-        GOOD "admin { bind_dn = \"cn=a\"\n bind_password_file = \"/nonexistent/s\" }\n";
-    struct config *config = load_as(text, CONFIG_FRONTEND, true);
-
-    (void)unused;
-    assert_non_null(config);
-    config_free(config);
-    assert_null(load_as(text, CONFIG_ADMIN, true));
-    assert_string_equal(complaints, "5: admin.bind_password_file: /nonexistent/s cannot be opened: "
-                                    "No such file or directory\n");
-    config = load_as(text, CONFIG_ADMIN, false);
-    assert_non_null(config);
-    config_free(config);
-}
-
-/* Writes a new key and a certificate for it. */
-static void make_certificate(const char *certificate_name, const char *key_name)
-{
-    EVP_PKEY *key = EVP_EC_gen("P-256");
-    X509 *certificate = X509_new();
-    BIO *texts[2] = { BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()) };
-    const char *names[2] = { certificate_name, key_name };
-
-    assert_non_null(key);
-    X509_gmtime_adj(X509_getm_notBefore(certificate), 0);
-    X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
-    assert_int_equal(X509_set_pubkey(certificate, key), 1);
-    assert_true(X509_sign(certificate, key, EVP_sha256()) > 0);
-    assert_int_equal(PEM_write_bio_X509(texts[0], certificate), 1);
-    assert_int_equal(PEM_write_bio_PrivateKey(texts[1], key, NULL, NULL, 0, NULL, NULL), 1);
-    for (int i = 0; i < 2; i++) {
-        char *content;
-        long length = BIO_get_mem_data(texts[i], &content);
-
-        write_file(names[i], content, (size_t)length, 0600);
-        BIO_free(texts[i]);
-    }
-    X509_free(certificate);
-    EVP_PKEY_free(key);
-}
-
-static void test_pem_files_are_read_and_the_key_wiped(void **unused)
-{
-    char text[2048];
-    struct config *config;
-
-    (void)unused;
-    make_certificate("c.pem", "k.pem");
-    snprintf(text, sizeof(text), GOOD "tls { certificate = \"%s/c.pem\"\n key = \"%s/k.pem\" }\n",
-             folder, folder);
-    config = load_as(text, CONFIG_FRONTEND, true);
-    assert_string_equal(complaints, "");
-    assert_non_null(config);
-    assert_non_null(strstr(config->tls.pem.key, "-----BEGIN PRIVATE KEY-----"));
-    config_wipe_secrets(config, CONFIG_SECRET_DIRECTORY);
-    assert_null(config->tls.pem.key);
-    assert_non_null(config->tls.pem.certificate);
-    config_free(config);
-}
-
-static void test_more_certificates_are_read_and_their_keys_wiped(void **unused)
-{
-    char text[2048];
-    struct config *config;
-
-    (void)unused;
-    make_certificate("c.pem", "k.pem");
-    make_certificate("c2.pem", "k2.pem");
-    snprintf(text, sizeof(text),
-             GOOD "tls { certificate = \"%s/c.pem\" key = \"%s/k.pem\" min_version = 1.3\n"
-                  "ciphers = HIGH client_identity = common_name ticket_key_s = 60 }\n"
-                  "certificate \"shop\" { certificate = \"%s/c2.pem\" key = \"%s/k2.pem\" }\n",
-             folder, folder, folder, folder);
-    config = load_as(text, CONFIG_FRONTEND, true);
-    assert_string_equal(complaints, "");
-    assert_non_null(config);
-    assert_int_equal(config->tls.min_version, TLS_VERSION_1_3);
-    assert_int_equal(config->tls.client_identity, TLS_IDENTITY_COMMON_NAME);
-    assert_int_equal(config->tls.ticket_key_s, 60);
-    assert_int_equal(config->tls.expiry_warning_days, 14);
-    assert_int_equal(config->tls.other_count, 1);
-    assert_string_equal(config->tls.others[0].title, "shop");
-    assert_non_null(strstr(config->tls.others[0].pem.key, "-----BEGIN PRIVATE KEY-----"));
-    config_wipe_secrets(config, CONFIG_SECRET_DIRECTORY);
-    assert_null(config->tls.others[0].pem.key);
-    assert_non_null(config->tls.others[0].pem.certificate);
-    config_free(config);
-}
-
-static void test_what_is_wrong_with_a_certificate_is_said_of_its_section(void **unused)
-{
-    char text[2048];
-
-    (void)unused;
-    make_certificate("c.pem", "k.pem");
-    make_certificate("c2.pem", "k2.pem");
-    snprintf(text, sizeof(text),
-             GOOD "tls { certificate = \"%s/c.pem\" key = \"%s/k.pem\" }\n"
-                  "certificate \"a\" { certificate = \"%s/c2.pem\" key = \"%s/k2.pem\" }\n"
-                  "certificate \"b\" {\n certificate = \"%s/c.pem\" key = \"%s/k2.pem\" }\n",
-             folder, folder, folder, folder, folder, folder);
-    assert_null(load_as(text, CONFIG_FRONTEND, true));
-    assert_non_null(strstr(complaints, "7: certificate \"b\".certificate: "));
-    snprintf(text, sizeof(text),
-             GOOD "tls { certificate = \"%s/c.pem\" key = \"%s/k.pem\"\n ciphers = NONE-SUCH }\n",
-             folder, folder);
-    assert_null(load_as(text, CONFIG_FRONTEND, true));
-    assert_non_null(strstr(complaints, "tls: ciphers: "));
-    assert_refused(GOOD "certificate \"a\" {\n certificate = \"/c\" key = \"/k\" }\n",
-                   "5: certificate \"a\": there is no tls.certificate; expected one, for clients "
-                   "that ask for no name\n");
-}
-
-static void test_a_key_that_is_none_or_of_another_certificate_is_refused(void **unused)
-{
-    char text[2048];
-
-    (void)unused;
-    make_certificate("c.pem", "k.pem");
-    make_certificate("ca.pem", "k.pem");
-    snprintf(text, sizeof(text),
-             GOOD "tls { certificate = \"%s/c.pem\"\n key = \"%s/k.pem\" }\n"
-                  "backend_tls {\n ca = \"%s/k.pem\" }\n",
-             folder, folder, folder);
-    assert_null(load_as(text, CONFIG_FRONTEND, true));
-    assert_non_null(strstr(complaints, "4: tls.certificate: "));
-    assert_non_null(strstr(complaints, "7: backend_tls.ca: "));
-    write_file("k.pem", "hello\n", 6, 0600);
-    assert_null(load_as(text, CONFIG_FRONTEND, true));
-    assert_non_null(strstr(complaints, "5: tls.key: "));
-    assert_non_null(strstr(complaints, "k.pem is no PEM file; expected -----BEGIN\n"));
-}
-
-static void test_a_secret_that_all_can_read_is_a_warning(void **unused)
-{
-    char text[2048], line[512];
-    int log[2];
-    ssize_t length;
-    struct config *config;
-
-    (void)unused;
-    write_file("open", "x\n", 2, 0644);
-    snprintf(text, sizeof(text), GOOD "relay_host { user = u password_file = \"%s/open\" }",
-             folder);
-    assert_int_equal(pipe(log), 0);
-    log_set_descriptor(log[1]);
-    config = load_as(text, CONFIG_FRONTEND, true);
-    log_set_descriptor(STDERR_FILENO);
-    assert_non_null(config);
-    config_free(config);
-    length = read(log[0], line, sizeof(line) - 1);
-    assert_true(length > 0);
-    line[length] = '\0';
-    assert_non_null(strstr(line, " warning event=secret_is_world_readable section=relay_host "
-                                 "option=password_file file="));
-    close(log[0]);
-    close(log[1]);
+    config_complaints[0] = '\0';
+    config_write_file("nul.conf", "a\0b", 3, 0600);
+    snprintf(text, sizeof(text), "%s/nul.conf", config_folder);
+    assert_null(config_load(text, CONFIG_FRONTEND, false, config_gather, NULL));
+    assert_string_equal(config_complaints, "1: a NUL byte; expected text\n");
 }
 
 /* Whatever is cut off a good file, loading ends with a complaint or a configuration, never
@@ -710,31 +447,10 @@ static void test_a_truncated_file_is_never_taken_silently_as_whole(void **unused
 
         text[length] = '\0';
         config = load(text);
-        assert_true((config != NULL) == (complaints[0] == '\0'));
+        assert_true((config != NULL) == (config_complaints[0] == '\0'));
         assert_true(config == NULL || length >= strlen(GOOD) - 1);
         config_free(config);
     }
-}
-
-static int make_folder(void **unused)
-{
-    (void)unused;
-    strcpy(folder, "/tmp/mailstead-config-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **unused)
-{
-    static const char *const names[] = { "test.conf", "nul.conf", "secret", "c.pem", "c2.pem",
-                                         "k2.pem",    "ca.pem",   "k.pem",  "open" };
-    char path[128];
-
-    (void)unused;
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        path_in_folder(names[i], path);
-        unlink(path);
-    }
-    return rmdir(folder);
 }
 
 int main(void)
@@ -756,15 +472,8 @@ int main(void)
         cmocka_unit_test(test_only_balancers_are_believed_about_tls),
         cmocka_unit_test(test_users_can_log_in_on_a_submission_listener),
         cmocka_unit_test(test_files_that_cannot_be_read_are_refused),
-        cmocka_unit_test(test_a_secret_is_one_line_without_its_end),
-        cmocka_unit_test(test_a_secret_that_is_not_there_is_an_error_only_for_who_reads_it),
-        cmocka_unit_test(test_pem_files_are_read_and_the_key_wiped),
-        cmocka_unit_test(test_more_certificates_are_read_and_their_keys_wiped),
-        cmocka_unit_test(test_what_is_wrong_with_a_certificate_is_said_of_its_section),
-        cmocka_unit_test(test_a_key_that_is_none_or_of_another_certificate_is_refused),
-        cmocka_unit_test(test_a_secret_that_all_can_read_is_a_warning),
         cmocka_unit_test(test_a_truncated_file_is_never_taken_silently_as_whole),
     };
 
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, config_folder_make, config_folder_remove);
 }
