@@ -2,9 +2,9 @@
 /*
  * The connections of one worker to backends and the relay host that wait for their next
  * transaction: a few for each target, each for a short time, since many a mail store keeps a
- * process for every connection.  The last one that was given back is taken first.  What is more than
- * these few waits only a second: under load it is taken again within it, and no new one is made for
- * each message.
+ * process for every connection.  The last one that was given back is taken first.  What is more
+ * than these few waits only a second: under load it is taken again within it, and no new one is
+ * made for each message.
  */
 #ifndef MAILSTEAD_SESSION_MAIL_POOL_H
 #define MAILSTEAD_SESSION_MAIL_POOL_H
