@@ -48,9 +48,9 @@ bool ramp_take(struct ramp *ramp, const struct ramp_rules *rules, uint64_t now_u
 
 bool ramp_take_of_crowd(struct ramp *ramp, const struct ramp_rules *rules, uint64_t now_us)
 {
-    uint64_t last_us = atomic_load(&ramp->turns.next_us);
+    uint64_t due_us = atomic_load(&ramp->turns.next_us);
 
-    if (last_us + rules->length_us < now_us)
+    if (due_us + RAMP_CROWD_LEFT_US < now_us)
         atomic_store(&ramp->began_us, now_us);
     if (ramp_is_steep(ramp, rules, now_us))
         return ramp_take(ramp, rules, now_us);

@@ -21,8 +21,9 @@ struct ramp {
 };
 
 enum {
-    RAMP_LAG_US = 250000
-}; /* how late whoever waits for his turn may ask again: see turns_take */
+    RAMP_LAG_US = 250000, /* how late whoever waits for his turn may ask again: see turns_take */
+    RAMP_CROWD_LEFT_US = 1000000 /* nobody of a crowd takes what is due for so long: it is gone */
+};
 
 /* The ramp begins with whoever asks next. */
 void ramp_arm(struct ramp *ramp);
@@ -37,7 +38,10 @@ bool ramp_is_steep(const struct ramp *ramp, const struct ramp_rules *rules, uint
 bool ramp_take(struct ramp *ramp, const struct ramp_rules *rules, uint64_t now_us)
     __attribute__((warn_unused_result));
 
-/* The same for a ramp that nobody arms: it begins anew when nobody took for its whole length. */
+/*
+ * The same for a ramp that nobody arms.  It begins anew with each crowd, be the one before long
+ * over or not: when nobody took what was due for RAMP_CROWD_LEFT_US.  Who waits asks more often.
+ */
 bool ramp_take_of_crowd(struct ramp *ramp, const struct ramp_rules *rules, uint64_t now_us)
     __attribute__((warn_unused_result));
 

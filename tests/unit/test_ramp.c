@@ -150,8 +150,7 @@ static void a_crowd_is_let_through_at_a_pace_and_one_alone_at_once(void **state)
 
     (void)state;
     assert_true(ramp_take_of_crowd(&ramp, &rules, now_us));
-    now_us +=
-        rules.length_us + 2 * RAMP_LAG_US; /* nobody for a while: the next crowd is a new one */
+    now_us += RAMP_CROWD_LEFT_US + 2 * RAMP_LAG_US; /* the next crowd is a new one */
     for (int i = 0; i < 1000; i++)
         taken += ramp_take_of_crowd(&ramp, &rules, now_us);
     assert_in_range(taken, 1, 7);
@@ -160,6 +159,54 @@ static void a_crowd_is_let_through_at_a_pace_and_one_alone_at_once(void **state)
         taken += ramp_take_of_crowd(&ramp, &rules, now_us);
     for (int i = 0; i < 1000; i++)
         assert_true(ramp_take_of_crowd(&ramp, &rules, now_us));
+}
+
+/* Asks every 100 ms until `taken` of a crowd were let through; the time is then `*now_us`. */
+static void let_through(struct ramp *ramp, unsigned taken, uint64_t *now_us)
+{
+    while (taken > 0) {
+        *now_us += 100000;
+        while (taken > 0 && ramp_take_of_crowd(ramp, &rules, *now_us))
+            taken--;
+    }
+}
+
+/* What one crowd has earned, the next has not: be it in the last's ramp, or after its end. */
+static void each_crowd_gets_a_ramp_of_its_own_however_soon_it_comes(void **state)
+{
+    const uint64_t afters_us[] = { 2 * SECOND_US, 6 * SECOND_US, 9 * SECOND_US, 60 * SECOND_US };
+    const unsigned befores[] = { 1, 100, 10000, 1000000 };
+    unsigned taken;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LENGTH(afters_us) * ARRAY_LENGTH(befores); i++) {
+        struct ramp ramp = { 0 };
+        uint64_t now_us = START_US;
+
+        let_through(&ramp, befores[i % ARRAY_LENGTH(befores)], &now_us);
+        now_us += afters_us[i / ARRAY_LENGTH(befores)];
+        taken = 0;
+        while (taken < 1000 && ramp_take_of_crowd(&ramp, &rules, now_us))
+            taken++;
+        assert_in_range(taken, 1, 7);
+    }
+}
+
+/* One in a second, and those who wait ask late: it is still the same crowd. */
+static void a_slow_ramp_does_not_begin_anew_while_its_crowd_is_there(void **state)
+{
+    const struct ramp_rules slow = { .first_per_s = 1, .length_us = 600 * (uint64_t)SECOND_US };
+    struct ramp ramp = { 0 };
+    uint64_t now_us = START_US, began_us;
+
+    (void)state;
+    assert_true(ramp_take_of_crowd(&ramp, &slow, now_us));
+    began_us = atomic_load(&ramp.began_us);
+    for (int i = 0; i < 100; i++) {
+        now_us = atomic_load(&ramp.turns.next_us) + 2 * RAMP_LAG_US;
+        assert_true(ramp_take_of_crowd(&ramp, &slow, now_us));
+    }
+    assert_int_equal(atomic_load(&ramp.began_us), began_us);
 }
 
 int main(void)
@@ -175,6 +222,8 @@ int main(void)
         cmocka_unit_test(without_a_length_there_is_none),
         cmocka_unit_test(it_is_level_again_when_it_is_cleared),
         cmocka_unit_test(a_crowd_is_let_through_at_a_pace_and_one_alone_at_once),
+        cmocka_unit_test(each_crowd_gets_a_ramp_of_its_own_however_soon_it_comes),
+        cmocka_unit_test(a_slow_ramp_does_not_begin_anew_while_its_crowd_is_there),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
