@@ -85,7 +85,7 @@ def running(make, request):
 @pytest.fixture(scope="session")
 def cluster(build, request):
     """The running cluster: three backends, two frontends with two workers each."""
-    with running(lambda folder: Cluster(folder, Network.find(), build, account_count=600,
+    with running(lambda folder: Cluster(folder, Network.find(), build, account_count=1200,
                                         timeouts={"login_s": 6, "command_s": 6, "login_hold_s": 2}, spare="sv4"),
                  request) as cluster:
         yield cluster
@@ -162,6 +162,7 @@ def giver(cluster):
     left = {host: cluster.accounts_of(host) for host in cluster.backends}
 
     def take(host, count=None):
+        assert len(left[host]) >= (count or 1), f"{host} has no accounts left: the cluster needs more"
         taken = [left[host].pop(0) for _ in range(count or 1)]
         return taken if count else taken[0]
 

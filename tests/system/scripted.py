@@ -519,7 +519,7 @@ class ScriptedCluster(Cluster):
     """
 
     def __init__(self, folder, network, build):
-        super().__init__(folder, network, build, account_count=900, frontends=(), workers=1, backend_tls="off")
+        super().__init__(folder, network, build, account_count=2400, frontends=(), workers=1, backend_tls="off")
         self.relay_secret = self.folder / "relay.secret"
         self.backends = {name: ScriptedBackend(name, backend.address, self.certificates)
                          for name, backend in self.backends.items()}

@@ -163,7 +163,7 @@ static void remove_element(struct map_node *node, void *context)
 static void test_map_finds_all_of_one_key(void **unused)
 {
     struct element elements[100];
-    char keys[100][8];
+    char keys[100][16];
     struct map map;
     int found = 0;
 
