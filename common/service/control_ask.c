@@ -49,6 +49,7 @@ static bool wait_for(struct asking *asking, short events)
     }
 }
 
+/* A daemon that hangs up before it has the whole request may have said why: that is read then. */
 static bool send_all(struct asking *asking, struct span bytes)
 {
     while (bytes.length > 0) {
@@ -57,6 +58,8 @@ static bool send_all(struct asking *asking, struct span bytes)
         if (!wait_for(asking, POLLOUT))
             return false;
         count = send(asking->fd, bytes.data, bytes.length, MSG_NOSIGNAL);
+        if (count < 0 && errno == EPIPE)
+            return true;
         if (count < 0 && errno != EAGAIN && errno != EINTR)
             return fail(asking, strerror(errno));
         if (count > 0)
