@@ -85,7 +85,7 @@ def running(make, request):
 @pytest.fixture(scope="session")
 def cluster(build, request):
     """The running cluster: three backends, two frontends with two workers each."""
-    with running(lambda folder: Cluster(folder, Network.find(), build, account_count=1200,
+    with running(lambda folder: Cluster(folder, Network.find(), build, account_count=600,
                                         timeouts={"login_s": 6, "command_s": 6, "login_hold_s": 2}, spare="sv4"),
                  request) as cluster:
         yield cluster
