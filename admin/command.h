@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 /* Exit statuses; mailstead(1) documents them. */
@@ -51,39 +52,39 @@ struct arguments {
     bool is_undo;
 };
 
-/* Options, as bits of a row's set; the rows are in options.c. */
+/* Options, as bits of a row's set, which has 64; the rows are in options.c. */
 enum command_option {
-    OPTION_CONFIG = 1 << 0,
-    OPTION_JSON = 1 << 1,
-    OPTION_HELP = 1 << 2,
-    OPTION_VERSION = 1 << 3,
-    OPTION_LOGIN = 1 << 4,
-    OPTION_WHY = 1 << 5,
-    OPTION_CHECK = 1 << 6,
-    OPTION_BACKEND = 1 << 7,
-    OPTION_ALL = 1 << 8,
-    OPTION_LIMIT = 1 << 9,
-    OPTION_FROM = 1 << 10,
-    OPTION_TO = 1 << 11,
-    OPTION_DRY_RUN = 1 << 12,
-    OPTION_YES = 1 << 13,
-    OPTION_PROGRAM = 1 << 14,
-    OPTION_DOMAIN = 1 << 15,
-    OPTION_FILTER = 1 << 16,
-    OPTION_MOVE_LIMIT = 1 << 17,
-    OPTION_RATE = 1 << 18,
-    OPTION_PERMANENT = 1 << 19,
-    OPTION_JOURNAL = 1 << 20,
-    OPTION_SENDER = 1 << 21,
-    OPTION_RECIPIENT = 1 << 22,
-    OPTION_QUEUE_DOMAIN = 1 << 23,
-    OPTION_STATE = 1 << 24,
-    OPTION_OLDER_THAN = 1 << 25,
-    OPTION_UNKNOWN = 1 << 26,
-    OPTION_OFFLINE = 1 << 27,
-    OPTION_WHOSE = 1 << 28, /* --account and --address */
-    OPTION_SESSION = 1 << 29,
-    OPTION_DRAIN = 1 << 30, /* --deadline and --undo */
+    OPTION_CONFIG = 1ULL << 0,
+    OPTION_JSON = 1ULL << 1,
+    OPTION_HELP = 1ULL << 2,
+    OPTION_VERSION = 1ULL << 3,
+    OPTION_LOGIN = 1ULL << 4,
+    OPTION_WHY = 1ULL << 5,
+    OPTION_CHECK = 1ULL << 6,
+    OPTION_BACKEND = 1ULL << 7,
+    OPTION_ALL = 1ULL << 8,
+    OPTION_LIMIT = 1ULL << 9,
+    OPTION_FROM = 1ULL << 10,
+    OPTION_TO = 1ULL << 11,
+    OPTION_DRY_RUN = 1ULL << 12,
+    OPTION_YES = 1ULL << 13,
+    OPTION_PROGRAM = 1ULL << 14,
+    OPTION_DOMAIN = 1ULL << 15,
+    OPTION_FILTER = 1ULL << 16,
+    OPTION_MOVE_LIMIT = 1ULL << 17,
+    OPTION_RATE = 1ULL << 18,
+    OPTION_PERMANENT = 1ULL << 19,
+    OPTION_JOURNAL = 1ULL << 20,
+    OPTION_SENDER = 1ULL << 21,
+    OPTION_RECIPIENT = 1ULL << 22,
+    OPTION_QUEUE_DOMAIN = 1ULL << 23,
+    OPTION_STATE = 1ULL << 24,
+    OPTION_OLDER_THAN = 1ULL << 25,
+    OPTION_UNKNOWN = 1ULL << 26,
+    OPTION_OFFLINE = 1ULL << 27,
+    OPTION_WHOSE = 1ULL << 28, /* --account and --address */
+    OPTION_SESSION = 1ULL << 29,
+    OPTION_DRAIN = 1ULL << 30, /* --deadline and --undo */
     OPTIONS_EVERYWHERE = OPTION_CONFIG | OPTION_JSON | OPTION_HELP,
     /* How reassign and restore do it. */
     OPTIONS_MOVE = OPTION_DOMAIN | OPTION_FILTER | OPTION_MOVE_LIMIT | OPTION_RATE |
@@ -97,8 +98,8 @@ struct command {
     const char *name;  /* "queue show": one word or two */
     const char *words; /* how its words are called in the usage; "" when it takes none */
     int words_min, words_max;
-    unsigned options;    /* besides OPTIONS_EVERYWHERE */
-    unsigned required;   /* those of them without which it makes no sense; they take texts */
+    uint64_t options;    /* besides OPTIONS_EVERYWHERE */
+    uint64_t required;   /* those of them without which it makes no sense; they take texts */
     const char *summary; /* one line */
     const char *help;    /* the rest, in lines of at most 80 columns */
     enum command_status (*run)(const struct arguments *arguments);

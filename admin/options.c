@@ -166,7 +166,7 @@ static bool set_option(struct arguments *arguments, const struct option_row *row
 }
 
 /* The allowed rows as getopt wants them; `val` is the index of the row and 256. */
-static void make_getopt_table(unsigned allowed, struct option *table)
+static void make_getopt_table(uint64_t allowed, struct option *table)
 {
     for (size_t i = 0; i < ARRAY_LENGTH(rows); i++)
         if (rows[i].option & allowed)
@@ -179,7 +179,7 @@ static void make_getopt_table(unsigned allowed, struct option *table)
 }
 
 /* The leading "+" stops at a word, ":" tells a missing value from an unknown option. */
-static void make_letters(unsigned allowed, bool stop_at_word, char *letters)
+static void make_letters(uint64_t allowed, bool stop_at_word, char *letters)
 {
     if (stop_at_word)
         *letters++ = '+';
@@ -219,7 +219,7 @@ static void explain(char **argv, int value, char error[OPTIONS_ERROR_SIZE])
         snprintf(error, OPTIONS_ERROR_SIZE, "unknown option %.100s", argv[optind - 1]);
 }
 
-int options_read(int argc, char **argv, unsigned allowed, bool stop_at_word,
+int options_read(int argc, char **argv, uint64_t allowed, bool stop_at_word,
                  struct arguments *arguments, char error[OPTIONS_ERROR_SIZE])
 {
     struct option table[ARRAY_LENGTH(rows) + 1];
@@ -241,7 +241,7 @@ int options_read(int argc, char **argv, unsigned allowed, bool stop_at_word,
     return optind;
 }
 
-void options_print(FILE *stream, unsigned options)
+void options_print(FILE *stream, uint64_t options)
 {
     for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
         char name[64];
@@ -255,7 +255,7 @@ void options_print(FILE *stream, unsigned options)
     }
 }
 
-void options_print_usage(FILE *stream, size_t column, unsigned options, unsigned required)
+void options_print_usage(FILE *stream, size_t column, uint64_t options, uint64_t required)
 {
     for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
         bool is_required = rows[i].option & required;
@@ -273,7 +273,7 @@ void options_print_usage(FILE *stream, size_t column, unsigned options, unsigned
     }
 }
 
-bool options_are_there(const struct arguments *arguments, unsigned required,
+bool options_are_there(const struct arguments *arguments, uint64_t required,
                        char error[OPTIONS_ERROR_SIZE])
 {
     for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {

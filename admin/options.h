@@ -13,21 +13,21 @@ enum { OPTIONS_ERROR_SIZE = 256 };
  * and words may be mixed, and the words are moved behind the options.  The index of the first
  * word, or -1 and `error`.  Not reentrant.
  */
-int options_read(int argc, char **argv, unsigned allowed, bool stop_at_word,
+int options_read(int argc, char **argv, uint64_t allowed, bool stop_at_word,
                  struct arguments *arguments, char error[OPTIONS_ERROR_SIZE]);
 
 /* Writes the options of the set `options`, one line each. */
-void options_print(FILE *stream, unsigned options);
+void options_print(FILE *stream, uint64_t options);
 
 /*
  * Writes them as they stand in a usage line, "--from BACKEND [--yes]": those of the set `required`
  * without brackets.  `column` characters stand on the line already; it goes on in the next one
  * when it is full.
  */
-void options_print_usage(FILE *stream, size_t column, unsigned options, unsigned required);
+void options_print_usage(FILE *stream, size_t column, uint64_t options, uint64_t required);
 
 /* Whether all options of the set `required`, which take texts, were given; else `error`. */
-bool options_are_there(const struct arguments *arguments, unsigned required,
+bool options_are_there(const struct arguments *arguments, uint64_t required,
                        char error[OPTIONS_ERROR_SIZE]);
 
 #endif
