@@ -57,8 +57,9 @@ struct backend_config {
     char *name;    /* a value of hostServer */
     char *address; /* IP address or name */
     uint16_t lmtp_port, imap_port, pop3_port, sieve_port;
-    char *tls_name;  /* what its certificate must have; default: address */
-    unsigned weight; /* its share when accounts are planned */
+    char *tls_name;              /* what its certificate must have; default: address */
+    unsigned weight;             /* its share when accounts are planned */
+    struct string_list siblings; /* backends that take its accounts over, the first choice first */
     enum backend_state state;
 };
 

@@ -142,6 +142,53 @@ static void check_listed_backends(struct config_loader *loader)
                                "true");
 }
 
+static bool is_backend(const struct cluster_config *cluster, const char *name)
+{
+    for (size_t i = 0; i < cluster->backend_count; i++)
+        if (strcmp(cluster->backends[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static bool is_among_first(const struct string_list *list, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(list->items[i], name) == 0)
+            return true;
+    return false;
+}
+
+static void complain_sibling(struct config_loader *loader, size_t index, const char *sibling,
+                             const char *what)
+{
+    config_loader_complain(
+        loader, config_loader_line(loader, "cluster.backend", index, "siblings"),
+        "cluster.backend \"%.127s\".siblings: \"%.127s\" is %s; expected other backends, each once",
+        loader->config->cluster.backends[index].name, sibling, what);
+}
+
+/*
+ * Where the directory may list more backends, a name that is unknown here is left to mailstead
+ * plan.  That two backends have each other is the usual thing, and no loop: accounts are taken
+ * over one failure at a time.
+ */
+static void check_siblings(struct config_loader *loader, size_t index)
+{
+    const struct config *config = loader->config;
+    const struct backend_config *backend = &config->cluster.backends[index];
+
+    for (size_t i = 0; i < backend->siblings.count; i++) {
+        const char *sibling = backend->siblings.items[i];
+
+        if (strcmp(sibling, backend->name) == 0)
+            complain_sibling(loader, index, sibling, "the backend itself");
+        else if (is_among_first(&backend->siblings, i, sibling))
+            complain_sibling(loader, index, sibling, "there twice");
+        else if (!config->directory.backend_base && !is_backend(&config->cluster, sibling))
+            complain_sibling(loader, index, sibling, "no backend of this configuration");
+    }
+}
+
 static void check_backends(struct config_loader *loader)
 {
     size_t count = loader->config->cluster.backend_count;
@@ -157,6 +204,8 @@ static void check_backends(struct config_loader *loader)
         config_loader_complain(
             loader, config_loader_line(loader, "cluster.backend", count - 1, NULL),
             "cluster.backend: there are %zu; expected %d at most", count, BACKENDS_MAX);
+    for (size_t i = 0; i < count; i++)
+        check_siblings(loader, i);
 }
 
 static void complain_alias(struct config_loader *loader, size_t index, const char *what)

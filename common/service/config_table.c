@@ -91,6 +91,9 @@ static const struct config_option backend_options[] = {
     ROW(TEXT, backend_config, tls_name, "tls_name", NULL, 1, 253, NULL, 0,
         "The name that its certificate must have; without it, its address."),
     NUMBER(backend_config, weight, "1", 0, 65535, "Its share when accounts are planned."),
+    ROW(TEXT_LIST, backend_config, siblings, "siblings", NULL, 1, 127, NULL, 0,
+        "The backends that take its accounts over when it fails, the first choice first; "
+        "mailstead plan shows what that comes to."),
     WORD(backend_config, state, "up", state_words, 0,
          "Leaving: it serves what it has, and nothing new is planned for it; down: it is treated "
          "as down, whatever it answers."),

@@ -175,6 +175,48 @@ static void test_everything_can_be_set(void **unused)
     config_free(config);
 }
 
+#define SIBLINGS(list)                                                                             \
+    "cluster { hostname = a.org domains = { a.org }\n"                                             \
+    "  backend \"sv1\" { address = \"10.0.1.11\" siblings = { " list " } }\n"                      \
+    "  backend \"sv2\" { address = \"10.0.1.12\" siblings = { \"sv1\" } }\n"                       \
+    "  backend \"sv3\" { address = \"10.0.1.13\" } }\n"
+#define WRONG_SIBLING(name, what)                                                                  \
+    "2: cluster.backend \"sv1\".siblings: \"" name "\" is " what                                   \
+    "; expected other backends, each once\n"
+
+static void test_the_siblings_of_a_backend_are_an_ordered_list(void **unused)
+{
+    struct config *config = load(SIBLINGS("\"sv3\", \"sv2\"") DIRECTORY LISTEN);
+
+    (void)unused;
+    assert_string_equal(config_complaints, "");
+    assert_int_equal(config->cluster.backends[0].siblings.count, 2);
+    assert_string_equal(config->cluster.backends[0].siblings.items[0], "sv3");
+    assert_string_equal(config->cluster.backends[0].siblings.items[1], "sv2");
+    assert_int_equal(config->cluster.backends[2].siblings.count, 0);
+    config_free(config);
+}
+
+static void test_a_sibling_that_could_take_nothing_over_is_refused(void **unused)
+{
+    (void)unused;
+    assert_config_refused(SIBLINGS("\"sv1\"") DIRECTORY LISTEN,
+                          WRONG_SIBLING("sv1", "the backend itself"));
+    assert_config_refused(SIBLINGS("\"sv2\", sv3, \"sv2\"") DIRECTORY LISTEN,
+                          WRONG_SIBLING("sv2", "there twice"));
+    assert_config_refused(SIBLINGS("\"sv2\", \"sv9\"") DIRECTORY LISTEN,
+                          WRONG_SIBLING("sv9", "no backend of this configuration"));
+}
+
+static void test_siblings_may_be_backends_that_only_the_directory_lists(void **unused)
+{
+    (void)unused;
+    config_free(
+        load(SIBLINGS("\"sv9\"") "directory { uri = { \"ldap://10.0.0.5\" } base = \"dc=x\" "
+                                 "backend_base = \"ou=b\" unverified_backends = true }\n" LISTEN));
+    assert_string_equal(config_complaints, "");
+}
+
 static void test_every_wrong_value_is_reported_with_its_line(void **unused)
 {
     (void)unused;
@@ -461,6 +503,9 @@ int main(void)
         cmocka_unit_test(test_each_of_many_domains_is_ours_and_the_first_stays_the_first),
         cmocka_unit_test(test_a_domain_alias_that_leads_nowhere_or_around_is_refused),
         cmocka_unit_test(test_everything_can_be_set),
+        cmocka_unit_test(test_the_siblings_of_a_backend_are_an_ordered_list),
+        cmocka_unit_test(test_a_sibling_that_could_take_nothing_over_is_refused),
+        cmocka_unit_test(test_siblings_may_be_backends_that_only_the_directory_lists),
         cmocka_unit_test(test_every_wrong_value_is_reported_with_its_line),
         cmocka_unit_test(test_what_is_missing_is_named_for_each_program),
         cmocka_unit_test(test_backends_of_the_directory_must_prove_who_they_are),
