@@ -3,6 +3,17 @@
 import socket
 import ssl
 
+from cluster import Network
+
+
+def log_in(frontend, account):
+    """A connection with an IMAP session of `account`."""
+    raw = Raw(frontend.address, Network.IMAP)
+    raw.line()
+    answer = raw.ask(b"a LOGIN %s %s" % (account.uid.encode(), account.password.encode()))
+    assert answer.startswith(b"a OK"), answer
+    return raw
+
 
 class Raw:
     def __init__(self, address, port, tls=None, seconds=20, source=None):

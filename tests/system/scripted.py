@@ -20,7 +20,7 @@ import threading
 import time
 from typing import NamedTuple
 
-from cluster import Cluster, FrontendDaemon, Network, clients
+from cluster import Cluster, FrontendDaemon, Network, clients, wait_until
 from raw import Raw
 
 CLOSE, SILENCE = "close", "silence"
@@ -509,6 +509,9 @@ class ScriptedFrontend(FrontendDaemon):
         """{recipient: what `queue list` says of it and of its message}."""
         return {recipient["address"]: {**message, **recipient}
                 for message in self.admin().json("queue", "list") for recipient in message["recipients"]}
+
+    def await_empty_queue(self):
+        wait_until(lambda: not self.queue(), f"the queue of {self.name} is empty", 20, 0.05)
 
 
 class ScriptedCluster(Cluster):

@@ -25,10 +25,6 @@ def lmtp(stage):
     return stage.backends["sv1"].lmtp
 
 
-def await_empty_queue(frontend):
-    wait_until(lambda: not frontend.queue(), f"the queue of {frontend.name} is empty", 20, 0.05)
-
-
 # -- contents ----------------------------------------------------------------------
 CONTENTS = {
     "nothing": b"",
@@ -65,7 +61,7 @@ def test_any_content_arrives_as_it_was_sent(stage, fe1, lmtp, unused):
         for account in accounts[name]:
             assert submit(fe1, [account.address], content).final.startswith(b"250 "), name
     stage.backends["sv2"].lmtp.listen()
-    await_empty_queue(fe1)
+    fe1.await_empty_queue()
     for name, content in CONTENTS.items():
         for account in accounts[name]:
             arrived, = stage.backends[account.host].lmtp.taken(account.address)
@@ -134,7 +130,7 @@ def test_a_backend_without_extensions_gets_queued_mail_too(fe1, lmtp, unused):
     assert answers.final.startswith(b"250 ")
     lmtp.play(extensions=())
     lmtp.listen()
-    await_empty_queue(fe1)
+    fe1.await_empty_queue()
     assert not any(message.session.was_hasty for message in lmtp.messages)
     assert [len(lmtp.taken(account.address)) for account in accounts] == [1] * 5
 
@@ -224,7 +220,7 @@ def test_each_of_a_hundred_recipients_has_exactly_one_fate(stage, fe1, unused):
     for backend in stage.backends.values():
         backend.lmtp.play()
         backend.lmtp.listen()
-    await_empty_queue(fe1)
+    fe1.await_empty_queue()
     for name, owned in accounts.items():
         for account in owned:
             wanted = [] if account.address in refused else [content]
@@ -246,7 +242,7 @@ def test_what_fails_after_the_answer_is_reported_once_for_all(stage, fe1, unused
     octets, = await_reports(stage.backends["sv3"].lmtp, sender.address)
     assert parse_report(octets).failures == {gone.address: ("5.2.2", "smtp; 552 5.2.2 full for good")}
     lmtp.play()
-    await_empty_queue(fe1)
+    fe1.await_empty_queue()
     for account in (first, late):
         assert len(lmtp.taken(account.address)) == 1
     assert len(stage.backends["sv2"].lmtp.taken(other.address)) == 1
@@ -266,5 +262,5 @@ def test_queued_mail_survives_every_loss_on_its_way(fe1, lmtp, unused):
                    f"it is tried with {script}", 10)
         assert list(fe1.queue()) == [account.address], script
     lmtp.play()
-    await_empty_queue(fe1)
+    fe1.await_empty_queue()
     assert len(lmtp.seen(account.address)) == 1

@@ -6,19 +6,11 @@ import time
 
 import pytest
 
-from cluster import Network, clients, wait_until
-from raw import Raw
+from cluster import clients, wait_until
+from raw import log_in
 
 RATE = 20  # sessions a second
 QUIET_S = 1.1  # after so much silence an end by the backend was not asked for
-
-
-def log_in(frontend, account):
-    raw = Raw(frontend.address, Network.IMAP)
-    raw.line()
-    answer = raw.ask(b"a LOGIN %s %s" % (account.uid.encode(), account.password.encode()))
-    assert answer.startswith(b"a OK"), answer
-    return raw
 
 
 def reload(frontend):

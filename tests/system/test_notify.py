@@ -2,7 +2,7 @@
 """DSN (RFC 3461): what a sender asks to hear of, who tells it, and what goes on to the next server."""
 import pytest
 
-from cluster import Network, clients, wait_until
+from cluster import Network, wait_until
 from raw import Raw
 from reports import await_reports, parse_report
 from scripted import LONGEST_WAIT_S, stuffed
@@ -19,10 +19,6 @@ def fe1(stage):
 @pytest.fixture
 def lmtp(stage):
     return stage.backends["sv1"].lmtp
-
-
-def await_empty_queue(frontend):
-    wait_until(lambda: not frontend.queue(), "the queue is empty", 20, 0.05)
 
 
 def submit_with(server, recipients, sender, mail="", content=CONTENT):
@@ -67,7 +63,7 @@ def test_a_backend_without_dsn_gets_nothing_of_it_and_we_report_the_success(stag
     fields = report.recipients[asked.address]
     assert fields["Action"] == "delivered" and fields["Status"] == "2.0.0"
     assert fields["Original-Recipient"] == "rfc822; old+name@example.com"
-    await_empty_queue(fe1)
+    fe1.await_empty_queue()
     assert len(stage.backends["sv2"].lmtp.messages) == 1
 
 
@@ -78,7 +74,7 @@ def test_a_failure_behind_the_answer_is_told_to_who_wants_it(stage, fe1, lmtp, u
     parameter = f"NOTIFY={notify}" if notify else ""
     _, final = submit_with(fe1, [(taken.address, "NOTIFY=NEVER"), (gone.address, parameter)], sender.address)
     assert final.startswith(b"250 ")
-    await_empty_queue(fe1)
+    fe1.await_empty_queue()
     reports = [parse_report(octets) for octets in stage.backends["sv2"].lmtp.taken(sender.address)]
     assert [fields["Action"] for report in reports for fields in report.recipients.values()] == actions
 
@@ -111,7 +107,7 @@ def test_what_was_asked_goes_through_the_queue_and_a_restart(stage, fe1, lmtp, u
     fe1.start()
     lmtp.play(extensions=WITH_DSN)
     lmtp.listen()
-    await_empty_queue(fe1)
+    fe1.await_empty_queue()
     message, = lmtp.messages
     assert commands(message, b"MAIL")[0].endswith(b" RET=FULL ENVID=id1")
     assert commands(message, b"RCPT")[0].endswith(b" NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;x@example.com")
@@ -126,7 +122,7 @@ def test_the_relay_host_reports_or_we_say_that_we_relayed(stage, fe1, forward, u
     _, final = submit_with(fe1, [(entry, "NOTIFY=SUCCESS")], sender.address)
     assert final.startswith(b"250 ")
     wait_until(lambda: stage.relay.taken(entry), "the relay host has it", 20)
-    await_empty_queue(fe1)
+    fe1.await_empty_queue()
     relayed = next(message for message in stage.relay.messages if entry in message.recipients)
     assert any(b"NOTIFY=SUCCESS" in line for line in commands(relayed, b"RCPT")) == has_dsn
     reports = [parse_report(octets) for octets in stage.backends["sv2"].lmtp.taken(sender.address)]

@@ -28,10 +28,6 @@ def addresses(accounts):
     return [account.address for account in accounts]
 
 
-def await_empty_queue(frontend):
-    wait_until(lambda: not frontend.queue(), f"the queue of {frontend.name} is empty", 20, 0.05)
-
-
 def assert_arrived_once(lmtp, account, content=CONTENT):
     arrived = [clients.without_trace(message) for message in lmtp.taken(account.address)]
     assert arrived == [content]
@@ -101,7 +97,7 @@ def test_what_is_not_reached_before_the_end_waits_and_arrives_once(stage, fe1, u
     for backend in stage.backends.values():
         assert backend.lmtp.messages == []
         backend.lmtp.play()
-    await_empty_queue(fe1)
+    fe1.await_empty_queue()
     for lmtp, account in tried:
         assert_arrived_once(lmtp, account)
 
@@ -120,7 +116,7 @@ def test_a_backend_that_is_lost_in_the_middle_of_the_content_has_nothing_of_it(f
         assert raw.reply().startswith(b"250 ")
     assert list(fe1.queue()) == [account.address] and lmtp.messages == []
     lmtp.play()
-    await_empty_queue(fe1)
+    fe1.await_empty_queue()
     assert_arrived_once(lmtp, account)
 
 
@@ -138,7 +134,7 @@ def test_a_backend_that_refuses_is_not_tried_again_and_again(fe1, lmtp, unused):
     wait_until(lambda: submit(fe1, addresses(others), CONTENT) and attempts() >= 3, "it is tried thrice", 10, 0.05)
     assert attempts() <= 2 + (time.monotonic() - began) / 0.7
     lmtp.play()
-    await_empty_queue(fe1)
+    fe1.await_empty_queue()
 
 
 def test_a_backend_that_greets_late_but_in_time_is_cut_through(fe1, lmtp, unused):
@@ -169,7 +165,7 @@ def test_some_accepted_queues_the_temporary_and_reports_the_permanent(stage, fe1
     report, = await_reports(stage.backends["sv2"].lmtp, sender.address)
     assert parse_report(report).failures == {gone.address: ("5.2.1", "smtp; 554 5.2.1 disabled")}
     lmtp.forget()
-    await_empty_queue(fe1)
+    fe1.await_empty_queue()
     assert_arrived_once(lmtp, busy)
     assert lmtp.seen(taken.address) == lmtp.seen(gone.address) == []
 
@@ -210,7 +206,7 @@ def test_only_the_unanswered_wait_when_the_reply_is_lost(stage, fe1, unused):
         assert waiting["next_attempt_ms"] - waiting["arrival_ms"] >= UNKNOWN_DELAY_S * 1000
     for backend in stage.backends.values():
         backend.lmtp.play()
-    await_empty_queue(fe1)
+    fe1.await_empty_queue()
     for lmtp, sender, taken, gone, busy, lost, also in tried:
         report, = await_reports(stage.relay, sender)
         assert parse_report(report).failures == {gone.address: ("5.2.1", "smtp; 554 5.2.1 disabled")}
@@ -233,7 +229,7 @@ def test_a_421_behind_the_dot_is_an_answer_for_all_that_wait(fe1, lmtp, unused):
     assert submit(fe1, addresses([account, other]), CONTENT).final.startswith(b"250 ")
     assert list(fe1.queue()) == [other.address]
     lmtp.play()
-    await_empty_queue(fe1)
+    fe1.await_empty_queue()
     assert_arrived_once(lmtp, account)
     assert_arrived_once(lmtp, other)
 

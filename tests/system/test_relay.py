@@ -18,10 +18,6 @@ def fe1(stage):
     return stage.frontends["fe1"]
 
 
-def await_empty_queue(frontend):
-    wait_until(lambda: not frontend.queue(), f"the queue of {frontend.name} is empty", 20, 0.05)
-
-
 def fail_one(stage, frontend, unused, sender):
     """Has one of two recipients fail, so that a report to `sender` is due; the address that failed."""
     taken, gone = unused("sv1", 2)
@@ -33,7 +29,7 @@ def fail_one(stage, frontend, unused, sender):
 def test_mail_for_a_relayed_entry_goes_to_the_relay_host_by_tls_and_login(stage, fe1, forward):
     answers = submit(fe1, [forward], CONTENT, "a@example.net", " BODY=8BITMIME")
     assert answers.final.startswith(b"250 ")
-    await_empty_queue(fe1)
+    fe1.await_empty_queue()
     message, = stage.relay.messages
     assert clients.without_trace(message.content) == CONTENT
     assert message.recipients == [forward] and message.sender.startswith(b"<a@example.net>")
@@ -46,7 +42,7 @@ def test_mail_for_a_relayed_entry_goes_to_the_relay_host_by_tls_and_login(stage,
 def test_a_relayed_entry_and_accounts_in_one_message(stage, fe1, forward, unused):
     first, second = unused("sv1"), unused("sv2")
     assert submit(fe1, [first.address, forward, second.address], CONTENT).final.startswith(b"250 ")
-    await_empty_queue(fe1)
+    fe1.await_empty_queue()
     for server, address in ((stage.backends["sv1"].lmtp, first.address), (stage.relay, forward),
                             (stage.backends["sv2"].lmtp, second.address)):
         assert [clients.without_trace(content) for content in server.taken(address)] == [CONTENT]
@@ -66,7 +62,7 @@ def test_mail_waits_for_a_relay_host_that_is_not_as_it_should_be(stage, fe1, for
         await_try(relay)
     assert list(fe1.queue()) == [forward] and relay.messages == []
     relay.play()
-    await_empty_queue(fe1)
+    fe1.await_empty_queue()
     assert len(relay.taken(forward)) == 1
     for session in relay.connections:
         assert session.is_secured or not any(line.startswith((b"AUTH", b"MAIL")) for line in session.lines)
@@ -92,21 +88,21 @@ def test_a_relay_host_that_refuses_for_good_makes_a_report_to_the_account(stage,
     assert report.message["Reporting-MTA"] == f"dns; {fe1.hostname()}"
     assert report.original["Subject"] == "for the world"
     assert report.header["To"] == sender.address or sender.address in report.header["To"]
-    await_empty_queue(fe1)
+    fe1.await_empty_queue()
 
 
 def test_a_report_to_the_world_goes_by_the_relay_host(stage, fe1, unused):
     gone = fail_one(stage, fe1, unused, "someone@far.example")
     octets, = await_reports(stage.relay, "someone@far.example")
     assert parse_report(octets).failures == {gone: ("5.2.1", "smtp; 550 5.2.1 disabled")}
-    await_empty_queue(fe1)
+    fe1.await_empty_queue()
 
 
 def test_a_report_that_is_refused_makes_no_report(stage, fe1, unused):
     stage.relay.play(rcpt={"nobody@far.example": b"550 5.1.1 no such user"})
     fail_one(stage, fe1, unused, "nobody@far.example")
     wait_until(lambda: stage.relay.sessions(), "the report is tried", 10)
-    await_empty_queue(fe1)
+    fe1.await_empty_queue()
     assert stage.relay.messages == []
 
 
@@ -175,7 +171,7 @@ def test_neither_mail_nor_passwords_go_to_a_backend_without_good_tls(stage, fe3,
         for server, good in goods.items():
             server.certificate = good
             server.play()
-    await_empty_queue(fe3)
+    fe3.await_empty_queue()
     assert [len(stage.backends[account.host].lmtp.taken(account.address)) for account in accounts] == [1, 1, 1]
 
 

@@ -8,15 +8,7 @@ import time
 import pytest
 
 from cluster import Network, wait_until
-from raw import Raw
-
-
-def log_in(frontend, account):
-    raw = Raw(frontend.address, Network.IMAP)
-    raw.line()
-    answer = raw.ask(b"a LOGIN %s %s" % (account.uid.encode(), account.password.encode()))
-    assert answer.startswith(b"a OK"), answer
-    return raw
+from raw import log_in
 
 
 def reload(frontend):
