@@ -17,6 +17,7 @@
 #include "admin/status.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
+#include "common/service/logical_host.h"
 
 const struct command commands[] = {
     { .name = "status",
@@ -231,7 +232,7 @@ static void print_synopsis(FILE *stream, const struct command *command)
 
 void command_print_usage(FILE *stream, const char *first)
 {
-    fprintf(stream, "usage: mailstead [-c FILE] COMMAND [OPTION...]\n\n");
+    fprintf(stream, "usage: mailstead [-c FILE] [--logical-host NAME] COMMAND [OPTION...]\n\n");
     for (size_t i = 0; i < command_count; i++)
         if (!first || starts_with_word(commands[i].name, first))
             fprintf(stream, "  %-14s %-10s %s\n", commands[i].name, commands[i].words,
@@ -297,8 +298,11 @@ static int run_command(const struct command *command, int argc, char **argv,
         return COMMAND_OK;
     }
     if (!take_words(command, argv + first, argc - first, arguments, error) ||
-        !options_are_there(arguments, command->required, error))
+        !options_are_there(arguments, command->required, error) ||
+        !logical_host_choose(arguments->logical_host, error))
         return print_command_error(command, error);
+    if (!arguments->config_file)
+        arguments->config_file = logical_host_config_file();
     return command->run(arguments);
 }
 
@@ -329,7 +333,7 @@ static bool is_utf8(const char *word)
 
 int command_main(int argc, char **argv)
 {
-    struct arguments arguments = { .config_file = MAILSTEAD_CONFIG_FILE };
+    struct arguments arguments = { .config_file = NULL };
     char error[OPTIONS_ERROR_SIZE];
     const struct command *command;
     int first, used;

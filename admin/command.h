@@ -25,7 +25,8 @@ enum { ARGUMENTS_DOMAINS_MAX = 64, COMMAND_WORDS_MAX = 1000 };
 
 /* What the command line said.  The texts are borrowed from it. */
 struct arguments {
-    const char *config_file;
+    const char *config_file;  /* NULL until it is known which logical host's it is */
+    const char *logical_host; /* NULL: not given */
     bool is_json;
     bool wants_help;
     bool wants_version;
@@ -85,7 +86,8 @@ enum command_option {
     OPTION_WHOSE = 1ULL << 28, /* --account and --address */
     OPTION_SESSION = 1ULL << 29,
     OPTION_DRAIN = 1ULL << 30, /* --deadline and --undo */
-    OPTIONS_EVERYWHERE = OPTION_CONFIG | OPTION_JSON | OPTION_HELP,
+    OPTION_HOST = 1ULL << 48,
+    OPTIONS_EVERYWHERE = OPTION_CONFIG | OPTION_HOST | OPTION_JSON | OPTION_HELP,
     /* How reassign and restore do it. */
     OPTIONS_MOVE = OPTION_DOMAIN | OPTION_FILTER | OPTION_MOVE_LIMIT | OPTION_RATE |
                    OPTION_JOURNAL | OPTION_DRY_RUN | OPTION_YES,

@@ -10,7 +10,8 @@
 #include "common/base/span.h"
 
 enum { NUMBER_MAX = 1000000000, USAGE_WIDTH = 79 };
-enum option_kind { KIND_FLAG, KIND_TEXT, KIND_NUMBER, KIND_DOMAIN, KIND_DURATION };
+/* KIND_MAYBE: a text that may be empty, which is as if it was not given. */
+enum option_kind { KIND_FLAG, KIND_TEXT, KIND_MAYBE, KIND_NUMBER, KIND_DOMAIN, KIND_DURATION };
 
 struct option_row {
     enum command_option option;
@@ -80,6 +81,8 @@ static const struct option_row rows[] = {
     FLAG(OPTION_OFFLINE, "offline", 0, is_offline, "ask no server, read only the file"),
     FLAG(OPTION_JSON, "json", 0, is_json, "print JSON, for programs"),
     TEXT(OPTION_CONFIG, "config", 'c', "FILE", config_file, "the configuration file"),
+    { OPTION_HOST, "logical-host", 0, KIND_MAYBE, "NAME", offsetof(struct arguments, logical_host),
+      "the logical host of this machine that is meant" },
     FLAG(OPTION_HELP, "help", 'h', wants_help, "say what the command does"),
     FLAG(OPTION_VERSION, "version", 0, wants_version, "print the version"),
 };
@@ -155,6 +158,9 @@ static bool set_option(struct arguments *arguments, const struct option_row *row
             snprintf(error, OPTIONS_ERROR_SIZE, "--%s wants %s, not an empty text", row->name,
                      row->value);
         return *text != '\0';
+    case KIND_MAYBE:
+        *(const char **)member_of(arguments, row) = text;
+        return true;
     case KIND_NUMBER:
         return set_number(arguments, row, text, error);
     case KIND_DOMAIN:

@@ -44,6 +44,8 @@ static void print_default(const struct config_option *option)
         printf("empty");
     else
         print_text(option->fallback);
+    if (option->type == CONFIG_TYPE_HOST_PATH)
+        printf("; for a logical host, the folder of its name in that");
     printf(".\n");
 }
 

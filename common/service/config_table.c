@@ -36,6 +36,8 @@ static const char *const level_words[] = { "debug", "info", "warning", "error", 
     ROW(TEXT, record, member, #member, fallback, 1, TEXT_MAX, NULL, required, help)
 #define PATH(record, member, option, fallback, max, help)                                          \
     ROW(PATH, record, member, option, fallback, 1, max, NULL, 0, help)
+#define HOST_PATH(record, member, option, fallback, max, help)                                     \
+    ROW(HOST_PATH, record, member, option, fallback, 1, max, NULL, 0, help)
 #define SECRET(record, member, option, help)                                                       \
     ROW(SECRET, record, member, option, NULL, 1, TEXT_MAX, NULL, 0, help)
 #define NUMBER(record, member, fallback, min, max, help)                                           \
@@ -56,10 +58,10 @@ static const struct config_option top_options[] = {
     NUMBER(config, workers, "0", 0, 64, "Worker processes; 0 is one for each processor."),
     ROW(TEXT, config, user, "user", "mailstead", 0, 32, NULL, 0,
         "The account that all processes but the supervisor run as; without root it is not used."),
-    PATH(config, state_directory, "state_directory", "/var/lib/mailstead", TEXT_MAX,
-         "Where the mirror of the directory is kept."),
-    PATH(config, run_directory, "run_directory", "/run/mailstead", 80,
-         "Where the sockets and the pid file are."),
+    HOST_PATH(config, state_directory, "state_directory", "/var/lib/mailstead", TEXT_MAX,
+              "Where the mirror of the directory is kept."),
+    HOST_PATH(config, run_directory, "run_directory", "/run/mailstead", 80,
+              "Where the sockets and the pid file are."),
     ROW(WORD_TEXT, config, log_level, "log_level", "info", 0, 0, level_words, 0,
         "The least important lines that are logged."),
 };
@@ -308,8 +310,8 @@ static const struct config_option listen_options[] = {
 };
 
 static const struct config_option queue_options[] = {
-    PATH(queue_config, directory, "directory", "/var/spool/mailstead", TEXT_MAX,
-         "Where mail waits."),
+    HOST_PATH(queue_config, directory, "directory", "/var/spool/mailstead", TEXT_MAX,
+              "Where mail waits."),
     NUMBER(queue_config, retry_min_s, "60", 1, DAY_S, "Seconds before the first retry."),
     NUMBER(queue_config, retry_max_s, "3600", 1, DAY_S, "Seconds between retries at most."),
     NUMBER(queue_config, unknown_delay_s, "600", 1, DAY_S,

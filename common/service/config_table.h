@@ -24,6 +24,8 @@ enum config_type {                        /* the member that it fills */
                    CONFIG_TYPE_DOMAIN,    /* char *: a host or domain name, lower-cased */
                    CONFIG_TYPE_DOMAIN_LIST, /* struct string_list of such */
                    CONFIG_TYPE_PATH, /* char *: absolute; at most `max` bytes when that is not 0 */
+                   CONFIG_TYPE_HOST_PATH,      /* as PATH; a logical host's default ends with its
+                                                  name */
                    CONFIG_TYPE_SECRET,         /* struct secret: the absolute path of its file */
                    CONFIG_TYPE_URI,            /* char *: ldap://, ldaps:// or ldapi:// */
                    CONFIG_TYPE_URI_LIST,       /* struct string_list of such */

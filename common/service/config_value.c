@@ -13,6 +13,7 @@
 #include "common/base/span.h"
 #include "common/io/network.h"
 #include "common/service/config.h"
+#include "common/service/logical_host.h"
 
 typedef bool setter(const struct config_option *option, void *member, const char *text);
 
@@ -274,6 +275,7 @@ static const struct {
     [CONFIG_TYPE_DOMAIN] = { set_domain, "a domain name (A-labels)" },
     [CONFIG_TYPE_DOMAIN_LIST] = { set_domain_list, "a domain name (A-labels)" },
     [CONFIG_TYPE_PATH] = { set_path, NULL },
+    [CONFIG_TYPE_HOST_PATH] = { set_path, NULL },
     [CONFIG_TYPE_SECRET] = { set_secret, "the absolute path of a file" },
     [CONFIG_TYPE_URI] = { set_uri, "a URI that begins with ldap://, ldaps:// or ldapi://" },
     [CONFIG_TYPE_URI_LIST] = { set_uri_list,
@@ -299,8 +301,11 @@ void config_value_set_default(const struct config_option *option, void *record)
         return;
     do {
         struct span item = config_value_is_list(option) ? span_trim(span_split(&rest, ',')) : rest;
+        bool fits = option->type == CONFIG_TYPE_HOST_PATH
+                        ? logical_host_directory(option->fallback, text, sizeof(text))
+                        : span_copy_string(item, text, sizeof(text));
 
-        if (!span_copy_string(item, text, sizeof(text)) || !config_value_set(option, record, text))
+        if (!fits || !config_value_set(option, record, text))
             abort();
     } while (config_value_is_list(option) && rest.length > 0);
 }
@@ -331,6 +336,7 @@ void config_value_clear(const struct config_option *option, void *record)
     case CONFIG_TYPE_WORD_TEXT:
     case CONFIG_TYPE_DOMAIN:
     case CONFIG_TYPE_PATH:
+    case CONFIG_TYPE_HOST_PATH:
     case CONFIG_TYPE_URI:
         free(*(char **)member);
         *(char **)member = NULL;
@@ -386,7 +392,7 @@ void config_value_describe(const struct config_option *option, char text[CONFIG_
         snprintf(text, CONFIG_EXPECTED_SIZE, "%s", types[option->type].expected);
     else if (option->words)
         describe_words(option, text, CONFIG_EXPECTED_SIZE);
-    else if (option->type == CONFIG_TYPE_PATH)
+    else if (option->type == CONFIG_TYPE_PATH || option->type == CONFIG_TYPE_HOST_PATH)
         snprintf(text, CONFIG_EXPECTED_SIZE, "an absolute path of %llu bytes at most", max);
     else if (option->type == CONFIG_TYPE_TEXT || option->type == CONFIG_TYPE_TEXT_LIST)
         describe_text(option, text, CONFIG_EXPECTED_SIZE);

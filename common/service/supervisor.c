@@ -23,6 +23,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/service/confine.h"
+#include "common/service/logical_host.h"
 #include "common/service/notify.h"
 #include "common/service/supervisor_state.h"
 
@@ -219,6 +220,7 @@ static int run(struct supervisor *supervisor)
     raise_descriptor_limit();
     LOG_EVENT(LOG_LEVEL_INFO, NULL, "started", LOG_TEXT("version", PACKAGE_VERSION),
               LOG_INTEGER("pid", getpid()), LOG_TEXT("configuration", supervisor->config_file),
+              LOG_TEXT("logical_host", logical_host_name()),
               LOG_INTEGER("workers", supervisor_worker_count(supervisor->config)));
     supervise(supervisor);
     supervisor_unlink_services(supervisor);
@@ -242,23 +244,41 @@ static int check(const struct supervisor *supervisor)
 
 static int usage(const struct supervisor_program *program)
 {
-    fprintf(stderr, "usage: %s [-c FILE] [--check | --version]\n", program->name);
+    fprintf(stderr, "usage: %s [-c FILE] [--logical-host NAME] [--check | --version]\n",
+            program->name);
     return 2;
+}
+
+/* Whose configuration it is, and how its lines in the log begin. */
+static bool settle_host(struct supervisor *supervisor, const char *option)
+{
+    char error[LOGICAL_HOST_ERROR_SIZE], title[64];
+
+    if (!logical_host_choose(option, error)) {
+        fprintf(stderr, "%s: %s\n", supervisor->program->name, error);
+        return false;
+    }
+    if (!supervisor->config_file)
+        supervisor->config_file = logical_host_config_file();
+    logical_host_title(supervisor->program->name, title, sizeof(title));
+    log_set_process(title);
+    return true;
 }
 
 int supervisor_main(const struct supervisor_program *program, int argc, char **argv)
 {
     static const struct option options[] = { { "config", required_argument, NULL, 'c' },
                                              { "check", no_argument, NULL, 'k' },
+                                             { "logical-host", required_argument, NULL, 'h' },
                                              { "version", no_argument, NULL, 'v' },
                                              { NULL, 0, NULL, 0 } };
     struct supervisor supervisor = { .program = program,
-                                     .config_file = MAILSTEAD_CONFIG_FILE,
                                      .pid = getpid(),
                                      .generation = 1,
                                      .signal_fd = -1,
                                      .ready_fd = -1,
                                      .lock_fd = -1 };
+    const char *host = NULL;
     bool is_check = false;
     int option;
 
@@ -272,6 +292,8 @@ int supervisor_main(const struct supervisor_program *program, int argc, char **a
             supervisor.config_file = optarg;
         } else if (option == 'k') {
             is_check = true;
+        } else if (option == 'h') {
+            host = optarg;
         } else if (option == 'v') {
             printf("%s %s\n", program->name, PACKAGE_VERSION);
             return 0;
@@ -281,5 +303,7 @@ int supervisor_main(const struct supervisor_program *program, int argc, char **a
     }
     if (optind < argc)
         return usage(program);
+    if (!settle_host(&supervisor, host))
+        return 2;
     return is_check ? check(&supervisor) : run(&supervisor);
 }

@@ -16,6 +16,7 @@
 
 #include "common/base/log.h"
 #include "common/service/confine.h"
+#include "common/service/logical_host.h"
 #include "common/service/supervisor_state.h"
 
 enum { KEPT_MAX = 1024, FIRST_OWN_FD = STDERR_FILENO + 1 };
@@ -148,13 +149,13 @@ static void take_sockets(struct supervisor *supervisor, const struct process *pr
 
 static void name_process(const struct supervisor *supervisor, const struct process *process)
 {
-    char name[64];
+    char title[64], name[128];
 
+    logical_host_title(supervisor->program->name, title, sizeof(title));
     if (process->role->is_per_core)
-        snprintf(name, sizeof(name), "%s %s-%u", supervisor->program->name, process->role->name,
-                 process->number);
+        snprintf(name, sizeof(name), "%s %s-%u", title, process->role->name, process->number);
     else
-        snprintf(name, sizeof(name), "%s %s", supervisor->program->name, process->role->name);
+        snprintf(name, sizeof(name), "%s %s", title, process->role->name);
     log_set_process(name);
     snprintf(name, sizeof(name), "%s-%u", process->role->name, process->number);
     prctl(PR_SET_NAME, name, 0, 0, 0); /* for ps and top; cut at 15 bytes */
