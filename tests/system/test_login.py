@@ -129,25 +129,6 @@ def test_pop3_commands_before_login(fe1):
         assert raw.line() == b""
 
 
-@pytest.mark.parametrize("protocol", ["imap", "pop3"])
-def test_a_wrong_password_and_an_unknown_user_get_the_same_answer(fe1, fresh, protocol):
-    account = fresh("sv1")
-    port = Network.IMAP if protocol == "imap" else Network.POP3
-    answers = []
-    for name in (account.address, "nobody-here@example.org"):
-        with Raw(fe1.address, port) as raw:
-            raw.line()
-            if protocol == "imap":
-                answers.append(raw.ask(f"a LOGIN {name} wrong".encode()))
-                assert answers[-1].startswith(b"a NO")
-                assert b"UNAVAILABLE" not in answers[-1]
-            else:
-                raw.ask(f"USER {name}".encode())
-                answers.append(raw.ask(b"PASS wrong"))
-                assert answers[-1].startswith(b"-ERR")
-    assert answers[0] == answers[1]
-
-
 def test_login_works_after_a_wrong_password_in_the_same_session(fe1, fresh):
     account = fresh("sv1")
     imap = imaplib.IMAP4(fe1.address, Network.IMAP, timeout=30)

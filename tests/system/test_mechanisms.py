@@ -2,6 +2,8 @@
 """Each SASL mechanism that the frontends offer, at real stores: with an initial response or
 without, with a wrong password, and cancelled; and what the frontends announce before a login."""
 import base64
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -106,3 +108,55 @@ def test_what_all_stores_offer_is_announced_before_the_login(cluster, fe1):
     assert common > {"IMAP4rev1"}
     wait_until(lambda: words(fe1, Network.IMAP) - mine - {"AUTH=PLAIN", "AUTH=LOGIN"} == common,
                "the frontend announces what all stores have")
+
+
+# -- a wrong password, and nobody's name ---------------------------------------------
+def by_imap_login(raw, name):
+    return raw.ask(f"a LOGIN {name} wrong".encode())
+
+
+def by_pop3_user(raw, name):
+    return raw.ask(f"USER {name}".encode()) + raw.ask(b"PASS wrong")
+
+
+def by_sieve(raw, name):
+    return raw.ask(b'AUTHENTICATE "PLAIN" "' + encode(f"\0{name}\0wrong") + b'"')
+
+
+def by_submission(raw, name):
+    return raw.ask_smtp(b"AUTH PLAIN " + encode(f"\0{name}\0wrong"))
+
+
+def by(protocol, mechanism):
+    return lambda raw, name: converse(raw, protocol, mechanism, responses(mechanism, name, "wrong"), False)
+
+
+WAYS = [(Network.IMAP, by_imap_login), (Network.IMAP, by(Imap, "PLAIN")), (Network.IMAP, by(Imap, "LOGIN")),
+        (Network.POP3, by_pop3_user), (Network.POP3, by(Pop3, "PLAIN")), (Network.POP3, by(Pop3, "LOGIN")),
+        (Network.SIEVE, by_sieve), (Network.SUBMISSION, by_submission)]
+AS_ONE_S = 0.5  # of about three seconds; a store's own answer comes in milliseconds
+
+
+def refused(server, tls, port, way, name):
+    """(what it says, after how many seconds)."""
+    with Raw(server.address, port) as raw:
+        raw.until(b"OK") if port == Network.SIEVE else raw.reply()
+        if port == Network.SUBMISSION:
+            raw.ask_smtp(b"EHLO client.example.com")
+            raw.ask_smtp(b"STARTTLS")
+            raw.socket = tls.wrap_socket(raw.socket, server_hostname=server.address)
+            raw.ask_smtp(b"EHLO client.example.com")
+        began = time.monotonic()
+        return way(raw, name), time.monotonic() - began
+
+
+def test_a_wrong_password_is_refused_as_nobody_s_name_is(fe1, fresh, tls):
+    accounts = fresh("sv1", len(WAYS))
+    tries = [(port, way, name) for number, (port, way) in enumerate(WAYS)
+             for name in (accounts[number].address, f"nobody-{number}@example.org")]
+    with ThreadPoolExecutor(len(tries)) as pool:
+        answers = list(pool.map(lambda one: refused(fe1, tls, *one), tries))
+    for (wrong, wrong_s), (nobody, nobody_s) in zip(answers[::2], answers[1::2]):
+        assert wrong == nobody and wrong, (wrong, nobody)
+        assert not any(word in wrong for word in (b"UNAVAILABLE", b"TEMP", b"TRYLATER", b"454")), wrong
+        assert abs(wrong_s - nobody_s) < AS_ONE_S, (wrong, wrong_s, nobody_s)
