@@ -18,6 +18,40 @@ static void backend_choose_store(const struct session_service *service, enum pro
                                                        : node->sieve_store;
 }
 
+/* Why nothing is served at all; NULL: it is. */
+static const char *backend_why_silent(const struct session_service *service)
+{
+    const struct board *board = service->backends.board;
+
+    if (!atomic_load(&board->mirror_is_synchronised) && !atomic_load(&board->node_is_overridden))
+        return "not synchronised with the directory since the start";
+    return NULL;
+}
+
+/* Why an account of this node's is not served now; NULL: it is.  Its storage is oldHostServer's, or
+ * the node's own when it has none. */
+static const char *backend_why_not_now(const struct session_service *service,
+                                       const struct route *route)
+{
+    (void)service;
+    (void)route;
+    return NULL;
+}
+
+static void backend_choose_own(const struct session_service *service, enum protocol protocol,
+                               const struct route *route, struct target *target)
+{
+    target->reason = backend_why_not_now(service, route);
+    if (!target->reason)
+        backend_choose_store(service, protocol, target);
+}
+
+static void backend_choose_foreign(struct target *target)
+{
+    target->is_foreign = true;
+    target->reason = "the account belongs to another node";
+}
+
 void backend_choose(const struct session_service *service, enum protocol protocol,
                     const struct route *route, struct target *target)
 {
@@ -25,16 +59,15 @@ void backend_choose(const struct session_service *service, enum protocol protoco
 
     *target = (struct target){ .kind = TARGET_TEMPORARY };
     snprintf(target->name, sizeof(target->name), "%s", node->name);
-    if (!atomic_load(&service->backends.board->mirror_is_synchronised)) {
-        target->reason = "not synchronised with the directory since the start";
+    target->reason = backend_why_silent(service);
+    if (target->reason)
         return;
-    }
     switch (route->outcome) {
     case ROUTE_FOUND:
         if (strcmp(route->host, node->name) == 0)
-            backend_choose_store(service, protocol, target);
+            backend_choose_own(service, protocol, route, target);
         else
-            target->reason = "the account belongs to another node";
+            backend_choose_foreign(target);
         return;
     case ROUTE_UNKNOWN:
         target->kind = TARGET_UNKNOWN;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The gate's rule: an account goes to the store of this node if its hostServer is this
- * node's name, and this node has seen the directory since it started.  All else is
- * refused temporarily, so that the frontend resolves again.
+ * node's name, and this node has seen the directory since it started, or was ordered to serve
+ * before that.  All else is refused temporarily; another node's account in words by which
+ * the frontend resolves again at once.
  */
 #ifndef MAILSTEAD_BACKEND_CHOOSE_H
 #define MAILSTEAD_BACKEND_CHOOSE_H

@@ -91,7 +91,9 @@ static enum login_client_event imap_refused(struct imap_client *client, struct s
 
     for (size_t i = 0; i < ARRAY_LENGTH(codes); i++)
         if (span_starts_with_ignore_case(text, span_from_string(codes[i])))
-            client->is_temporary = true;
+            client->denial = LOGIN_DENIED_FOR_NOW;
+    if (span_starts_with_ignore_case(text, SPAN_LITERAL(LOGIN_ELSEWHERE_IMAP)))
+        client->denial = LOGIN_DENIED_ELSEWHERE;
     return imap_finish(client, LOGIN_CLIENT_REFUSED, text);
 }
 
@@ -368,11 +370,11 @@ static struct span imap_client_challenge(const void *machine)
     return span_from_string(client->challenge);
 }
 
-static bool imap_client_is_temporary(const void *machine)
+static enum login_denial imap_client_denial(const void *machine)
 {
     const struct imap_client *client = machine;
 
-    return client->is_temporary;
+    return client->denial;
 }
 
 static void imap_client_fini(void *machine)
@@ -388,6 +390,6 @@ const struct login_client_ops imap_client_ops = {
     .tls_started = imap_client_tls_started,
     .text = imap_client_text,
     .challenge = imap_client_challenge,
-    .is_temporary = imap_client_is_temporary,
+    .denial = imap_client_denial,
     .fini = imap_client_fini,
 };

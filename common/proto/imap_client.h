@@ -24,7 +24,7 @@ struct imap_client {
     unsigned after_id;             /* the state that follows the answer to ID */
     uint64_t literal_left;         /* bytes of untagged data still to pass over */
     bool in_untagged;              /* the next line goes on with untagged data, behind a literal */
-    bool is_temporary;
+    enum login_denial denial;
     char challenge[SASL_CHALLENGE_SIZE]; /* by which a token was refused; or empty */
     bool has_challenge;
     char text[LOGIN_TEXT_SIZE]; /* until the end, the last [CAPABILITY ...] that was announced */

@@ -430,6 +430,8 @@ static void imap_server_refuse(void *machine, const struct login_refusal *refusa
         text = SPAN_LITERAL("[AUTHENTICATIONFAILED] Authentication failed.");
     else if (refusal->reason == LOGIN_REFUSED_TEMPORARY)
         text = SPAN_LITERAL("[UNAVAILABLE] The account cannot be reached now, try again later.");
+    else if (refusal->reason == LOGIN_REFUSED_ELSEWHERE)
+        text = SPAN_LITERAL(LOGIN_ELSEWHERE_IMAP LOGIN_ELSEWHERE_WORDS);
     if (!imap_refuse_by_challenge(machine, refusal, text, out))
         imap_answer(machine, "NO", text, IMAP_COMMAND, out);
 }

@@ -63,6 +63,7 @@ bool forwarded_set(struct forwarded *forwarded, enum forwarded_field field, stru
 enum login_refusal_reason {
     LOGIN_REFUSED_CREDENTIALS, /* wrong password or no such account, never told apart */
     LOGIN_REFUSED_TEMPORARY,   /* IMAP NO [UNAVAILABLE], POP3 -ERR [SYS/TEMP] */
+    LOGIN_REFUSED_ELSEWHERE,   /* by a node, to frontends alone: see LOGIN_DENIED_ELSEWHERE */
     LOGIN_REFUSED_BY_BACKEND   /* the backend's own words, in `text` */
 };
 
@@ -132,7 +133,7 @@ enum login_client_event {
     LOGIN_CLIENT_FLUSH,
     LOGIN_CLIENT_STARTTLS, /* question: handshake, then tls_started */
     LOGIN_CLIENT_ACCEPTED, /* `text` holds the words of the success */
-    LOGIN_CLIENT_REFUSED,  /* `text` holds the backend's words; `is_temporary` says which kind */
+    LOGIN_CLIENT_REFUSED,  /* `text` holds the backend's words; `denial` says which kind */
     LOGIN_CLIENT_FAILED    /* the peer broke the protocol, or offers no STARTTLS when it must */
 };
 
@@ -143,6 +144,22 @@ struct login_client_options {
     const struct forwarded *forwarded; /* what to pass on; copied by nobody, outlives the machine */
     uint64_t offers; /* what the backend has said that it offers (offers.h); 0: nothing is known */
 };
+
+/* What a backend's refusal means. */
+enum login_denial {
+    LOGIN_DENIED,           /* the credentials are wrong, or the account may not log in */
+    LOGIN_DENIED_FOR_NOW,   /* they may succeed later: IMAP [UNAVAILABLE], POP3 [SYS/TEMP] */
+    LOGIN_DENIED_ELSEWHERE, /* a node says that another node has the account: look again at once */
+};
+
+/*
+ * How a node says so: a temporary refusal to who does not know it.  IMAP's has an argument, the
+ * others' are a level below (RFC 2449 section 8, RFC 5804 section 1.3).
+ */
+#define LOGIN_ELSEWHERE_IMAP "[UNAVAILABLE ELSEWHERE]"
+#define LOGIN_ELSEWHERE_POP3 "[SYS/TEMP/ELSEWHERE]"
+#define LOGIN_ELSEWHERE_SIEVE "TRYLATER/ELSEWHERE"
+#define LOGIN_ELSEWHERE_WORDS " The account is another node's."
 
 /* A machine of the client side, towards a backend. */
 struct login_client_ops {
@@ -155,9 +172,7 @@ struct login_client_ops {
     struct span (*text)(const void *machine);
     /* After REFUSED: the challenge that told of it, in base64; empty when there was none. */
     struct span (*challenge)(const void *machine);
-    /* After REFUSED: true when the same credentials may succeed later ([UNAVAILABLE], [SYS/TEMP]).
-     */
-    bool (*is_temporary)(const void *machine);
+    enum login_denial (*denial)(const void *machine); /* after REFUSED */
     void (*fini)(void *machine);
 };
 

@@ -82,7 +82,9 @@ static enum login_client_event pop3_refused(struct pop3_client *client, struct s
 
     for (size_t i = 0; i < ARRAY_LENGTH(codes); i++)
         if (span_starts_with_ignore_case(text, span_from_string(codes[i])))
-            client->is_temporary = true;
+            client->denial = LOGIN_DENIED_FOR_NOW;
+    if (span_starts_with_ignore_case(text, SPAN_LITERAL(LOGIN_ELSEWHERE_POP3)))
+        client->denial = LOGIN_DENIED_ELSEWHERE;
     return pop3_finish(client, LOGIN_CLIENT_REFUSED, text);
 }
 
@@ -319,11 +321,11 @@ static struct span pop3_client_challenge(const void *machine)
     return span_from_string(client->challenge);
 }
 
-static bool pop3_client_is_temporary(const void *machine)
+static enum login_denial pop3_client_denial(const void *machine)
 {
     const struct pop3_client *client = machine;
 
-    return client->is_temporary;
+    return client->denial;
 }
 
 static void pop3_client_fini(void *machine)
@@ -339,6 +341,6 @@ const struct login_client_ops pop3_client_ops = {
     .tls_started = pop3_client_tls_started,
     .text = pop3_client_text,
     .challenge = pop3_client_challenge,
-    .is_temporary = pop3_client_is_temporary,
+    .denial = pop3_client_denial,
     .fini = pop3_client_fini,
 };

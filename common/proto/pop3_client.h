@@ -23,7 +23,7 @@ struct pop3_client {
     bool is_trusted;        /* the greeting had [XCLIENT] */
     unsigned after_xclient; /* the state that follows the reply to XCLIENT */
     bool may_say_user;      /* USER and PASS can follow an AUTH that was not understood */
-    bool is_temporary;
+    enum login_denial denial;
     enum sasl_mechanism mechanism;       /* of the credentials */
     char challenge[SASL_CHALLENGE_SIZE]; /* by which a token was refused; or empty */
     bool has_challenge;

@@ -358,6 +358,8 @@ static void pop3_server_refuse(void *machine, const struct login_refusal *refusa
         text = SPAN_LITERAL("[AUTH] Authentication failed.");
     else if (refusal->reason == LOGIN_REFUSED_TEMPORARY)
         text = SPAN_LITERAL("[SYS/TEMP] The account cannot be reached now, try again later.");
+    else if (refusal->reason == LOGIN_REFUSED_ELSEWHERE)
+        text = SPAN_LITERAL(LOGIN_ELSEWHERE_POP3 LOGIN_ELSEWHERE_WORDS);
     assert(!span_has_line_break_or_nul(text));
     credentials_wipe(&server->credentials);
     if (server->has_exchange && challenge.length > 0 && sasl_refuse(&server->exchange)) {

@@ -110,6 +110,14 @@ static unsigned sieve_read_status(struct span line, struct span *rest)
     return REPLY_NONE;
 }
 
+static enum login_denial sieve_read_denial(struct span code)
+{
+    if (span_equals_ignore_case(code, SPAN_LITERAL(LOGIN_ELSEWHERE_SIEVE)))
+        return LOGIN_DENIED_ELSEWHERE;
+    return span_starts_with_ignore_case(code, SPAN_LITERAL("TRYLATER")) ? LOGIN_DENIED_FOR_NOW
+                                                                        : LOGIN_DENIED;
+}
+
 /* Keeps "(CODE) "words"" as "[CODE] words", and sees what the code means. */
 static void sieve_keep_text(struct sieve_client *client, struct span rest)
 {
@@ -121,7 +129,7 @@ static void sieve_keep_text(struct sieve_client *client, struct span rest)
     if (rest.length > 0 && rest.data[0] == '(' && end < rest.length && end < 128) {
         struct span code = span_of(rest.data + 1, end - 1);
 
-        client->is_temporary = span_starts_with_ignore_case(code, SPAN_LITERAL("TRYLATER"));
+        client->denial = sieve_read_denial(code);
         if (span_find(code, '"') == code.length && span_find(code, ']') == code.length) {
             buffer_append_byte(&text, '[');
             buffer_append(&text, code);
@@ -175,7 +183,7 @@ static enum login_client_event sieve_take_reply(struct sieve_client *client, str
         return sieve_take_ok(client, out);
     if (is_no && client->state.current == SIEVE_XCLIENT) {
         /* Then it does not learn whom we speak for; the login is another matter. */
-        client->is_temporary = false;
+        client->denial = LOGIN_DENIED;
         state_move(&client->state, SIEVE_LAST);
         return LOGIN_CLIENT_NEED_INPUT;
     }
@@ -290,11 +298,11 @@ static struct span sieve_client_challenge(const void *machine)
     return span_from_string(client->challenge);
 }
 
-static bool sieve_client_is_temporary(const void *machine)
+static enum login_denial sieve_client_denial(const void *machine)
 {
     const struct sieve_client *client = machine;
 
-    return client->is_temporary;
+    return client->denial;
 }
 
 static void sieve_client_fini(void *machine)
@@ -310,6 +318,6 @@ const struct login_client_ops sieve_client_ops = {
     .tls_started = sieve_client_tls_started,
     .text = sieve_client_text,
     .challenge = sieve_client_challenge,
-    .is_temporary = sieve_client_is_temporary,
+    .denial = sieve_client_denial,
     .fini = sieve_client_fini,
 };

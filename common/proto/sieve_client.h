@@ -17,7 +17,7 @@ struct sieve_client {
     bool takes_xclient;   /* a capability */
     size_t literal_left;  /* bytes of a literal that are passed over */
     bool in_literal_line; /* the next line is the rest of one whose literal was passed over */
-    bool is_temporary;
+    enum login_denial denial;
     bool has_challenge;
     unsigned status; /* of the reply that is being read */
     enum sasl_mechanism mechanism;

@@ -428,6 +428,8 @@ static void sieve_server_refuse(void *machine, const struct login_refusal *refus
         text = SPAN_LITERAL("Authentication failed.");
     else if (refusal->reason == LOGIN_REFUSED_TEMPORARY)
         text = SPAN_LITERAL("[TRYLATER] The account cannot be reached now, try again later.");
+    else if (refusal->reason == LOGIN_REFUSED_ELSEWHERE)
+        text = SPAN_LITERAL("[" LOGIN_ELSEWHERE_SIEVE "]" LOGIN_ELSEWHERE_WORDS);
     credentials_wipe(&server->credentials);
     if (challenge.length > 0 && sasl_refuse(&server->exchange)) {
         login_copy_text(text, server->refusal);

@@ -85,8 +85,9 @@ struct board {
     _Atomic uint64_t mirror_revision; /* of the last committed change; 0 before the first */
     _Atomic uint64_t mirror_entries;
     _Atomic int mirror_is_synchronised; /* at least once since the daemon started */
+    _Atomic int node_is_overridden;     /* a node serves before that, by an order */
     _Atomic int directory_is_connected;
-    struct turns departure; /* of sessions that must go */
+    struct turns departure;             /* of sessions that must go */
     _Atomic uint64_t drain_deadline_ms; /* monotonic; 0: connections are taken (drain.h) */
     struct board_slot slots[BOARD_SLOTS];
     struct board_slot retired; /* the counters of the processes that are gone */

@@ -62,7 +62,7 @@ static void login_attempt_conclude(struct login_attempt *attempt, enum login_cli
         attempt->events->accepted(attempt, text);
     else
         attempt->events->refused(attempt, text, attempt->ops->challenge(&attempt->machine),
-                                 attempt->ops->is_temporary(&attempt->machine));
+                                 attempt->ops->denial(&attempt->machine));
 }
 
 /* Runs the machine over what has come.  False when the attempt has ended. */

@@ -29,7 +29,7 @@ struct login_attempt_events {
     /* What came behind the acceptance is in attempt->intake.input. */
     void (*accepted)(struct login_attempt *attempt, struct span text);
     void (*refused)(struct login_attempt *attempt, struct span text, struct span challenge,
-                    bool is_temporary);
+                    enum login_denial denial);
     void (*failed)(struct login_attempt *attempt, const char *why);
 };
 

@@ -66,9 +66,9 @@ static void login_backend_accepted(struct login_attempt *attempt, struct span te
 }
 
 static void login_backend_refused(struct login_attempt *attempt, struct span text,
-                                  struct span challenge, bool is_temporary)
+                                  struct span challenge, enum login_denial denial)
 {
-    login_route_refused(login_backend_session(attempt), text, challenge, is_temporary);
+    login_route_refused(login_backend_session(attempt), text, challenge, denial);
 }
 
 static void login_backend_failed(struct login_attempt *attempt, const char *why)

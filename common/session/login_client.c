@@ -40,6 +40,7 @@ static void login_client_credentials(struct login_session *session)
 
     login->credentials_ms = io_loop_now_ms(head->service->loop);
     login->was_refused = login->has_waited = login->is_allowed = login->is_blocked = false;
+    login->elsewheres = 0;
     login->refusal[0] = login->challenge[0] = '\0';
     login->kind = login->server_ops->credentials(&login->server)->kind;
     transport_watch(&session->client, 0);

@@ -60,7 +60,9 @@ void login_refusal_temporary(struct login_session *session, const char *why)
     LOG_EVENT(level, session->session.id, "login_temporary",
               LOG_TEXT("name", login->request.route.key), LOG_TEXT("backend", login->target.name),
               LOG_TEXT("why", why));
-    if (login->refusal[0])
+    if (login->is_elsewhere && session->session.service->peers_are_trusted)
+        login_refusal_send(session, LOGIN_REFUSED_ELSEWHERE, SPAN_EMPTY, BOARD_LOGINS_TEMPORARY);
+    else if (login->refusal[0])
         login_refusal_send(session, LOGIN_REFUSED_BY_BACKEND, span_from_string(login->refusal),
                            BOARD_LOGINS_TEMPORARY);
     else

@@ -9,13 +9,13 @@
 
 #include "common/session/login_timing.h"
 
-void login_route_hold(struct login_session *session, const char *why)
+/* It waits so long and is resolved again; after the hold it is refused temporarily. */
+static void login_route_wait(struct login_session *session, const char *why, uint64_t delay_ms)
 {
     const struct session_service *service = session->session.service;
     uint64_t hold_ms = service->holds_logins ? service->config->timeout.login_hold_s * 1000ULL : 0;
     uint64_t age_ms = io_loop_now_ms(service->loop) - session->login->credentials_ms;
 
-    session->login->has_waited = true;
     state_move(&session->state, LOGIN_STATE_HELD);
     if (age_ms >= hold_ms) {
         login_refusal_temporary(session, why);
@@ -26,7 +26,23 @@ void login_route_hold(struct login_session *session, const char *why)
         login_refusal_temporary(session, "too many logins wait for the backend");
         return;
     }
-    deadline_set(&session->deadline, login_hold_after_ms());
+    deadline_set(&session->deadline, delay_ms);
+}
+
+void login_route_hold(struct login_session *session, const char *why)
+{
+    session->login->has_waited = true;
+    login_route_wait(session, why, login_hold_after_ms());
+}
+
+/* A node knows of a move that we do not know yet, or we know of one that it does not. */
+static void login_route_elsewhere(struct login_session *session)
+{
+    struct login *login = session->login;
+
+    login->is_elsewhere = true;
+    login_route_wait(session, "the node says that the account is another's",
+                     login_elsewhere_after_ms(++login->elsewheres));
 }
 
 /* Many that waited for a backend do not come to it all at once. */
@@ -108,6 +124,7 @@ static void login_route_found(struct login_session *session)
     }
     service->choose(service, session->session.listener->protocol, &login->request.route,
                     &login->target);
+    login->is_elsewhere = login->target.kind == TARGET_TEMPORARY && login->target.is_foreign;
     login_route_go(session);
 }
 
@@ -144,18 +161,23 @@ static void login_route_master_refused(struct login_session *session, struct spa
 }
 
 void login_route_refused(struct login_session *session, struct span text, struct span challenge,
-                         bool is_temporary)
+                         enum login_denial denial)
 {
     struct login *login = session->login;
 
-    if (login->kind == CREDENTIALS_EXTERNAL && !is_temporary) {
+    if (login->kind == CREDENTIALS_EXTERNAL && denial == LOGIN_DENIED) {
         login_route_master_refused(session, text);
+        return;
+    }
+    if (denial == LOGIN_DENIED_ELSEWHERE) { /* in words that are for us alone */
+        login_backend_abandon(session);
+        login_route_elsewhere(session);
         return;
     }
     login_copy_text(text, login->refusal);
     snprintf(login->challenge, sizeof(login->challenge), "%.*s", SPAN_PRINTF(challenge));
     login_backend_abandon(session);
-    if (is_temporary) {
+    if (denial == LOGIN_DENIED_FOR_NOW) {
         login_route_hold(session, "refused temporarily by the backend");
         return;
     }

@@ -53,6 +53,8 @@ struct login {
     uint64_t credentials_ms;        /* when the credentials were complete */
     unsigned refusals;
     bool has_waited;                     /* it was held */
+    bool is_elsewhere;                   /* another node has the account */
+    unsigned elsewheres;                 /* how often a node has said so */
     bool is_allowed;                     /* abuse_login_allowed has said so of these credentials */
     bool is_blocked;                     /* it has not: DELAYED, a temporary refusal */
     bool was_refused;                    /* the backend has judged the credentials */
@@ -126,7 +128,7 @@ void login_route_hold(struct login_session *session, const char *why);
 
 /* The owner has refused it with these words, and told so by this challenge or none. */
 void login_route_refused(struct login_session *session, struct span text, struct span challenge,
-                         bool is_temporary);
+                         enum login_denial denial);
 
 /* --- the owner's side --- */
 

@@ -33,6 +33,7 @@ struct target {
     char tls_name[ENDPOINT_HOST_SIZE]; /* GO: what the certificate must have; empty: anything */
     enum pass_client pass_client;      /* GO: how it learns whose login it is */
     unsigned backend;                  /* its id, for its health; 0: none is kept */
+    bool is_foreign;                   /* a node's: the account is another node's */
     bool is_misconfigured; /* TEMPORARY, and somebody has to correct an entry or a configuration */
     const char *reason;    /* static text for the log; NULL when GO */
 };

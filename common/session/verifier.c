@@ -58,8 +58,9 @@ struct verifier {
     bool is_open;    /* the transport */
     bool is_allowed; /* the password may be tried, and is charged */
     bool is_blocked;
-    bool has_waited;  /* it was held */
-    bool was_refused; /* by whoever knows the password, not because there is no such account */
+    bool has_waited;     /* it was held */
+    unsigned elsewheres; /* how often a node has said that the account is another's */
+    bool was_refused;    /* by whoever knows the password, not because there is no such account */
     unsigned open_handles;
 };
 
@@ -196,18 +197,24 @@ static void verifier_accept(struct verifier *verifier)
     verifier_conclude(verifier, VERDICT_ACCEPTED);
 }
 
-static void verifier_hold(struct verifier *verifier, const char *why)
+/* It waits so long and is resolved again; after the hold it is refused temporarily. */
+static void verifier_wait_for(struct verifier *verifier, const char *why, uint64_t delay_ms)
 {
     const struct session_service *service = verifier->session->service;
     uint64_t age_ms = io_loop_now_ms(verifier->loop) - verifier->started_ms;
 
-    verifier->has_waited = true;
     if (age_ms >= service->config->timeout.login_hold_s * 1000ULL) {
         verifier_refuse_temporarily(verifier, why);
         return;
     }
     state_move(&verifier->state, VERIFIER_HELD);
-    deadline_set(&verifier->deadline, login_hold_after_ms());
+    deadline_set(&verifier->deadline, delay_ms);
+}
+
+static void verifier_hold(struct verifier *verifier, const char *why)
+{
+    verifier->has_waited = true;
+    verifier_wait_for(verifier, why, login_hold_after_ms());
 }
 
 /* --- a login at the backend ------------------------------------------------------------ */
@@ -265,14 +272,19 @@ static void verifier_accepted(struct login_attempt *attempt, struct span text)
 }
 
 static void verifier_refused(struct login_attempt *attempt, struct span text, struct span challenge,
-                             bool is_temporary)
+                             enum login_denial denial)
 {
     struct verifier *verifier = verifier_of(attempt);
 
     (void)text;
     (void)challenge;
     verifier_abandon(verifier);
-    if (is_temporary) {
+    if (denial == LOGIN_DENIED_ELSEWHERE) {
+        verifier_wait_for(verifier, "the node says that the account is another's",
+                          login_elsewhere_after_ms(++verifier->elsewheres));
+        return;
+    }
+    if (denial == LOGIN_DENIED_FOR_NOW) {
         verifier_hold(verifier, "refused temporarily by the backend");
         return;
     }

@@ -53,7 +53,8 @@ static void note_event(struct run *run, enum login_client_event event)
     buffer_append(&run->trace, ops->text(run->machine));
     buffer_append(&run->trace, ops->challenge(run->machine));
     buffer_append_format(&run->trace, "<%d>",
-                         event == LOGIN_CLIENT_REFUSED && ops->is_temporary(run->machine));
+                         event == LOGIN_CLIENT_REFUSED &&
+                             ops->denial(run->machine) == LOGIN_DENIED_FOR_NOW);
 }
 
 /* Calls the machine until it needs more than the input's first `fed` bytes. */

@@ -10,8 +10,8 @@
  * one of its client's fields), offers (A,B: lines that the backend is known to have), and starttls
  * alone.
  *
- * Answers: tls, accept TEXT, denied, temporary, backend TEXT, challenge BASE64 TEXT (the backend
- * refuses a token), goodbye TEXT.
+ * Answers: tls, accept TEXT, denied, temporary, elsewhere, backend TEXT, challenge BASE64 TEXT (the
+ * backend refuses a token), goodbye TEXT.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -200,6 +200,8 @@ static enum transcript_answered server_answer(void *subject, struct span answer,
         server_refuse(server, LOGIN_REFUSED_CREDENTIALS, SPAN_EMPTY, SPAN_EMPTY, out);
     } else if (span_equals(verb, SPAN_LITERAL("temporary"))) {
         server_refuse(server, LOGIN_REFUSED_TEMPORARY, SPAN_EMPTY, SPAN_EMPTY, out);
+    } else if (span_equals(verb, SPAN_LITERAL("elsewhere"))) {
+        server_refuse(server, LOGIN_REFUSED_ELSEWHERE, SPAN_EMPTY, SPAN_EMPTY, out);
     } else if (span_equals(verb, SPAN_LITERAL("backend"))) {
         server_refuse(server, LOGIN_REFUSED_BY_BACKEND, answer, SPAN_EMPTY, out);
     } else if (span_equals(verb, SPAN_LITERAL("challenge"))) {
@@ -344,6 +346,8 @@ static enum transcript_step note_text(const struct login_client *client, const c
     return TRANSCRIPT_END;
 }
 
+static const char *const login_denials[] = { "REFUSED", "TEMPORARY", "ELSEWHERE" };
+
 /* A refusal, and the challenge by which it was told. */
 static enum transcript_step note_refusal(const struct login_client *client, struct buffer *note)
 {
@@ -354,8 +358,7 @@ static enum transcript_step note_refusal(const struct login_client *client, stru
         buffer_append(note, challenge);
         buffer_append_byte(note, ' ');
     }
-    return note_text(client, client->ops->is_temporary(&client->machine) ? "TEMPORARY" : "REFUSED",
-                     note);
+    return note_text(client, login_denials[client->ops->denial(&client->machine)], note);
 }
 
 static enum transcript_step client_next(void *subject, struct span *in, struct buffer *out,

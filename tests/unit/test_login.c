@@ -190,7 +190,7 @@ static void test_every_length_arrives_as_it_was(void **unused)
 /* A refusal by the server, as the client machine understands it. */
 static enum login_client_event refusal_seen(const struct protocol *protocol,
                                             const struct login_refusal *refusal,
-                                            char text[LOGIN_TEXT_SIZE], bool *is_temporary)
+                                            char text[LOGIN_TEXT_SIZE], enum login_denial *denial)
 {
     struct pair pair = { .credentials.password = "secret" };
     enum login_client_event event;
@@ -200,7 +200,7 @@ static enum login_client_event refusal_seen(const struct protocol *protocol,
     protocol->server->refuse(pair.server, refusal, &pair.client_input);
     event = pair_run_client(&pair);
     login_copy_text(protocol->client->text(pair.client), text);
-    *is_temporary = protocol->client->is_temporary(pair.client);
+    *denial = protocol->client->denial(pair.client);
     pair_end(&pair);
     return event;
 }
@@ -211,20 +211,24 @@ static void test_a_refusal_is_told_on_as_it_was_meant(void **unused)
     for (size_t p = 0; p < ARRAY_LENGTH(protocols); p++) {
         struct login_refusal refusal = { .reason = LOGIN_REFUSED_CREDENTIALS };
         char text[LOGIN_TEXT_SIZE];
-        bool is_temporary;
+        enum login_denial denial;
 
-        assert_int_equal(refusal_seen(&protocols[p], &refusal, text, &is_temporary),
+        assert_int_equal(refusal_seen(&protocols[p], &refusal, text, &denial),
                          LOGIN_CLIENT_REFUSED);
-        assert_false(is_temporary);
+        assert_int_equal(denial, LOGIN_DENIED);
         refusal.reason = LOGIN_REFUSED_TEMPORARY;
-        assert_int_equal(refusal_seen(&protocols[p], &refusal, text, &is_temporary),
+        assert_int_equal(refusal_seen(&protocols[p], &refusal, text, &denial),
                          LOGIN_CLIENT_REFUSED);
-        assert_true(is_temporary);
+        assert_int_equal(denial, LOGIN_DENIED_FOR_NOW);
+        refusal.reason = LOGIN_REFUSED_ELSEWHERE;
+        assert_int_equal(refusal_seen(&protocols[p], &refusal, text, &denial),
+                         LOGIN_CLIENT_REFUSED);
+        assert_int_equal(denial, LOGIN_DENIED_ELSEWHERE);
         refusal = (struct login_refusal){ .reason = LOGIN_REFUSED_BY_BACKEND,
                                           .text = SPAN_LITERAL("[X] not you") };
-        assert_int_equal(refusal_seen(&protocols[p], &refusal, text, &is_temporary),
+        assert_int_equal(refusal_seen(&protocols[p], &refusal, text, &denial),
                          LOGIN_CLIENT_REFUSED);
-        assert_false(is_temporary);
+        assert_int_equal(denial, LOGIN_DENIED);
         assert_string_equal(text, "[X] not you");
     }
 }
@@ -240,9 +244,9 @@ static void test_a_server_that_ends_makes_the_client_fail_or_be_refused_for_now(
         assert_true(pair_meet(&pair));
         protocols[p].server->goodbye(pair.server, "going away", &pair.client_input);
         event = pair_run_client(&pair);
-        assert_true(
-            event == LOGIN_CLIENT_FAILED ||
-            (event == LOGIN_CLIENT_REFUSED && protocols[p].client->is_temporary(pair.client)));
+        assert_true(event == LOGIN_CLIENT_FAILED ||
+                    (event == LOGIN_CLIENT_REFUSED &&
+                     protocols[p].client->denial(pair.client) == LOGIN_DENIED_FOR_NOW));
         pair_end(&pair);
     }
 }

@@ -112,6 +112,49 @@ static void a_temporary_refusal_is_held_until_the_account_has_moved(void **state
     rig_expect(client, "1 OK in\r\n");
 }
 
+/* The frontend may know of a move before or after the node does: it does not wait for a hold. */
+static void a_node_that_says_elsewhere_is_left_at_once_for_the_new_owner(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *client = rig_connect(rig, &rig->imap);
+    uint64_t before_ms = io_loop_now_ms(&rig->loop);
+    struct peer *backend;
+
+    rig_say(client, "1 LOGIN anna secret\r\n");
+    backend = accept_imap(rig, 0);
+    rig_move(rig, "anna", "sv1");
+    rig_say(backend, "a NO [UNAVAILABLE ELSEWHERE] The account is another node's.\r\n");
+    backend = accept_imap(rig, 1);
+    assert_in_range(io_loop_now_ms(&rig->loop) - before_ms, 0, 200);
+    rig_say(backend, "a OK in\r\n");
+    rig_expect(client, "1 OK in\r\n");
+}
+
+static void clients_never_hear_that_an_account_is_elsewhere(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *client = rig_connect(rig, &rig->imap);
+
+    rig->service.holds_logins = false;
+    rig_expect(client, "ready.\r\n");
+    rig_say(client, "1 LOGIN anna secret\r\n");
+    rig_say(accept_imap(rig, 0), "a NO [UNAVAILABLE ELSEWHERE] The account is another node's.\r\n");
+    rig_expect(client,
+               "1 NO [UNAVAILABLE] The account cannot be reached now, try again later.\r\n");
+}
+
+static void a_frontend_hears_of_a_node_that_an_account_is_elsewhere(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *client = rig_connect(rig, &rig->imap);
+
+    rig->service.holds_logins = false;
+    rig->service.peers_are_trusted = true;
+    rig_say(client, "1 LOGIN anna secret\r\n");
+    rig_say(accept_imap(rig, 0), "a NO [UNAVAILABLE ELSEWHERE] The account is another node's.\r\n");
+    rig_expect(client, "1 NO [UNAVAILABLE ELSEWHERE] ");
+}
+
 static void a_dead_backend_is_a_temporary_refusal_after_the_hold(void **state)
 {
     struct rig *rig = *state;
@@ -483,6 +526,9 @@ int main(void)
         T(a_client_that_comes_byte_by_byte_logs_in),
         T(plain_text_before_tls_is_not_read_again_inside_it),
         T(a_temporary_refusal_is_held_until_the_account_has_moved),
+        T(a_node_that_says_elsewhere_is_left_at_once_for_the_new_owner),
+        T(clients_never_hear_that_an_account_is_elsewhere),
+        T(a_frontend_hears_of_a_node_that_an_account_is_elsewhere),
         T(a_dead_backend_is_a_temporary_refusal_after_the_hold),
         T(failures_of_several_sessions_take_a_backend_down),
         T(a_refusal_of_the_backend_that_is_temporary_counts_as_such),
