@@ -67,7 +67,9 @@ static void deliver_set(struct deliver *deliver, size_t index, enum queue_fate f
 static void deliver_set_by_reply(struct deliver *deliver, size_t index,
                                  const struct mail_reply *reply)
 {
-    enum queue_fate fate = mail_reply_is_permanent(reply) ? QUEUE_FAILED : QUEUE_PENDING;
+    enum queue_fate fate = mail_reply_is_permanent(reply)   ? QUEUE_FAILED
+                           : mail_reply_is_elsewhere(reply) ? QUEUE_ELSEWHERE
+                                                            : QUEUE_PENDING;
 
     if (reply->code >= 200 && reply->code < 300) /* who has DSN reports by himself */
         fate = delivery_reports(deliver->delivery) ? QUEUE_GONE : QUEUE_DELIVERED;

@@ -36,6 +36,17 @@ static inline bool mail_reply_is_permanent(const struct mail_reply *reply)
 }
 
 /*
+ * How a node says, with 451, that another node has the recipient's account: the frontend is to
+ * resolve it again at once.  To who does not know it, it is a refusal for now.
+ */
+#define MAIL_ELSEWHERE "4.1.6"
+
+static inline bool mail_reply_is_elsewhere(const struct mail_reply *reply)
+{
+    return reply->code == 451 && strcmp(reply->enhanced, MAIL_ELSEWHERE) == 0;
+}
+
+/*
  * A reply of our own; `enhanced` fits its member, `text` is cut to fit.  What is not
  * printable ASCII in the text becomes a space or '?'.  NULL stands for empty.
  */

@@ -33,6 +33,7 @@ struct mail_recipient {
     unsigned notify; /* of enum mail_notify */
     struct mail_group *group;
     unsigned index; /* in the group's delivery */
+    unsigned moves; /* how often a node has said that it is another's, and we knew whose */
     enum mail_result result;
     struct mail_reply reply;
 };

@@ -8,7 +8,10 @@
 #include "common/proto/smtp_path.h"
 #include "common/session/mail_pool.h"
 
-enum { MAIL_OPEN_DELIVERIES_MAX = 4 }; /* verified at RCPT; others on the directory's word */
+enum {
+    MAIL_OPEN_DELIVERIES_MAX = 4, /* verified at RCPT; others on the directory's word */
+    MAIL_MOVES_MAX = 3 /* owners that one recipient has while it is asked about: then, later */
+};
 
 static struct mail_group *mail_group_for(struct mail_transaction *transaction,
                                          const struct target *target)
@@ -188,6 +191,38 @@ static void mail_rcpt_begin(struct mail_transaction *transaction, const char *pa
         pending->orcpt = memory_copy_string(parameters->orcpt);
 }
 
+/* The pending recipient goes where `target` says, or is refused. */
+static void mail_rcpt_place(struct mail_transaction *transaction, const struct target *target)
+{
+    switch (target->kind) {
+    case TARGET_GO:
+    case TARGET_DOWN:
+    case TARGET_RELAY:
+        transaction->pending_group = mail_group_for(transaction, target);
+        if (mail_fallback_of(transaction) &&
+            mail_rcpt_is_for_another(transaction, transaction->pending_group) &&
+            mail_rcpt_refuse_storing(transaction))
+            return;
+        if (target->kind == TARGET_GO)
+            mail_rcpt_verify(transaction, transaction->pending_group);
+        else
+            mail_rcpt_accept_unverified(transaction);
+        return;
+    case TARGET_UNKNOWN:
+        mail_rcpt_refuse(transaction, 550, "5.1.1", "No such user here");
+        return;
+    case TARGET_FOREIGN:
+        mail_rcpt_refuse(transaction, 550, "5.7.1", "Relaying denied");
+        return;
+    case TARGET_TEMPORARY:
+        if (target->is_foreign)
+            mail_rcpt_refuse(transaction, 451, MAIL_ELSEWHERE, "The account is another node's");
+        else
+            mail_rcpt_refuse(transaction, 451, "4.3.0", "Recipient cannot be checked now");
+        return;
+    }
+}
+
 void mail_transaction_rcpt(struct mail_transaction *transaction, const char *path,
                            const struct mail_recipient_parameters *parameters,
                            const struct route *route)
@@ -207,30 +242,29 @@ void mail_transaction_rcpt(struct mail_transaction *transaction, const char *pat
     }
     if (target.reason)
         mail_rcpt_log(transaction, path, route, &target);
-    switch (target.kind) {
-    case TARGET_GO:
-    case TARGET_DOWN:
-    case TARGET_RELAY:
-        transaction->pending_group = mail_group_for(transaction, &target);
-        if (mail_fallback_of(transaction) &&
-            mail_rcpt_is_for_another(transaction, transaction->pending_group) &&
-            mail_rcpt_refuse_storing(transaction))
-            return;
-        if (target.kind == TARGET_GO)
-            mail_rcpt_verify(transaction, transaction->pending_group);
-        else
-            mail_rcpt_accept_unverified(transaction);
-        return;
-    case TARGET_UNKNOWN:
-        mail_rcpt_refuse(transaction, 550, "5.1.1", "No such user here");
-        return;
-    case TARGET_FOREIGN:
-        mail_rcpt_refuse(transaction, 550, "5.7.1", "Relaying denied");
-        return;
-    case TARGET_TEMPORARY:
-        mail_rcpt_refuse(transaction, 451, "4.3.0", "Recipient cannot be checked now");
-        return;
-    }
+    mail_rcpt_place(transaction, &target);
+}
+
+/*
+ * A node says that the pending recipient is another's, and one of us knows of a move that the other
+ * does not.  It goes to the owner that we know by now; if that is the same, by the queue, which
+ * looks again soon.
+ */
+static void mail_rcpt_look_again(struct mail_transaction *transaction)
+{
+    const struct session_service *service = transaction->session->service;
+    const struct target *before = &transaction->pending_group->target;
+    struct target target = { .kind = TARGET_TEMPORARY };
+    struct route route;
+
+    resolver_look_up(service->resolver, ROUTE_KEY_ADDRESS, transaction->pending.path, &route);
+    if (route.outcome == ROUTE_FOUND)
+        service->choose(service, PROTOCOL_LMTP, &route, &target);
+    if (target.kind == TARGET_GO &&
+        (strcmp(target.name, before->name) == 0 || ++transaction->pending.moves > MAIL_MOVES_MAX))
+        target.kind = TARGET_DOWN;
+    transaction->pending_group = NULL;
+    mail_rcpt_place(transaction, &target);
 }
 
 void mail_delivery_rcpt(struct delivery *delivery, unsigned index, const struct mail_reply *reply)
@@ -238,6 +272,10 @@ void mail_delivery_rcpt(struct delivery *delivery, unsigned index, const struct 
     struct mail_group *group = delivery_context(delivery);
     struct mail_transaction *transaction = group->transaction;
 
+    if (mail_reply_is_elsewhere(reply) && mail_fallback_of(transaction)) {
+        mail_rcpt_look_again(transaction);
+        return;
+    }
     transaction->pending.index = index;
     mail_rcpt_decide(transaction, reply);
 }

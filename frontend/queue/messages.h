@@ -64,6 +64,7 @@ enum queue_fate {
     QUEUE_UNKNOWN,   /* the reply was lost: as PENDING, but not before 10 minutes, outcome logged */
     QUEUE_UNREACHABLE, /* as PENDING: no connection was made at all, so others for this backend wait
                           too */
+    QUEUE_ELSEWHERE,   /* as PENDING, but soon: its node says that it has another owner now */
     QUEUE_GONE,        /* done, and nothing is reported here: the peer does it, or nobody is to */
     QUEUE_FATES
 };

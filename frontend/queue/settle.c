@@ -31,6 +31,8 @@ struct run {
     struct found *found;
 };
 
+enum { ELSEWHERE_MS = 250 }; /* before what has moved is resolved again, the first time */
+
 int64_t settle_backoff_ms(const struct settle_rules *rules, unsigned attempts,
                           unsigned jitter_permille)
 {
@@ -144,14 +146,26 @@ static void expire(struct outcome *outcome)
              last[0] ? "; last: " : "", last);
 }
 
+/* Until a recipient is due again. */
+static int64_t pause_ms(const struct settle *settle, const struct outcome *outcome,
+                        const struct found *found)
+{
+    struct settle_rules rules = settle->rules;
+
+    /* The destination as a whole waits, in memory; the recipient stays due. */
+    if (outcome->fate == QUEUE_UNREACHABLE)
+        return 0;
+    if (outcome->fate == QUEUE_ELSEWHERE)
+        rules.retry_min_ms = ELSEWHERE_MS;
+    return settle_backoff_ms(&rules, found->attempts, settle->jitter_permille);
+}
+
 static bool defer(struct run *run, const struct outcome *outcome, const struct found *found)
 {
     struct settle *settle = run->settle;
     int64_t next_ms = settle->now_ms;
 
-    /* Unreachable: the destination as a whole waits, in memory; the recipient stays due. */
-    if (outcome->fate != QUEUE_UNREACHABLE)
-        next_ms += settle_backoff_ms(&settle->rules, found->attempts, settle->jitter_permille);
+    next_ms += pause_ms(settle, outcome, found);
     if (next_ms < outcome->not_before_ms)
         next_ms = outcome->not_before_ms;
     if (next_ms < settle->next_ms)

@@ -245,6 +245,50 @@ static void refusals_reach_the_sender(void **state)
     assert_int_equal(rig->stored_count, 0);
 }
 
+static void a_recipient_that_is_elsewhere_goes_to_its_new_owner_at_once(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *client = begin(rig, &rig->smtp);
+    struct peer *backend;
+
+    rig_say(client, "RCPT TO:<anna@example.org>\r\n");
+    backend = accept_lmtp(rig, 0);
+    rig_expect(backend, "RCPT TO:<anna@example.org>\r\n");
+    rig_move(rig, "anna", "sv1");
+    rig_say(backend, "250 2.1.0 Ok\r\n451 4.1.6 The account is another node's\r\n");
+    backend = accept_lmtp(rig, 1);
+    rig_expect(backend, "RCPT TO:<anna@example.org>\r\n");
+    rig_say(backend, "250 2.1.0 Ok\r\n250 2.1.5 Known\r\n");
+    rig_expect(client, "250 2.1.5 Known\r\n");
+    rig_say(client, "DATA\r\n");
+    rig_expect(backend, "DATA\r\n");
+    rig_say(backend, "354 go on\r\n");
+    rig_expect(client, "354 ");
+    rig_say(client, "body\r\n.\r\n");
+    rig_expect(backend, "body\r\n.\r\n");
+    rig_say(backend, "250 2.0.0 Taken\r\n");
+    rig_expect(client, "250 2.0.0 Taken\r\n");
+    assert_int_equal(rig->stored_count, 0);
+}
+
+static void a_recipient_that_is_elsewhere_to_its_node_alone_goes_by_the_queue(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *client = begin(rig, &rig->smtp);
+    struct peer *backend;
+
+    rig_say(client, "RCPT TO:<anna@example.org>\r\n");
+    backend = accept_lmtp(rig, 0);
+    rig_expect(backend, "RCPT TO:<anna@example.org>\r\n");
+    rig_say(backend, "250 2.1.0 Ok\r\n451 4.1.6 The account is another node's\r\n");
+    rig_expect(client, "250 2.1.5 Ok\r\n");
+    rig_say(client, "DATA\r\nbody\r\n.\r\n");
+    rig_expect_store(rig);
+    rig_answer_store(rig, true);
+    rig_expect(client, "250 2.0.0 Ok: queued\r\n");
+    assert_string_equal(rig->stored.recipients, "anna@example.org=pending ");
+}
+
 static void a_backend_that_refuses_us_does_not_bounce_mail(void **state)
 {
     struct rig *rig = *state;
@@ -510,6 +554,8 @@ int main(void)
         T(a_lost_reply_queues_only_the_unanswered),
         T(a_421_behind_the_dot_is_an_answer),
         T(refusals_reach_the_sender),
+        T(a_recipient_that_is_elsewhere_goes_to_its_new_owner_at_once),
+        T(a_recipient_that_is_elsewhere_to_its_node_alone_goes_by_the_queue),
         T(a_backend_that_refuses_us_does_not_bounce_mail),
         T(an_unknown_address_in_doubt_is_refused_temporarily),
         T(refused_recipients_of_one_message_are_bounded),
