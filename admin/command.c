@@ -13,6 +13,7 @@
 #include "admin/options.h"
 #include "admin/queue.h"
 #include "admin/queue_orders.h"
+#include "admin/serving.h"
 #include "admin/sessions.h"
 #include "admin/status.h"
 #include "common/base/log.h"
@@ -27,6 +28,12 @@ const struct command commands[] = {
       .help = "Asks the daemon whose configuration this is: its processes, sessions, mirror of\n"
               "the directory, queue, and the health of the backends.\n",
       .run = status_run },
+    { .name = "probe",
+      .words = "",
+      .summary = "whether the daemon of this machine serves, for cluster managers",
+      .help = "Asks on its control socket and reads the greeting of each listener, within three\n"
+              "seconds; the exit status is 0 when all of them answered.\n",
+      .run = serving_run },
     { .name = "lookup",
       .words = "ADDRESS",
       .words_min = 1,
