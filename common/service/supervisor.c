@@ -55,11 +55,15 @@ static void raise_descriptor_limit(void)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* Whoever started us may have closed these; a socket in their place would be sent the log. */
+/*
+ * Whoever started us may have closed these; a socket in their place would be sent the log.  Or he
+ * left others open, and waits for their end.
+ */
 static void open_standard_descriptors(void)
 {
     int fd;
 
+    close_range(STDERR_FILENO + 1, ~0U, 0);
     do
         fd = open("/dev/null", O_RDWR);
     while (fd >= 0 && fd <= STDERR_FILENO);
