@@ -24,10 +24,15 @@ void backend_entry_attributes(const struct directory_config *config,
                               const char *attributes[BACKEND_ATTRIBUTES_MAX])
 {
     const char *const names[BACKEND_ATTRIBUTES_MAX] = {
-        config->backend_name_attribute,      config->backend_address_attribute,
-        config->backend_lmtp_port_attribute, config->backend_imap_port_attribute,
-        config->backend_pop3_port_attribute, config->backend_weight_attribute,
-        config->backend_state_attribute,     NULL,
+        config->backend_name_attribute,
+        config->backend_address_attribute,
+        config->backend_lmtp_port_attribute,
+        config->backend_imap_port_attribute,
+        config->backend_pop3_port_attribute,
+        config->backend_sieve_port_attribute,
+        config->backend_weight_attribute,
+        config->backend_state_attribute,
+        NULL,
     };
 
     memcpy(attributes, names, sizeof(names));
@@ -138,15 +143,14 @@ static bool read_ports(struct reading *reading)
 
     return read_port(reading, config->backend_lmtp_port_attribute, 24, &backend->lmtp_port) &&
            read_port(reading, config->backend_imap_port_attribute, 143, &backend->imap_port) &&
-           read_port(reading, config->backend_pop3_port_attribute, 110, &backend->pop3_port);
+           read_port(reading, config->backend_pop3_port_attribute, 110, &backend->pop3_port) &&
+           read_port(reading, config->backend_sieve_port_attribute, 4190, &backend->sieve_port);
 }
 
 bool backend_entry_read(const struct directory_config *config, const struct ldap_entry *entry,
                         struct backend *backend, char why[BACKEND_WHY_SIZE])
 {
-    struct reading reading = {
-        config, entry, { .is_from_directory = true, .sieve_port = BACKEND_SIEVE_PORT }, why
-    };
+    struct reading reading = { config, entry, { .is_from_directory = true }, why };
 
     if (!read_name(&reading) || !read_addresses(&reading) || !read_ports(&reading) ||
         !read_number(&reading, config->backend_weight_attribute, 1, 0, BACKEND_WEIGHT_MAX,

@@ -6,7 +6,7 @@
 #include "common/service/backend.h"
 #include "directory/ldap_entry.h"
 
-enum { BACKEND_ATTRIBUTES_MAX = 8, BACKEND_WHY_SIZE = 160 };
+enum { BACKEND_ATTRIBUTES_MAX = 9, BACKEND_WHY_SIZE = 160 };
 
 /* The attributes that backend_entry_read needs, ended by NULL; borrowed from `config`. */
 void backend_entry_attributes(const struct directory_config *config,

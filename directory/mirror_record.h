@@ -14,7 +14,7 @@
 #include "directory/route.h"
 
 enum {
-    MIRROR_SCHEMA_VERSION = 2,
+    MIRROR_SCHEMA_VERSION = 3,
     MIRROR_PATH_SIZE = 4096,
     MIRROR_UUID_SIZE = 16,
     MIRROR_NAMES_MAX = 4096, /* of one account */

@@ -113,6 +113,7 @@ void backend_put(struct buffer *target, const struct backend *backend)
     wire_put_u32(target, backend->lmtp_port);
     wire_put_u32(target, backend->imap_port);
     wire_put_u32(target, backend->pop3_port);
+    wire_put_u32(target, backend->sieve_port);
     wire_put_u8(target, (uint8_t)backend->address_count);
     for (size_t i = 0; i < backend->address_count; i++)
         wire_put_span(target, span_from_string(backend->addresses[i]));
@@ -123,7 +124,7 @@ void backend_get(struct wire_reader *reader, struct backend *backend)
     struct span uuid = wire_get_span(reader);
     unsigned state;
 
-    *backend = (struct backend){ .is_from_directory = true, .sieve_port = BACKEND_SIEVE_PORT };
+    *backend = (struct backend){ .is_from_directory = true };
     if (uuid.length == sizeof(backend->entry_uuid))
         memcpy(backend->entry_uuid, uuid.data, uuid.length);
     wire_get_string(reader, backend->name, sizeof(backend->name));
@@ -133,6 +134,7 @@ void backend_get(struct wire_reader *reader, struct backend *backend)
     backend->lmtp_port = (uint16_t)wire_get_u32(reader);
     backend->imap_port = (uint16_t)wire_get_u32(reader);
     backend->pop3_port = (uint16_t)wire_get_u32(reader);
+    backend->sieve_port = (uint16_t)wire_get_u32(reader);
     backend->address_count = wire_get_u8(reader);
     if (state > BACKEND_DOWN || uuid.length != sizeof(backend->entry_uuid) ||
         backend->address_count == 0 || backend->address_count > BACKEND_ADDRESSES_MAX)

@@ -14,7 +14,6 @@
 enum {
     BACKENDS_MAX = 512, /* at one time */
     BACKEND_NAME_SIZE = 128,
-    BACKEND_SIEVE_PORT = 4190, /* RFC 5804 section 1.8 */
     BACKEND_ADDRESSES_MAX = ENDPOINTS_MAX,
     BACKENDS_LIST_MAX = 4 << 20, /* bytes of a list of all */
     BACKEND_WIRE_MAX = BACKEND_NAME_SIZE + BACKEND_ADDRESSES_MAX * (ENDPOINT_HOST_SIZE + 4) + 64
@@ -24,8 +23,7 @@ struct backend {
     char name[BACKEND_NAME_SIZE];                              /* a value of hostServer */
     char addresses[BACKEND_ADDRESSES_MAX][ENDPOINT_HOST_SIZE]; /* IP addresses or names */
     unsigned address_count;                                    /* 1 or more */
-    uint16_t lmtp_port, imap_port, pop3_port;
-    uint16_t sieve_port; /* of one from the directory: the usual */
+    uint16_t lmtp_port, imap_port, pop3_port, sieve_port;
     unsigned weight; /* its share when accounts are planned */
     enum backend_state state;
     bool is_from_directory;

@@ -109,6 +109,7 @@ struct directory_config {
     char *backend_filter;
     char *backend_name_attribute, *backend_address_attribute;
     char *backend_lmtp_port_attribute, *backend_imap_port_attribute, *backend_pop3_port_attribute;
+    char *backend_sieve_port_attribute;
     char *backend_weight_attribute, *backend_state_attribute;
     bool unverified_backends; /* even without TLS, or without verifying it */
 };

@@ -176,6 +176,8 @@ static const struct config_option directory_options[] = {
          "The attribute with the port where it takes IMAP; an entry without it means 143."),
     TEXT(directory_config, backend_pop3_port_attribute, "backendPop3Port", 0,
          "The attribute with the port where it takes POP3; an entry without it means 110."),
+    TEXT(directory_config, backend_sieve_port_attribute, "backendSievePort", 0,
+         "The attribute with the port where it takes ManageSieve; an entry without it means 4190."),
     TEXT(directory_config, backend_weight_attribute, "backendWeight", 0,
          "The attribute with its share when accounts are planned; an entry without it means 1."),
     TEXT(directory_config, backend_state_attribute, "backendState", 0,

@@ -198,7 +198,8 @@ class Slapd:
 
     def list_backend(self, backend, **attributes):
         """Adds the entry of a backend; `attributes` as backendWeight=7."""
-        ports = {"backendLmtpPort": Network.LMTP, "backendImapPort": Network.IMAP, "backendPop3Port": Network.POP3}
+        ports = {"backendLmtpPort": Network.LMTP, "backendImapPort": Network.IMAP, "backendPop3Port": Network.POP3,
+                 "backendSievePort": Network.SIEVE}
         values = {"cn": backend.name, "backendAddress": backend.address, **ports, **attributes}
         self.add(f"dn: cn={backend.name},{BACKENDS}\nobjectClass: mailsteadBackend\n"
                  + "".join(f"{name}: {value}\n" for name, value in values.items()))

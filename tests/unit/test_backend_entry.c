@@ -43,6 +43,7 @@ static void a_name_and_an_address_are_enough(void **state)
     assert_int_equal(backend.lmtp_port, 24);
     assert_int_equal(backend.imap_port, 143);
     assert_int_equal(backend.pop3_port, 110);
+    assert_int_equal(backend.sieve_port, 4190);
     assert_int_equal(backend.weight, 1);
     assert_int_equal(backend.state, BACKEND_UP);
     assert_true(backend.is_from_directory);
@@ -55,17 +56,19 @@ static void all_of_an_entry_is_read(void **state)
     char why[BACKEND_WHY_SIZE];
 
     (void)state;
-    assert_true(read_entry("CN Store-9.example\nbackendAddress 2001:db8::9\n"
-                           "backendAddress s9.example.org\nbackendLmtpPort 2424\n"
-                           "backendImapPort 1143\nbackendPop3Port 1110\nbackendWeight 7\n"
-                           "backendState Leaving\n",
-                           &backend, why));
+    assert_true(read_entry(
+        "CN Store-9.example\nbackendAddress 2001:db8::9\n"
+        "backendAddress s9.example.org\nbackendLmtpPort 2424\n"
+        "backendImapPort 1143\nbackendPop3Port 1110\nbackendSievePort 4199\nbackendWeight 7\n"
+        "backendState Leaving\n",
+        &backend, why));
     assert_string_equal(backend.name, "Store-9.example");
     assert_string_equal(backend.addresses[0], "2001:db8::9");
     assert_string_equal(backend.addresses[1], "s9.example.org");
     assert_int_equal(backend.lmtp_port, 2424);
     assert_int_equal(backend.imap_port, 1143);
     assert_int_equal(backend.pop3_port, 1110);
+    assert_int_equal(backend.sieve_port, 4199);
     assert_int_equal(backend.weight, 7);
     assert_int_equal(backend.state, BACKEND_LEAVING);
 }
@@ -109,6 +112,7 @@ static void whatever_is_wrong_the_entry_is_not_taken(void **state)
     assert_wrong("backendImapPort 143x", "backendImapPort");
     assert_wrong("backendPop3Port -1", "backendPop3Port");
     assert_wrong("backendPop3Port 110\nbackendPop3Port 111", "backendPop3Port");
+    assert_wrong("backendSievePort 0", "backendSievePort");
     assert_wrong("backendWeight 65536", "backendWeight");
     assert_wrong("backendState gone", "backendState");
     assert_wrong("backendState up\nbackendState down", "backendState");

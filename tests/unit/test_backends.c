@@ -17,7 +17,7 @@ static struct backend listed(const char *name, const char *address)
                                .lmtp_port = 24,
                                .imap_port = 143,
                                .pop3_port = 110,
-                               .sieve_port = BACKEND_SIEVE_PORT,
+                               .sieve_port = 4199,
                                .weight = 1,
                                .is_from_directory = true };
 
