@@ -2,6 +2,7 @@
 #include "directory/errand.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "directory/link_settings.h"
 
@@ -92,6 +93,9 @@ static void errand_on_done(void *context, const struct ldap_answer *answer)
     struct errand *errand = context;
 
     errand->code = answer->code;
+    errand->page_length = answer->code == LDAP_CODE_SUCCESS ? answer->page.length : 0;
+    if (errand->page_length > 0)
+        memcpy(errand->page, answer->page.data, errand->page_length);
     snprintf(errand->error, sizeof(errand->error), "%s", answer->text);
     errand->is_waiting = false;
 }
@@ -108,9 +112,13 @@ int errand_search(struct errand *errand, const struct ldap_search *search,
     bounded.timeout_ms = ERRAND_ANSWER_MS;
     errand->entry = entry;
     errand->context = context;
-    errand->is_waiting = true;
-    (void)ldap_link_search(errand->link, &bounded, &events, errand);
-    errand_wait(errand);
+    do {
+        bounded.page = span_of(errand->page, errand->page_length);
+        errand->page_length = 0;
+        errand->is_waiting = true;
+        (void)ldap_link_search(errand->link, &bounded, &events, errand);
+        errand_wait(errand);
+    } while (errand->link && errand->page_length > 0);
     return errand->code;
 }
 

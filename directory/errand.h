@@ -8,12 +8,15 @@
 
 #include "common/service/config.h"
 #include "directory/ldap_link.h"
+#include "directory/page_value.h"
 
 struct errand {
     struct io_loop loop;
     struct ldap_link *link; /* NULL: none, or it has ended */
     bool is_waiting;
-    int code; /* of the last operation */
+    int code;                   /* of the last operation */
+    char page[PAGE_COOKIE_MAX]; /* of a search in pages: where the next one begins */
+    size_t page_length;
     void (*entry)(void *context, const struct ldap_entry *entry);
     void *context;
     char error[256]; /* why the link ended, or the words of the last operation's answer */
@@ -30,7 +33,10 @@ bool errand_begin(struct errand *errand, const struct config *config, enum erran
     __attribute__((warn_unused_result));
 void errand_end(struct errand *errand);
 
-/* Each gives an enum ldap_code.  The search calls `entry` for what it finds. */
+/*
+ * Each gives an enum ldap_code.  The search calls `entry` for what it finds; one with a page size
+ * fetches every page.
+ */
 int errand_search(struct errand *errand, const struct ldap_search *search,
                   void (*entry)(void *context, const struct ldap_entry *entry), void *context);
 int errand_modify(struct errand *errand, const struct ldap_modify *modify);

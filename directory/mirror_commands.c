@@ -6,6 +6,7 @@
 #include "common/base/memory.h"
 #include "directory/csn.h"
 #include "directory/domain_counts.h"
+#include "directory/host_census.h"
 
 enum { COMMANDS_DOMAINS_MAX = 1000, COMMANDS_STEPS = 20 };
 
@@ -82,8 +83,59 @@ void mirror_commands_held(struct mirror_commands *commands, struct control_reque
     listing_on_more(&listing->more);
 }
 
+/* --- who has how many accounts ------------------------------------------------------------ */
+
+struct host_listing {
+    struct mirror_commands *commands;
+    struct control_request *request;
+    struct host_census census;
+};
+
+static void host_listing_end(struct host_listing *listing, const char *error)
+{
+    control_finish(listing->request, error);
+    listing->commands->hosts = NULL;
+    host_census_fini(&listing->census);
+    free(listing);
+}
+
+static void host_listing_on_counted(void *context)
+{
+    struct host_listing *listing = context;
+    struct host_counts counts = { .items = NULL };
+    bool is_counted = host_census_give(&listing->census, &counts);
+
+    for (size_t i = 0; is_counted && i < counts.count; i++)
+        control_reply(listing->request,
+                      json_pack("{s:o, s:o, s:I}", "host", json_string(counts.items[i].host),
+                                "old_host", json_string(counts.items[i].old_host), "accounts",
+                                (json_int_t)counts.items[i].accounts));
+    host_counts_fini(&counts);
+    host_listing_end(listing, is_counted ? NULL : "the mirror's accounts cannot be counted");
+}
+
+void mirror_commands_hosts(struct mirror_commands *commands, struct control_request *request)
+{
+    struct host_listing *listing;
+
+    if (commands->hosts || !mirror_writer_is_filled(commands->writer)) {
+        control_finish(request, commands->hosts ? "somebody else asks just now"
+                                                : "the mirror was never complete");
+        return;
+    }
+    listing = memory_new(sizeof(*listing));
+    listing->commands = commands;
+    listing->request = request;
+    commands->hosts = listing;
+    host_census_init(&listing->census, commands->loop, commands->writer, host_listing_on_counted,
+                     listing);
+    host_census_start(&listing->census);
+}
+
 void mirror_commands_stop(struct mirror_commands *commands)
 {
+    if (commands->hosts)
+        host_listing_end(commands->hosts, "the daemon ends");
     if (commands->listing)
         listing_end(commands->listing, "the daemon ends");
 }

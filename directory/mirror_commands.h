@@ -3,6 +3,7 @@
  * What `mailstead mirror` asks of the directory process.
  *
  *     mirror-held      an object a domain with held accounts: domain, held, accounts
+ *     mirror-hosts     an object for each pair: host, old_host (each may be ""), accounts
  *     mirror-accept    {"removed":N}
  *     mirror-discard   {"kept":N}, then as mirror-verify
  *     mirror-verify    {"event":"progress"...} now and then, and at the end {"event":"result",
@@ -21,6 +22,7 @@ struct mirror_commands {
     struct follower *follower;
     struct mirror_writer *writer;
     struct held_listing *listing; /* under way, or NULL */
+    struct host_listing *hosts;   /* likewise */
 };
 
 /* What is under way gets no answer. */
@@ -31,6 +33,7 @@ void mirror_commands_add_status(const struct mirror_commands *commands, json_t *
 
 /* Each answers a control request; see struct control_command. */
 void mirror_commands_held(struct mirror_commands *commands, struct control_request *request);
+void mirror_commands_hosts(struct mirror_commands *commands, struct control_request *request);
 void mirror_commands_accept(struct mirror_commands *commands, struct control_request *request);
 void mirror_commands_discard(struct mirror_commands *commands, struct control_request *request);
 void mirror_commands_verify(struct mirror_commands *commands, struct control_request *request);

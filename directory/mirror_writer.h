@@ -154,12 +154,16 @@ void mirror_writer_put_backends(struct mirror_writer *writer, struct span list);
 /* The number of the host with this name; 0: none, or it cannot be read. */
 int64_t mirror_writer_find_host(struct mirror_writer *writer, const char *host);
 
+/* The name of the host with this number; "" when there is none, or it cannot be read. */
+void mirror_writer_host_name(struct mirror_writer *writer, int64_t host, char *name, size_t size);
+
 /*
- * Adds the numbers of the hosts of the next `limit` accounts behind `*after` to `hosts`; `*after`
- * is then the last of them, or 0 at the end.  False when they cannot be read.
+ * Shows the numbers of hostServer and oldHostServer, 0: none, of the next `limit` accounts behind
+ * `*after`; `*after` is then the last of them, or 0 at the end.  False when they cannot be read.
  */
-bool mirror_writer_collect_hosts(struct mirror_writer *writer, int64_t *after, unsigned limit,
-                                 struct row_set *hosts);
+bool mirror_writer_walk_hosts(struct mirror_writer *writer, int64_t *after, unsigned limit,
+                              void (*visit)(void *context, int64_t host, int64_t old_host),
+                              void *context);
 
 /* True when something waits for a commit. */
 bool mirror_writer_has_changes(const struct mirror_writer *writer);

@@ -5,6 +5,8 @@
  */
 #include "directory/mirror_writer_private.h"
 
+#include <stdio.h>
+
 bool mirror_writer_read_backends(struct mirror_writer *writer, struct bytes *list)
 {
     sqlite3_stmt *statement = writer->statements[WRITER_META_READ];
@@ -39,8 +41,25 @@ int64_t mirror_writer_find_host(struct mirror_writer *writer, const char *host)
     return id > 0 ? id : 0;
 }
 
-bool mirror_writer_collect_hosts(struct mirror_writer *writer, int64_t *after, unsigned limit,
-                                 struct row_set *hosts)
+void mirror_writer_host_name(struct mirror_writer *writer, int64_t host, char *name, size_t size)
+{
+    sqlite3_stmt *statement = writer->statements[WRITER_HOST_NAME];
+    int result;
+
+    snprintf(name, size, "%s", "");
+    if (!writer->database || writer->error != SQLITE_OK || host <= 0)
+        return;
+    sqlite3_bind_int64(statement, 1, host);
+    result = sqlite3_step(statement);
+    if (result == SQLITE_ROW)
+        (void)!span_copy_string(writer_column(statement, 0), name, size);
+    writer_check(writer, result);
+    sqlite3_reset(statement);
+}
+
+bool mirror_writer_walk_hosts(struct mirror_writer *writer, int64_t *after, unsigned limit,
+                              void (*visit)(void *context, int64_t host, int64_t old_host),
+                              void *context)
 {
     sqlite3_stmt *statement = writer->statements[WRITER_WALK_HOSTS];
     int64_t last = 0;
@@ -52,8 +71,7 @@ bool mirror_writer_collect_hosts(struct mirror_writer *writer, int64_t *after, u
     sqlite3_bind_int64(statement, 2, limit);
     while ((result = sqlite3_step(statement)) == SQLITE_ROW) {
         last = sqlite3_column_int64(statement, 0);
-        if (sqlite3_column_int64(statement, 1) > 0)
-            row_set_add(hosts, sqlite3_column_int64(statement, 1));
+        visit(context, sqlite3_column_int64(statement, 1), sqlite3_column_int64(statement, 2));
     }
     writer_check(writer, result);
     sqlite3_reset(statement);

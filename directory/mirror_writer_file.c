@@ -31,7 +31,9 @@ static const char *const writer_sql[WRITER_STATEMENTS] = {
     [WRITER_META_WRITE] = "INSERT OR REPLACE INTO meta(name, value) VALUES(?1, ?2)",
     [WRITER_WALK] = "SELECT id, uuid, names, host, old_host, flags FROM entry WHERE id > ?1"
                     " ORDER BY id LIMIT ?2",
-    [WRITER_WALK_HOSTS] = "SELECT id, host FROM entry WHERE id > ?1 ORDER BY id LIMIT ?2",
+    [WRITER_WALK_HOSTS] = "SELECT id, host, old_host FROM entry WHERE id > ?1 ORDER BY id"
+                          " LIMIT ?2",
+    [WRITER_HOST_NAME] = "SELECT name FROM host WHERE id = ?1",
 };
 
 /* --- results and statements --------------------------------------------------- */

@@ -27,6 +27,7 @@ enum writer_statement {
     WRITER_META_WRITE,
     WRITER_WALK,
     WRITER_WALK_HOSTS,
+    WRITER_HOST_NAME,
     WRITER_STATEMENTS
 };
 

@@ -193,6 +193,7 @@ static void directory_run_backends(struct control_request *request, json_t *argu
         mirror_commands_##name(&directory->mirror_commands, request);                              \
     }
 MIRROR_COMMAND(held)
+MIRROR_COMMAND(hosts)
 MIRROR_COMMAND(accept)
 MIRROR_COMMAND(discard)
 MIRROR_COMMAND(verify)
@@ -202,6 +203,7 @@ static const struct control_command directory_commands[] = {
     { "lookup", directory_run_lookup },
     { "directory-status", directory_run_status },
     { "mirror-held", directory_run_mirror_held },
+    { "mirror-hosts", directory_run_mirror_hosts },
     { "mirror-accept", directory_run_mirror_accept },
     { "mirror-discard", directory_run_mirror_discard },
     { "mirror-verify", directory_run_mirror_verify },

@@ -286,26 +286,46 @@ static void a_commit_of_more_than_memory_keeps_is_whole(void **state)
         fixture_assert_host(fixture, i, "sv1");
 }
 
-static void the_hosts_of_accounts_are_collected_in_parts(void **state)
+struct seen_hosts {
+    int64_t sv2, sv3;
+    unsigned accounts, at_sv2, from_sv3;
+};
+
+static void see_hosts(void *context, int64_t host, int64_t old_host)
+{
+    struct seen_hosts *seen = context;
+
+    seen->accounts++;
+    seen->at_sv2 += host == seen->sv2;
+    seen->from_sv3 += host == seen->sv2 && old_host == seen->sv3;
+}
+
+static void the_hosts_of_accounts_are_shown_in_parts(void **state)
 {
     struct fixture *fixture = *state;
-    struct row_set hosts = { .count = 0 };
+    struct seen_hosts seen = { .accounts = 0 };
+    char name[16];
     int64_t after = 0;
     unsigned parts = 0;
 
     fixture_fill(fixture, 20);
     fixture_put_account(fixture, 20, "sv2", "sv3");
     fixture_commit(fixture, NULL);
+    seen.sv2 = mirror_writer_find_host(fixture->writer, "sv2");
+    seen.sv3 = mirror_writer_find_host(fixture->writer, "sv3");
     do {
-        assert_true(mirror_writer_collect_hosts(fixture->writer, &after, 7, &hosts));
+        assert_true(mirror_writer_walk_hosts(fixture->writer, &after, 7, see_hosts, &seen));
         parts++;
     } while (after > 0);
     assert_int_equal(parts, 4);
-    assert_true(row_set_has(&hosts, mirror_writer_find_host(fixture->writer, "sv1")));
-    assert_true(row_set_has(&hosts, mirror_writer_find_host(fixture->writer, "sv2")));
-    assert_int_equal(hosts.count, 2);
+    assert_int_equal(seen.accounts, 20);
+    assert_int_equal(seen.at_sv2, 1);
+    assert_int_equal(seen.from_sv3, 1);
     assert_int_equal(mirror_writer_find_host(fixture->writer, "sv9"), 0);
-    row_set_fini(&hosts);
+    mirror_writer_host_name(fixture->writer, seen.sv3, name, sizeof(name));
+    assert_string_equal(name, "sv3");
+    mirror_writer_host_name(fixture->writer, 99, name, sizeof(name));
+    assert_string_equal(name, "");
 }
 
 static void a_view_stays_as_it_is_until_another_revision_is_asked_for(void **state)
@@ -399,7 +419,7 @@ int main(void)
         mirror_test(a_refresh_that_changes_nothing_writes_no_revision),
         mirror_test(what_is_new_is_changed_and_removed_before_its_commit),
         mirror_test(a_commit_of_more_than_memory_keeps_is_whole),
-        mirror_test(the_hosts_of_accounts_are_collected_in_parts),
+        mirror_test(the_hosts_of_accounts_are_shown_in_parts),
         mirror_test(a_view_stays_as_it_is_until_another_revision_is_asked_for),
         mirror_test(the_revision_is_never_read_in_a_view),
         mirror_test(hosts_that_share_a_place_are_told_apart),
