@@ -11,6 +11,7 @@
 #include "admin/mirror.h"
 #include "admin/move.h"
 #include "admin/options.h"
+#include "admin/plan.h"
 #include "admin/queue.h"
 #include "admin/queue_orders.h"
 #include "admin/serving.h"
@@ -169,6 +170,14 @@ const struct command commands[] = {
       .help = "What differs is read again singly before it is changed.  Accounts that are missing\n"
               "in unusual numbers are held, not removed.\n",
       .run = mirror_verify_run },
+    { .name = "plan",
+      .words = "",
+      .options = OPTION_CHECK,
+      .summary = "who takes over whom, what is away from home, what a failure would cost",
+      .help = "For each backend its siblings, its accounts and its state as the frontends see it;\n"
+              "who would carry its accounts if it failed now, and which second failure would cost\n"
+              "most.  Nothing is changed.\n",
+      .run = plan_run },
     { .name = "reassign",
       .words = "",
       .options = OPTION_FROM | OPTION_TO | OPTION_PERMANENT | OPTIONS_MOVE,

@@ -171,6 +171,22 @@ void print_json(const json_t *object)
     print_json_with(object, JSON_INDENT(2));
 }
 
+void print_problems(const json_t *problems, bool is_alone)
+{
+    json_t *problem;
+    size_t i;
+
+    if (is_alone && json_array_size(problems) == 0)
+        printf("ok\n");
+    else if (!is_alone && json_array_size(problems) > 0)
+        printf("\nNeeds attention:\n");
+    json_array_foreach (problems, i, problem) {
+        fputs(is_alone ? "" : "  ", stdout);
+        print_harmless(stdout, json_string_value(problem));
+        fputc('\n', stdout);
+    }
+}
+
 json_t *json_any_text(const char *text)
 {
     json_t *value = json_string(text);

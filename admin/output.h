@@ -7,6 +7,7 @@
 #define MAILSTEAD_ADMIN_OUTPUT_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -50,6 +51,12 @@ void print_harmless(FILE *stream, const char *text);
 /* Writes `object` as one line of JSON, or indented over several. */
 void print_json_line(const json_t *object);
 void print_json(const json_t *object);
+
+/*
+ * Writes what needs attention, an array of texts, behind what was shown before; as the answer to
+ * --check, alone, with "ok" when there is nothing.
+ */
+void print_problems(const json_t *problems, bool is_alone);
 
 /*
  * A text that may be anybody's as JSON, which holds UTF-8 only: where it is something else, each of

@@ -54,33 +54,6 @@ static json_t *ask_all(const struct config *config, char error[CONFIG_ERROR_SIZE
     return status;
 }
 
-static void print_problems(const json_t *problems, FILE *stream, const char *indent)
-{
-    json_t *problem;
-    size_t i;
-
-    json_array_foreach (problems, i, problem) {
-        fputs(indent, stream);
-        print_harmless(stream, json_string_value(problem));
-        fputc('\n', stream);
-    }
-}
-
-static void print_checked(const json_t *problems)
-{
-    if (json_array_size(problems) == 0)
-        printf("ok\n");
-    print_problems(problems, stdout, "");
-}
-
-static void print_all(const json_t *status, const json_t *problems)
-{
-    status_print(status, stdout);
-    if (json_array_size(problems) > 0)
-        printf("\nNeeds attention:\n");
-    print_problems(problems, stdout, "  ");
-}
-
 enum command_status status_run(const struct arguments *arguments)
 {
     struct config *config = daemon_config(arguments, false);
@@ -100,10 +73,10 @@ enum command_status status_run(const struct arguments *arguments)
     is_well = json_array_size(problems) == 0;
     if (arguments->is_json)
         print_json(status);
-    else if (arguments->is_check)
-        print_checked(problems);
-    else
-        print_all(status, problems);
+    else if (!arguments->is_check)
+        status_print(status, stdout);
+    if (!arguments->is_json)
+        print_problems(problems, arguments->is_check);
     json_decref(status);
     return arguments->is_check && !is_well ? COMMAND_FAILED : COMMAND_OK;
 }

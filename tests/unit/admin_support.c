@@ -19,6 +19,7 @@ struct daemon_answer {
 static char folder[] = "/tmp/mailstead-admin-XXXXXX";
 static char config_file[64];
 static char frontends[1024]; /* in the section cluster */
+static const char *backend_options[2];
 static uint16_t ports[3] = { 1, 1, 1 };
 static struct daemon_answer answers[ANSWERS_MAX];
 static size_t answer_count;
@@ -33,9 +34,9 @@ static const char configuration[] =
     "    hostname = \"mx1.example.org\"\n"
     "    domains = { \"example.org\" }\n"
     "    backend \"sv1\" { address = \"127.0.0.1\" lmtp_port = %u "
-    "imap_port = %u pop3_port = %u }\n"
+    "imap_port = %u pop3_port = %u %s }\n"
     "    backend \"sv2\" { address = \"127.0.0.1\" lmtp_port = 1 "
-    "imap_port = 1 pop3_port = 1 }\n"
+    "imap_port = 1 pop3_port = 1 %s }\n"
     "%s}\n"
     "directory {\n"
     "    uri = { \"ldap://127.0.0.1\" }\n"
@@ -54,7 +55,8 @@ void admin_write_config(const char *more)
     FILE *file = fopen(config_file, "w");
 
     assert_non_null(file);
-    fprintf(file, configuration, ports[0], ports[1], ports[2], frontends, folder, folder, folder);
+    fprintf(file, configuration, ports[0], ports[1], ports[2], backend_options[0],
+            backend_options[1], frontends, folder, folder, folder);
     fputs(more, file);
     assert_int_equal(fclose(file), 0);
 }
@@ -65,6 +67,13 @@ void admin_set_ports(uint16_t lmtp, uint16_t imap, uint16_t pop3)
     ports[1] = imap;
     ports[2] = pop3;
     admin_write_config("admin { write_uri = \"ldap://127.0.0.1\" }\n");
+}
+
+void admin_set_backends(const char *sv1, const char *sv2)
+{
+    backend_options[0] = sv1;
+    backend_options[1] = sv2;
+    admin_set_ports(ports[0], ports[1], ports[2]);
 }
 
 void admin_add_frontend(const char *name, bool is_here)
@@ -100,6 +109,7 @@ int admin_setup(void **state)
     admin_reassign_during = NULL;
     admin_provider_csn = NULL;
     frontends[0] = '\0';
+    backend_options[0] = backend_options[1] = "";
     admin_set_ports(1, 1, 1);
     return 0;
 }

@@ -25,6 +25,9 @@ int admin_teardown(void **state);
 /* The ports of backend "sv1"; sv2 always has ports that nothing listens on. */
 void admin_set_ports(uint16_t lmtp, uint16_t imap, uint16_t pop3);
 
+/* Adds options, borrowed until the end of the test, to the sections of sv1 and sv2. */
+void admin_set_backends(const char *sv1, const char *sv2);
+
 /* Writes the configuration anew with `more` at its end. */
 void admin_write_config(const char *more);
 

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every daemon is asked how it sees the backends, and the first that can counts the accounts in
+ * its mirror: so that there is a plan while the directory is away.  What cannot be asked is left
+ * out, and said.
+ */
+#include "admin/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "admin/backend_list.h"
+#include "admin/daemon.h"
+#include "admin/output.h"
+#include "admin/reach.h"
+#include "admin/status.h"
+#include "common/base/memory.h"
+
+enum { PLAN_ANSWER_MS = 3000, PLAN_COUNT_MS = 10000 };
+
+/* --- the table -------------------------------------------------------------------------- */
+
+static const struct string_list *siblings_of(const struct config *config, const char *name)
+{
+    for (size_t i = 0; i < config->cluster.backend_count; i++)
+        if (strcmp(config->cluster.backends[i].name, name) == 0)
+            return &config->cluster.backends[i].siblings;
+    return NULL;
+}
+
+static void make_table(struct plan *plan)
+{
+    size_t count = plan->backends.count;
+
+    plan->rows = memory_new((count + 1) * sizeof(*plan->rows));
+    plan->health = memory_new((count + 1) * sizeof(*plan->health));
+    for (size_t i = 0; i < count; i++) {
+        const struct backend *backend = backend_set_at(&plan->backends, i);
+
+        plan->rows[i] = (struct takeover_backend){
+            .name = backend->name,
+            .siblings = siblings_of(plan->config, backend->name),
+            .weight = backend->weight,
+        };
+    }
+    plan->table = (struct takeover_table){ plan->rows, count };
+}
+
+/* --- health ----------------------------------------------------------------------------- */
+
+/* Adds what one daemon sees of one backend. */
+static void take_health(json_t *line, void *context)
+{
+    struct plan *plan = context;
+    const char *name = json_text(line, "backend");
+    size_t index = name ? takeover_find(&plan->table, name) : TAKEOVER_NOBODY;
+    bool is_up = false, is_down = false;
+
+    if (index == TAKEOVER_NOBODY)
+        return;
+    for (const char *const *protocol = status_protocols; *protocol; protocol++) {
+        const char *state = json_text(json_object_get(line, *protocol), "state");
+
+        is_up |= state && strcmp(state, "up") == 0;
+        is_down |= state && strcmp(state, "down") == 0;
+    }
+    plan->health[index].down += is_down;
+    plan->health[index].up += is_up && !is_down;
+}
+
+/* --- accounts --------------------------------------------------------------------------- */
+
+static void take_count(json_t *line, void *context)
+{
+    struct plan *plan = context;
+    const char *host = json_text(line, "host"), *old_host = json_text(line, "old_host");
+
+    if (host && old_host &&
+        !host_counts_add(&plan->counts, host, old_host, (uint64_t)json_number(line, "accounts", 0)))
+        plan->is_counted = false;
+}
+
+static void ask_for_counts(struct plan *plan, const struct reach_daemon *daemon)
+{
+    char error[CONFIG_ERROR_SIZE];
+
+    plan->is_counted = true;
+    if (!daemon_ask_at(daemon->path, json_pack("{s:s}", "command", "mirror-hosts"), PLAN_COUNT_MS,
+                       take_count, plan, error))
+        plan->is_counted = false;
+    if (plan->is_counted)
+        snprintf(plan->source, sizeof(plan->source), "the mirror of %s", daemon->name);
+    else
+        host_counts_fini(&plan->counts);
+}
+
+static void read_counts(struct plan *plan)
+{
+    char error[HOST_COUNTS_ERROR_SIZE];
+
+    plan->is_counted = host_counts_read_directory(plan->config, NULL, &plan->counts, error);
+    if (plan->is_counted)
+        snprintf(plan->source, sizeof(plan->source), "the directory");
+    else
+        snprintf(plan->source, sizeof(plan->source), "no daemon counts them, nor the directory: %s",
+                 error);
+}
+
+static void ask_daemons(struct plan *plan)
+{
+    struct reach_daemon *daemons = memory_new(REACH_MAX * sizeof(*daemons));
+    size_t count = reach_list(plan->config, daemons);
+
+    for (size_t i = 0; i < count; i++) {
+        char error[CONFIG_ERROR_SIZE];
+
+        if (!*daemons[i].path ||
+            !daemon_ask_at(daemons[i].path, json_pack("{s:s}", "command", "backends"),
+                           PLAN_ANSWER_MS, take_health, plan, error))
+            continue;
+        if (!plan->is_counted)
+            ask_for_counts(plan, &daemons[i]);
+    }
+    free(daemons);
+}
+
+/* --- all of it -------------------------------------------------------------------------- */
+
+static void judge(struct plan *plan)
+{
+    for (size_t i = 0; i < plan->table.count; i++) {
+        plan->rows[i].is_away = backend_set_at(&plan->backends, i)->state != BACKEND_UP ||
+                                (plan->health[i].up == 0 && plan->health[i].down > 0);
+        plan->rows[i].accounts = host_counts_sum(&plan->counts, plan->rows[i].name, NULL);
+    }
+}
+
+void plan_gather(struct plan *plan, const struct config *config)
+{
+    *plan = (struct plan){ .config = config };
+    backend_list_load(config, &plan->backends);
+    make_table(plan);
+    ask_daemons(plan);
+    if (!plan->is_counted)
+        read_counts(plan);
+    judge(plan);
+}
+
+void plan_fini(struct plan *plan)
+{
+    host_counts_fini(&plan->counts);
+    free(plan->rows);
+    free(plan->health);
+    backend_set_fini(&plan->backends);
+}
