@@ -82,6 +82,7 @@ static void mail_submission_judged(void *context, enum verdict verdict, const ch
     switch (verdict) {
     case VERDICT_ACCEPTED:
         snprintf(submission->account, sizeof(submission->account), "%s", account);
+        session_act_for(&submission->session->session, account);
         mail_submission_log_login(submission);
         submission->session->intake.is_secret = false;
         mail_submission_answer(submission, 235, "2.7.0", "Authentication successful");

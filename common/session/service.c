@@ -113,6 +113,12 @@ void session_log_in(struct session *session, const struct route *route, const ch
                span_from_string(session->account));
 }
 
+void session_act_for(struct session *session, const char *account)
+{
+    free(session->account);
+    session->account = memory_copy_string(account);
+}
+
 void session_log_out(struct session *session)
 {
     departures_remove(session);

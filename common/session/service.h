@@ -79,10 +79,10 @@ struct session {
     char peer_address[46];
     uint16_t peer_port;
     uint64_t started_ms;
-    struct map_node account_node;  /* in service->accounts when `account` is set */
-    char *account;                 /* canonical name once logged in; NULL before */
+    struct map_node account_node;  /* in service->accounts while logged in at `backend` */
+    char *account;                 /* canonical name once it is known whose it is; NULL before */
     char *login_key;               /* the key by which it was found then */
-    char backend[ROUTE_HOST_SIZE]; /* where it is logged in */
+    char backend[ROUTE_HOST_SIZE]; /* where it is logged in; empty: nowhere */
     struct list departure_node;    /* in service->departures while it waits to go */
     uint64_t revision;             /* resolver_revision before it was found to be there */
     struct abuse_session abuse;    /* what is counted for it */
@@ -102,6 +102,12 @@ void session_start(struct session *session, struct session_service *service,
  * account's owner ends it.
  */
 void session_log_in(struct session *session, const struct route *route, const char *backend);
+
+/*
+ * It acts for `account` from now on, and is logged in at no backend: a change of the account's
+ * owner is nothing to it.
+ */
+void session_act_for(struct session *session, const char *account);
 
 /*
  * `target`, made from `route`, is refused temporarily: raises the alarm when somebody has to

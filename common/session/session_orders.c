@@ -59,7 +59,7 @@ static bool order_means(const struct session_order *order, const struct session 
 
     if (order->account[0] && (!session->account || strcmp(session->account, order->account) != 0))
         return false;
-    if (order->backend[0] && (!session->account || strcmp(session->backend, order->backend) != 0))
+    if (order->backend[0] && strcmp(session->backend, order->backend) != 0)
         return false;
     if (order->session[0] && strcmp(session->id, order->session) != 0)
         return false;
@@ -73,14 +73,13 @@ static json_t *order_row(const struct session_order *order, const struct session
 {
     const struct child *child = order->orders->child;
     struct session_view view = { .tls = "no" };
-    bool has_backend = session->account != NULL;
 
     if (session->view)
         session->view(session, &view);
     return json_pack("{s:s, s:s, s:s*, s:s, s:s*, s:I, s:s, s:i, s:i, s:b}", "id", session->id,
                      "protocol", protocol_name(session->listener->protocol), "account",
                      session->account, "address", session->peer_address, "backend",
-                     has_backend ? session->backend : NULL, "age_ms",
+                     session->backend[0] ? session->backend : NULL, "age_ms",
                      (json_int_t)(io_loop_now_ms(session->service->loop) - session->started_ms),
                      "tls", view.tls, "worker", child->number, "pid", (int)getpid(), "is_leaving",
                      departures_has(session) ? 1 : 0);

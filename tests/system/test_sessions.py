@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is there, who has to go, and who may not come: mailstead who, kick, drain, block."""
 import signal
+import smtplib
 import socket
 import threading
 import time
@@ -50,6 +51,17 @@ def test_who_shows_sessions_of_both_generations_and_kick_ends_those_that_are_mea
     assert bystander.ask(b"b NOOP").startswith(b"b OK")
     assert "event=order_given command=kick" in fe2.log()
     bystander.close()
+
+
+def test_who_sends_is_found_and_ended_by_the_account_too(fe2, fresh, tls):
+    account = fresh("sv1")
+    with smtplib.SMTP(fe2.address, Network.SUBMISSION, timeout=60) as smtp:
+        smtp.starttls(context=tls)
+        smtp.login(account.address, account.password)
+        (row,) = who(fe2, "--account", account.address)
+        assert row["protocol"] == "submission" and row.get("backend") is None
+        assert fe2.admin().json("kick", "--account", account.address) == [{"kicked": 1}]
+        assert smtp.file.read().startswith(b"421 ")
 
 
 def refused(frontend):
