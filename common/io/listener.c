@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Accepting.  It never closes the listening socket.  Without descriptors or memory it
- * pauses, with one line in the log for each pause; the kernel's backlog holds who waits.  A
- * connection that is gone before it is accepted is skipped.
+ * pauses, with one line in the log for each pause; the kernel's backlog holds who waits.  On a
+ * socket that was shut down (a machine that is drained) it pauses without a word.  A connection
+ * that is gone before it is accepted is skipped.
  */
 #include "common/io/listener.h"
 
@@ -24,8 +25,9 @@ static void listener_on_pause_end(uv_timer_t *timer)
 
 static void listener_pause(struct listener *listener, int error)
 {
-    LOG_EVENT(LOG_LEVEL_WARNING, NULL, "accept_paused", LOG_TEXT("error", strerror(error)),
-              LOG_INTEGER("ms", LISTENER_PAUSE_MS));
+    if (error != EINVAL) /* accept(2): the socket does not listen */
+        LOG_EVENT(LOG_LEVEL_WARNING, NULL, "accept_paused", LOG_TEXT("error", strerror(error)),
+                  LOG_INTEGER("ms", LISTENER_PAUSE_MS));
     io_watch_levels(listener->watch, 0);
     uv_timer_start(&listener->pause, listener_on_pause_end, LISTENER_PAUSE_MS, 0);
 }

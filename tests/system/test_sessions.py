@@ -102,6 +102,7 @@ def test_a_drained_frontend_refuses_connections_until_it_is_told_otherwise(clust
         talking.join()
     assert busy.ask(b"c NOOP").startswith(b"c OK")
     wait_until(lambda: all(not refused(fe2) for _ in range(20)), "all workers listen", 10)
+    assert "event=accept_paused" not in fe2.log(), "nobody has to act"
     log_in(fe2, account).close()
     busy.close()
 
