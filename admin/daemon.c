@@ -2,48 +2,13 @@
 /* Blocking, with a bound between two lines; errors are printed for people, never logged. */
 #include "admin/daemon.h"
 
-#include <errno.h>
-#include <string.h>
-
-#include "common/base/memory.h"
+#include "admin/reach.h"
 #include "common/service/child.h"
-#include "common/service/control.h"
 
 struct config *daemon_config(const struct arguments *arguments, bool read_secrets)
 {
     return config_load(arguments->config_file, CONFIG_ADMIN, read_secrets, config_print_complaint,
                        stderr);
-}
-
-static void collect(json_t *object, void *context)
-{
-    json_array_append(context, object);
-}
-
-/* Whether `error` is that of connect(2): then the daemon does not run, or we are not root. */
-static const char *hint_for(const char *error)
-{
-    static const int errors[] = { ENOENT, ECONNREFUSED };
-
-    for (size_t i = 0; i < ARRAY_LENGTH(errors); i++)
-        if (strcmp(error, strerror(errors[i])) == 0)
-            return "; does the daemon run?";
-    return strcmp(error, strerror(EACCES)) == 0 ? "; this is for root" : "";
-}
-
-bool daemon_ask_at(const char *path, json_t *request, unsigned timeout_ms,
-                   void (*line)(json_t *object, void *context), void *context,
-                   char error[CONFIG_ERROR_SIZE])
-{
-    char reason[CONFIG_ERROR_SIZE / 2] = "";
-    bool is_answered =
-        control_ask(path, request, timeout_ms, line, context, reason, sizeof(reason));
-
-    json_decref(request);
-    if (!is_answered)
-        snprintf(error, CONFIG_ERROR_SIZE, "the daemon at %.150s: %s%s", path, reason,
-                 hint_for(reason));
-    return is_answered;
 }
 
 void daemon_socket(const struct config *config, char path[CONFIG_ERROR_SIZE])
@@ -53,14 +18,13 @@ void daemon_socket(const struct config *config, char path[CONFIG_ERROR_SIZE])
 
 json_t *daemon_ask(const struct config *config, json_t *request, char error[CONFIG_ERROR_SIZE])
 {
-    char path[CONFIG_ERROR_SIZE];
-    json_t *lines = json_array();
+    struct reach reach;
+    json_t *lines;
 
-    daemon_socket(config, path);
-    if (daemon_ask_at(path, request, DAEMON_TIMEOUT_MS, collect, lines, error))
-        return lines;
-    json_decref(lines);
-    return NULL;
+    reach_init(&reach, config);
+    lines = reach_ask_lines(reach_own(&reach), request, DAEMON_TIMEOUT_MS, error);
+    reach_fini(&reach);
+    return lines;
 }
 
 json_t *daemon_answer(const struct arguments *arguments, json_t *request)
@@ -78,4 +42,14 @@ json_t *daemon_answer(const struct arguments *arguments, json_t *request)
         fprintf(stderr, "mailstead: %s\n", error);
     config_free(config);
     return lines;
+}
+
+bool daemon_ask_at(const char *path, json_t *request, unsigned timeout_ms,
+                   void (*line)(json_t *object, void *context), void *context,
+                   char error[CONFIG_ERROR_SIZE])
+{
+    struct reach_node node = { .role = REACH_UNLISTED };
+
+    snprintf(node.path, sizeof(node.path), "%s", path);
+    return reach_ask(&node, request, timeout_ms, line, context, error);
 }

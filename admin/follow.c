@@ -9,9 +9,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
-#include "admin/daemon.h"
 #include "admin/output.h"
 #include "admin/reach.h"
 #include "common/base/clock.h"
@@ -23,7 +21,8 @@ enum { FOLLOW_INTERVAL_MS = 20, FOLLOW_ANSWER_MS = 1000 };
 enum follow_state { FOLLOW_WAITING, FOLLOW_THERE, FOLLOW_UNREACHABLE };
 
 struct follower_view {
-    struct reach_daemon daemon;
+    struct follow *follow;
+    const struct reach_node *node;
     enum follow_state state;
     uint64_t ms; /* until it was there, or was given up */
     struct csn_set csns;
@@ -32,42 +31,13 @@ struct follower_view {
 };
 
 struct follow {
+    struct reach reach;
     struct follower_view *views;
-    size_t count, waiting;
+    size_t count;
     struct csn_set goal;
     uint64_t started_ms;
     bool is_json;
 };
-
-/* --- one daemon ----------------------------------------------------------------------- */
-
-static void take_answer(json_t *line, void *context)
-{
-    struct follower_view *view = context;
-    json_t *csn;
-    size_t i;
-
-    view->is_connected = json_flag(line, "connected") == 1;
-    view->csns.count = 0;
-    json_array_foreach (json_object_get(line, "csn"), i, csn)
-        if (json_is_string(csn))
-            (void)csn_set_add(&view->csns, span_from_string(json_string_value(csn)));
-}
-
-static void look_at(struct follow *follow, struct follower_view *view)
-{
-    json_t *request = json_pack("{s:s}", "command", "directory-status");
-    bool is_answered =
-        daemon_ask_at(view->daemon.path, request, FOLLOW_ANSWER_MS, take_answer, view, view->error);
-
-    view->ms = clock_monotonic_ms() - follow->started_ms;
-    if (!is_answered)
-        view->state = FOLLOW_UNREACHABLE;
-    else if (csn_set_has_reached(&view->csns, &follow->goal))
-        view->state = FOLLOW_THERE;
-    if (view->state != FOLLOW_WAITING)
-        follow->waiting--;
-}
 
 /* --- what is said ---------------------------------------------------------------------- */
 
@@ -75,7 +45,7 @@ static void report_json(const struct follow *follow, const struct follower_view 
 {
     int64_t lag_ms = view->state == FOLLOW_WAITING ? csn_set_lag_ms(&view->csns, &follow->goal) : 0;
     json_t *line = json_pack("{s:s, s:s, s:b, s:b, s:b}", "event", "frontend", "name",
-                             view->daemon.name, "followed", view->state == FOLLOW_THERE, "reached",
+                             view->node->name, "followed", view->state == FOLLOW_THERE, "reached",
                              view->state != FOLLOW_UNREACHABLE, "connected", view->is_connected);
 
     if (view->state == FOLLOW_THERE)
@@ -93,7 +63,7 @@ static void report_lag(const struct follow *follow, const struct follower_view *
     int64_t lag_ms = csn_set_lag_ms(&view->csns, &follow->goal);
     char lag[OUTPUT_TEXT_SIZE];
 
-    printf("%s does not route by the new values yet", view->daemon.name);
+    printf("%s does not route by the new values yet", view->node->name);
     if (!view->is_connected)
         printf(": it has no connection to the directory");
     if (lag_ms >= 0)
@@ -104,17 +74,18 @@ static void report_lag(const struct follow *follow, const struct follower_view *
 
 static void report(const struct follow *follow, const struct follower_view *view)
 {
-    if (view->state == FOLLOW_UNREACHABLE && !view->daemon.is_listed && follow->count > 1)
+    if (view->state == FOLLOW_UNREACHABLE && view->node->role == REACH_UNLISTED &&
+        follow->count > 1)
         return; /* an administrator's machine needs no daemon */
     if (follow->is_json)
         report_json(follow, view);
     else if (view->state == FOLLOW_THERE)
-        printf("%s routes by the new values after %.2f s\n", view->daemon.name,
+        printf("%s routes by the new values after %.2f s\n", view->node->name,
                (double)view->ms / 1000);
     else if (view->state == FOLLOW_WAITING)
         report_lag(follow, view);
     else
-        printf("%s cannot be asked: %s\n", view->daemon.name, view->error);
+        printf("%s cannot be asked: %s\n", view->node->name, view->error);
     fflush(stdout);
 }
 
@@ -133,54 +104,72 @@ static void report_unknown(bool is_json, const char *error)
     json_decref(line);
 }
 
+/* --- one daemon ----------------------------------------------------------------------- */
+
+static void take_answer(json_t *line, void *context)
+{
+    struct follower_view *view = context;
+    json_t *csn;
+    size_t i;
+
+    view->is_connected = json_flag(line, "connected") == 1;
+    view->csns.count = 0;
+    json_array_foreach (json_object_get(line, "csn"), i, csn)
+        if (json_is_string(csn))
+            (void)csn_set_add(&view->csns, span_from_string(json_string_value(csn)));
+}
+
+/* It is reported when it is there or cannot be asked; otherwise asked again, as long as it may. */
+static void take_end(struct reach_question *question)
+{
+    struct follower_view *view = question->context;
+    struct follow *follow = view->follow;
+
+    view->ms = clock_monotonic_ms() - follow->started_ms;
+    snprintf(view->error, sizeof(view->error), "%s", question->error);
+    if (!question->is_answered)
+        view->state = FOLLOW_UNREACHABLE;
+    else if (csn_set_has_reached(&view->csns, &follow->goal))
+        view->state = FOLLOW_THERE;
+    if (view->state != FOLLOW_WAITING)
+        report(follow, view);
+    else if (view->ms < FOLLOW_TIMEOUT_MS)
+        question->again_ms = FOLLOW_INTERVAL_MS;
+}
+
 /* --- all of them ------------------------------------------------------------------------ */
+
+/* Backends do not route: they are asked only when they can be. */
+static bool is_asked(const struct reach_node *node)
+{
+    return node->role != REACH_BACKEND || reach_is_askable(node);
+}
 
 static void follow_init(struct follow *follow, const struct config *config)
 {
-    struct reach_daemon *daemons = memory_new(REACH_MAX * sizeof(*daemons));
+    reach_init(&follow->reach, config);
+    follow->views = memory_new(follow->reach.count * sizeof(*follow->views));
+    for (size_t i = 0; i < follow->reach.count; i++)
+        if (is_asked(&follow->reach.nodes[i]))
+            follow->views[follow->count++] =
+                (struct follower_view){ .follow = follow, .node = &follow->reach.nodes[i] };
+}
 
-    follow->count = reach_list(config, daemons);
-    follow->views = memory_new(follow->count * sizeof(*follow->views));
+static void follow_all(struct follow *follow)
+{
+    json_t *request = json_pack("{s:s}", "command", "directory-status");
+    struct reach_question *questions = memory_new(follow->count * sizeof(*questions));
+
     for (size_t i = 0; i < follow->count; i++)
-        follow->views[i].daemon = daemons[i];
-    follow->waiting = follow->count;
-    free(daemons);
-}
-
-static void look_at_all(struct follow *follow)
-{
-    for (size_t i = 0; i < follow->count; i++) {
-        struct follower_view *view = &follow->views[i];
-
-        if (view->state != FOLLOW_WAITING || !*view->daemon.path)
-            continue;
-        look_at(follow, view);
-        if (view->state != FOLLOW_WAITING)
-            report(follow, view);
-    }
-}
-
-/* Those that are on other machines are named at once. */
-static void leave_out_others(struct follow *follow)
-{
-    for (size_t i = 0; i < follow->count; i++) {
-        struct follower_view *view = &follow->views[i];
-
-        if (*view->daemon.path)
-            continue;
-        view->state = FOLLOW_UNREACHABLE;
-        follow->waiting--;
-        snprintf(view->error, sizeof(view->error),
-                 "it has no control_socket on this machine; mailstead status there shows it");
-        report(follow, view);
-    }
-}
-
-static void rest(void)
-{
-    const struct timespec interval = { .tv_nsec = FOLLOW_INTERVAL_MS * 1000000L };
-
-    nanosleep(&interval, NULL);
+        questions[i] = (struct reach_question){ .node = follow->views[i].node,
+                                                .request = request,
+                                                .timeout_ms = FOLLOW_ANSWER_MS,
+                                                .line = take_answer,
+                                                .ended = take_end,
+                                                .context = &follow->views[i] };
+    reach_ask_all(questions, follow->count);
+    json_decref(request);
+    free(questions);
 }
 
 void follow_report(const struct config *config, bool is_json)
@@ -194,14 +183,10 @@ void follow_report(const struct config *config, bool is_json)
         return;
     }
     follow_init(&follow, config);
-    look_at_all(&follow);
-    leave_out_others(&follow);
-    while (follow.waiting > 0 && clock_monotonic_ms() - follow.started_ms < FOLLOW_TIMEOUT_MS) {
-        rest();
-        look_at_all(&follow);
-    }
+    follow_all(&follow);
     for (size_t i = 0; i < follow.count; i++)
         if (follow.views[i].state == FOLLOW_WAITING)
             report(&follow, &follow.views[i]);
     free(follow.views);
+    reach_fini(&follow.reach);
 }

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "admin/backend_list.h"
-#include "admin/daemon.h"
 #include "admin/output.h"
 #include "admin/reach.h"
 #include "admin/status.h"
@@ -80,16 +79,16 @@ static void take_count(json_t *line, void *context)
         plan->is_counted = false;
 }
 
-static void ask_for_counts(struct plan *plan, const struct reach_daemon *daemon)
+static void ask_for_counts(struct plan *plan, const struct reach_node *node)
 {
     char error[CONFIG_ERROR_SIZE];
 
     plan->is_counted = true;
-    if (!daemon_ask_at(daemon->path, json_pack("{s:s}", "command", "mirror-hosts"), PLAN_COUNT_MS,
-                       take_count, plan, error))
+    if (!reach_ask(node, json_pack("{s:s}", "command", "mirror-hosts"), PLAN_COUNT_MS, take_count,
+                   plan, error))
         plan->is_counted = false;
     if (plan->is_counted)
-        snprintf(plan->source, sizeof(plan->source), "the mirror of %s", daemon->name);
+        snprintf(plan->source, sizeof(plan->source), "the mirror of %s", node->name);
     else
         host_counts_fini(&plan->counts);
 }
@@ -108,20 +107,25 @@ static void read_counts(struct plan *plan)
 
 static void ask_daemons(struct plan *plan)
 {
-    struct reach_daemon *daemons = memory_new(REACH_MAX * sizeof(*daemons));
-    size_t count = reach_list(plan->config, daemons);
+    json_t *request = json_pack("{s:s}", "command", "backends");
+    struct reach_question *questions;
+    struct reach reach;
 
-    for (size_t i = 0; i < count; i++) {
-        char error[CONFIG_ERROR_SIZE];
-
-        if (!*daemons[i].path ||
-            !daemon_ask_at(daemons[i].path, json_pack("{s:s}", "command", "backends"),
-                           PLAN_ANSWER_MS, take_health, plan, error))
-            continue;
-        if (!plan->is_counted)
-            ask_for_counts(plan, &daemons[i]);
-    }
-    free(daemons);
+    reach_init(&reach, plan->config);
+    questions = memory_new(reach.count * sizeof(*questions));
+    for (size_t i = 0; i < reach.count; i++)
+        questions[i] = (struct reach_question){ .node = &reach.nodes[i],
+                                                .request = request,
+                                                .timeout_ms = PLAN_ANSWER_MS,
+                                                .line = take_health,
+                                                .context = plan };
+    reach_ask_all(questions, reach.count);
+    for (size_t i = 0; i < reach.count && !plan->is_counted; i++)
+        if (questions[i].is_answered)
+            ask_for_counts(plan, &reach.nodes[i]);
+    json_decref(request);
+    free(questions);
+    reach_fini(&reach);
 }
 
 /* --- all of it -------------------------------------------------------------------------- */

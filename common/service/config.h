@@ -61,11 +61,15 @@ struct backend_config {
     unsigned weight;             /* its share when accounts are planned */
     struct string_list siblings; /* backends that take its accounts over, the first choice first */
     enum backend_state state;
+    uint16_t admin_port;  /* of its mailstead-backend; 0: the command cannot ask it by that */
+    char *control_socket; /* when it runs on this machine; NULL: not known */
 };
 
 struct frontend_config {
     char *name;
     char *address;
+    uint16_t admin_port;  /* 0: the command cannot ask it by that */
+    char *tls_name;       /* what its certificate must have there; default: address */
     char *control_socket; /* when it runs on this machine; NULL: not known */
 };
 
@@ -180,6 +184,8 @@ struct admin_config {
     struct secret bind_password;
     bool starttls;
     char *ca;
+    char *client_certificate, *client_key; /* PEM files, for admin ports; NULL: not configured */
+    char *node_ca;           /* of their certificates; default: ca; NULL: the system's */
     char *journal_directory; /* where reassign writes down what it changes */
 };
 

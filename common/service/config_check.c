@@ -298,6 +298,8 @@ static void check_pairs(struct config_loader *loader)
                config->directory.bind_password.file);
     check_pair(loader, "admin", "bind_dn", config->admin.bind_dn, "bind_password_file",
                config->admin.bind_password.file);
+    check_pair(loader, "admin", "client_certificate", config->admin.client_certificate,
+               "client_key", config->admin.client_key);
     if (loader->program == CONFIG_FRONTEND)
         check_pair(loader, "master", "user", config->master.user, "password_file",
                    config->master.password.file);
@@ -364,6 +366,14 @@ static void fill_derived(struct config *config)
         if (!backend->tls_name)
             backend->tls_name = memory_copy_string(backend->address);
     }
+    for (size_t i = 0; i < config->cluster.frontend_count; i++) {
+        struct frontend_config *frontend = &config->cluster.frontends[i];
+
+        if (!frontend->tls_name)
+            frontend->tls_name = memory_copy_string(frontend->address);
+    }
+    if (!config->admin.node_ca && config->admin.ca)
+        config->admin.node_ca = memory_copy_string(config->admin.ca);
     if (!config->admin.journal_directory)
         config->admin.journal_directory = journal_directory_in(config->state_directory);
 }

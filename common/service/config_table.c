@@ -99,11 +99,19 @@ static const struct config_option backend_options[] = {
     WORD(backend_config, state, "up", state_words, 0,
          "Leaving: it serves what it has, and nothing new is planned for it; down: it is treated "
          "as down, whatever it answers."),
+    PORT(backend_config, admin_port, NULL,
+         "Where its mailstead-backend takes orders of the mailstead command; without it, nowhere."),
+    PATH(backend_config, control_socket, "control_socket", NULL, 100,
+         "Its control.sock, when it runs on this machine."),
 };
 
 static const struct config_option frontend_options[] = {
     ROW(TEXT, frontend_config, address, "address", NULL, 1, 253, NULL, ~0U,
         "The IP address or host name of this frontend."),
+    PORT(frontend_config, admin_port, NULL,
+         "Where it takes orders of the mailstead command; without it, nowhere."),
+    ROW(TEXT, frontend_config, tls_name, "tls_name", NULL, 1, 253, NULL, 0,
+        "The name that its certificate must have there; without it, its address."),
     PATH(frontend_config, control_socket, "control_socket", NULL, 100,
          "Its control.sock, when it runs on this machine beside others."),
 };
@@ -262,6 +270,13 @@ static const struct config_option admin_options[] = {
     BOOLEAN(admin_config, starttls, "false", "STARTTLS on an ldap:// connection."),
     PATH(admin_config, ca, "ca", NULL, TEXT_MAX,
          "The PEM file of the server's authorities; without it, the system's."),
+    PATH(admin_config, client_certificate, "client_certificate", NULL, TEXT_MAX,
+         "The PEM file of the certificate with which the mailstead command orders at admin ports."),
+    PATH(admin_config, client_key, "client_key", NULL, TEXT_MAX,
+         "The PEM file with its private key; read by the mailstead command alone."),
+    PATH(admin_config, node_ca, "node_ca", NULL, TEXT_MAX,
+         "The PEM file of the authorities of the certificates of admin ports; without it, that of "
+         "ca."),
     PATH(admin_config, journal_directory, "journal_directory", NULL, TEXT_MAX,
          "Where each run of mailstead reassign and restore leaves a journal; without it, the "
          "folder journal in state_directory."),
@@ -485,7 +500,7 @@ const struct config_section config_sections[] = {
         "How clients with certificates are logged in at backends; on a backend node only user and "
         "separator count."),
     SINGLE("admin", "", offsetof(struct config, admin), admin_options,
-           "What mailstead reassign and restore need."),
+           "What the mailstead command needs: to write to the directory, and to reach the nodes."),
     SINGLE("node", "", offsetof(struct config, node), node_options,
            "This machine as a backend; for mailstead-backend alone."),
     TITLED("listen", "", listeners, listener_count, listener_config, listen_options,

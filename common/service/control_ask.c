@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The asking side, for a program without a loop: one connection, one request, its lines.
- * It waits in poll(2) only, and never longer than its timeout for the next line.
+ * The form that waits does so in poll(2) only, and never longer than its timeout for the next line.
  */
+#include "common/service/control_ask.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -11,172 +13,144 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/base/bytes.h"
 #include "common/base/clock.h"
+#include "common/base/memory.h"
 #include "common/io/endpoint.h"
 #include "common/service/control.h"
 
-struct asking {
-    int fd;
-    uint64_t deadline_ms;
-    unsigned timeout_ms;
-    struct bytes input;
-    char *error;
-    size_t error_size;
-};
-
-static bool fail(struct asking *asking, const char *text)
+static void break_by_errno(struct control_asking *asking)
 {
-    snprintf(asking->error, asking->error_size, "%s", text);
-    return false;
+    control_answer_break(asking->answer, strerror(errno));
 }
 
-static bool wait_for(struct asking *asking, short events)
-{
-    for (;;) {
-        uint64_t now_ms = clock_monotonic_ms();
-        struct pollfd descriptor = { .fd = asking->fd, .events = events };
-        int count = now_ms < asking->deadline_ms
-                        ? poll(&descriptor, 1, (int)(asking->deadline_ms - now_ms))
-                        : 0;
-
-        if (count > 0)
-            return true;
-        if (count == 0)
-            return fail(asking, "no answer in time");
-        if (errno != EINTR)
-            return fail(asking, strerror(errno));
-    }
-}
-
-/* A daemon that hangs up before it has the whole request may have said why: that is read then. */
-static bool send_all(struct asking *asking, struct span bytes)
-{
-    while (bytes.length > 0) {
-        ssize_t count;
-
-        if (!wait_for(asking, POLLOUT))
-            return false;
-        count = send(asking->fd, bytes.data, bytes.length, MSG_NOSIGNAL);
-        if (count < 0 && errno == EPIPE)
-            return true;
-        if (count < 0 && errno != EAGAIN && errno != EINTR)
-            return fail(asking, strerror(errno));
-        if (count > 0)
-            bytes = span_drop(bytes, (size_t)count);
-    }
-    return true;
-}
-
-static bool receive(struct asking *asking)
-{
-    char chunk[65536];
-    ssize_t count;
-
-    if (!wait_for(asking, POLLIN))
-        return false;
-    count = recv(asking->fd, chunk, sizeof(chunk), 0);
-    if (count < 0 && (errno == EAGAIN || errno == EINTR))
-        return true;
-    if (count < 0)
-        return fail(asking, strerror(errno));
-    if (count == 0)
-        return fail(asking, "the daemon ended the connection");
-    if (!bytes_append(&asking->input, span_of(chunk, (size_t)count)))
-        return fail(asking, "a line of the answer is too long");
-    return true;
-}
-
-/* Takes the next whole line as an object, the caller's; NULL and `*failed` when there is none. */
-static json_t *next_object(struct asking *asking, bool *failed)
-{
-    struct span all = bytes_span(&asking->input);
-    size_t end = span_find(all, '\n');
-    json_t *object;
-
-    *failed = false;
-    if (end == all.length)
-        return NULL;
-    object = json_loadb(all.data, end, 0, NULL);
-    bytes_consume(&asking->input, end + 1);
-    if (json_is_object(object))
-        return object;
-    json_decref(object);
-    *failed = !fail(asking, "the answer is no JSON object");
-    return NULL;
-}
-
-static bool take_end(struct asking *asking, const json_t *end)
-{
-    const char *error = json_string_value(json_object_get(end, "error"));
-
-    return !error || fail(asking, error);
-}
-
-static bool read_answer(struct asking *asking, void (*line)(json_t *object, void *context),
-                        void *context)
-{
-    for (;;) {
-        bool failed;
-        json_t *object = next_object(asking, &failed);
-
-        if (failed || (!object && !receive(asking)))
-            return false;
-        if (!object)
-            continue;
-        if (json_is_true(json_object_get(object, "end"))) {
-            bool is_good = take_end(asking, object);
-
-            json_decref(object);
-            return is_good;
-        }
-        if (line)
-            line(object, context);
-        json_decref(object);
-        asking->deadline_ms = clock_monotonic_ms() + asking->timeout_ms;
-    }
-}
-
-static bool connect_to(struct asking *asking, const char *path)
+static void connect_to(struct control_asking *asking, const char *path)
 {
     struct endpoint endpoint = { .is_unix = true };
     struct sockaddr_storage address;
     socklen_t length;
 
     if (!span_copy_string(span_from_string(path), endpoint.host, sizeof(endpoint.host)) ||
-        !endpoint_to_sockaddr(&endpoint, &address, &length))
-        return fail(asking, "the path is too long");
+        !endpoint_to_sockaddr(&endpoint, &address, &length)) {
+        control_answer_break(asking->answer, "the path is too long");
+        return;
+    }
     asking->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (asking->fd < 0 || connect(asking->fd, (const struct sockaddr *)&address, length) != 0)
-        return fail(asking, strerror(errno));
-    return true;
+        break_by_errno(asking);
 }
 
-static bool ask(struct asking *asking, const char *path, json_t *request,
-                void (*line)(json_t *object, void *context), void *context)
+/* The text of the request with a line break, the caller's. */
+static char *request_text(const json_t *request)
 {
-    char *text = json_dumps(request, JSON_COMPACT);
-    bool is_sent = text && connect_to(asking, path) && send_all(asking, span_from_string(text)) &&
-                   send_all(asking, SPAN_LITERAL("\n"));
+    size_t length = json_dumpb(request, NULL, 0, JSON_COMPACT);
+    char *text = memory_new(length + 2);
 
-    free(text);
-    return is_sent && read_answer(asking, line, context);
+    json_dumpb(request, text, length, JSON_COMPACT);
+    text[length] = '\n';
+    return text;
+}
+
+void control_asking_start(struct control_asking *asking, const char *path, const json_t *request,
+                          struct control_answer *answer)
+{
+    *asking =
+        (struct control_asking){ .fd = -1, .request = request_text(request), .answer = answer };
+    asking->rest = span_from_string(asking->request);
+    connect_to(asking, path);
+}
+
+short control_asking_events(const struct control_asking *asking)
+{
+    return asking->rest.length > 0 ? POLLOUT : POLLIN;
+}
+
+/* A daemon that hangs up before it has the whole request may have said why: that is read then. */
+static void send_some(struct control_asking *asking)
+{
+    ssize_t count = send(asking->fd, asking->rest.data, asking->rest.length, MSG_NOSIGNAL);
+
+    if (count >= 0)
+        asking->rest = span_drop(asking->rest, (size_t)count);
+    else if (errno == EPIPE)
+        asking->rest = SPAN_EMPTY;
+    else if (errno != EAGAIN && errno != EINTR)
+        break_by_errno(asking);
+}
+
+static void receive_some(struct control_asking *asking)
+{
+    char chunk[65536];
+    ssize_t count = recv(asking->fd, chunk, sizeof(chunk), 0);
+
+    if (count > 0)
+        control_answer_take(asking->answer, span_of(chunk, (size_t)count));
+    else if (count == 0)
+        control_answer_break(asking->answer, "the daemon ended the connection");
+    else if (errno != EAGAIN && errno != EINTR)
+        break_by_errno(asking);
+}
+
+void control_asking_go_on(struct control_asking *asking)
+{
+    if (asking->answer->state != CONTROL_ANSWER_OPEN)
+        return;
+    if (asking->rest.length > 0)
+        send_some(asking);
+    else
+        receive_some(asking);
+}
+
+void control_asking_end(struct control_asking *asking)
+{
+    if (asking->fd >= 0)
+        close(asking->fd);
+    asking->fd = -1;
+    free(asking->request);
+    asking->request = NULL;
+}
+
+/* False, and the answer is broken, when nothing can be done before `deadline_ms`. */
+static bool wait_for(struct control_asking *asking, uint64_t deadline_ms)
+{
+    for (;;) {
+        uint64_t now_ms = clock_monotonic_ms();
+        struct pollfd descriptor = { .fd = asking->fd, .events = control_asking_events(asking) };
+        int count = now_ms < deadline_ms ? poll(&descriptor, 1, (int)(deadline_ms - now_ms)) : 0;
+
+        if (count > 0)
+            return true;
+        if (count == 0)
+            control_answer_break(asking->answer, "no answer in time");
+        else if (errno != EINTR)
+            break_by_errno(asking);
+        else
+            continue;
+        return false;
+    }
 }
 
 bool control_ask(const char *path, json_t *request, unsigned timeout_ms,
                  void (*line)(json_t *object, void *context), void *context, char *error,
                  size_t error_size)
 {
-    struct asking asking = { .fd = -1,
-                             .deadline_ms = clock_monotonic_ms() + timeout_ms,
-                             .timeout_ms = timeout_ms,
-                             .input = bytes_empty(2 * CONTROL_LINE_MAX + 65536),
-                             .error = error,
-                             .error_size = error_size };
-    bool is_good = ask(&asking, path, request, line, context);
+    uint64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
+    struct control_asking asking;
+    struct control_answer answer;
+    bool is_good;
 
-    if (asking.fd >= 0)
-        close(asking.fd);
-    bytes_release(&asking.input);
+    control_answer_init(&answer, line, context);
+    control_asking_start(&asking, path, request, &answer);
+    while (answer.state == CONTROL_ANSWER_OPEN && wait_for(&asking, deadline_ms)) {
+        size_t before = answer.line_count;
+
+        control_asking_go_on(&asking);
+        if (answer.line_count > before)
+            deadline_ms = clock_monotonic_ms() + timeout_ms;
+    }
+    is_good = answer.state == CONTROL_ANSWER_DONE;
+    if (!is_good)
+        snprintf(error, error_size, "%s", answer.error);
+    control_asking_end(&asking);
+    control_answer_fini(&answer);
     return is_good;
 }

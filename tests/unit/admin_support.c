@@ -4,11 +4,12 @@
 
 #include "tests/unit/admin_support.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "admin/command.h"
 #include "common/base/memory.h"
-#include "common/service/control.h"
+#include "common/service/control_ask.h"
 
 enum { ANSWERS_MAX = 4, OUTPUT_MAX = 65536, WORDS_MAX = 32 };
 
@@ -167,34 +168,51 @@ const char *admin_daemon_was_asked(const char *command)
     return answer ? answer->request : NULL;
 }
 
-bool control_ask(const char *path, json_t *request, unsigned timeout_ms,
-                 void (*line)(json_t *object, void *context), void *context, char *error,
-                 size_t error_size)
+static bool answer_request(const char *path, const json_t *request, struct control_answer *answer)
 {
-    struct daemon_answer *answer =
+    struct daemon_answer *given =
         find_answer_at(path, json_string_value(json_object_get(request, "command")));
-    struct span rest;
+    char end[512];
 
-    assert_true(timeout_ms > 0);
     assert_memory_equal(path, folder, strlen(folder));
-    if (!answer) {
-        snprintf(error, error_size, "Connection refused");
+    if (!given)
         return false;
-    }
-    free(answer->request);
-    answer->request = json_dumps(request, JSON_COMPACT | JSON_SORT_KEYS);
-    rest = span_from_string(answer->lines);
-    while (rest.length > 0) {
-        struct span text = span_split(&rest, '\n');
-        json_t *object = json_loadb(text.data, text.length, 0, NULL);
+    free(given->request);
+    given->request = json_dumps(request, JSON_COMPACT | JSON_SORT_KEYS);
+    control_answer_take(answer, span_from_string(given->lines));
+    if (*given->lines && given->lines[strlen(given->lines) - 1] != '\n')
+        control_answer_take(answer, SPAN_LITERAL("\n"));
+    if (given->error)
+        snprintf(end, sizeof(end), "{\"end\":true,\"error\":\"%s\"}\n", given->error);
+    else
+        snprintf(end, sizeof(end), "{\"end\":true}\n");
+    control_answer_take(answer, span_from_string(end));
+    return true;
+}
 
-        assert_non_null(object);
-        line(object, context);
-        json_decref(object);
-    }
-    if (answer->error)
-        snprintf(error, error_size, "%s", answer->error);
-    return !answer->error;
+void control_asking_start(struct control_asking *asking, const char *path, const json_t *request,
+                          struct control_answer *answer)
+{
+    *asking = (struct control_asking){ .fd = -1, .answer = answer };
+    if (!answer_request(path, request, answer))
+        control_answer_break(answer, "Connection refused");
+}
+
+short control_asking_events(const struct control_asking *asking)
+{
+    (void)asking;
+    abort();
+}
+
+void control_asking_go_on(struct control_asking *asking)
+{
+    (void)asking;
+    abort();
+}
+
+void control_asking_end(struct control_asking *asking)
+{
+    (void)asking;
 }
 
 /* --- the directory ------------------------------------------------------------------ */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * For the tests of `mailstead`: whole command lines with their output caught, a configuration in
- * a folder of its own, and stand-ins for the daemon (control_ask) and the directory
+ * a folder of its own, and stand-ins for the daemon (control_ask.h) and the directory
  * (reassign_run).
  */
 #ifndef MAILSTEAD_TESTS_ADMIN_SUPPORT_H

@@ -56,7 +56,7 @@ static void a_frontend_that_lags_is_waited_for_no_longer_than_the_limit_and_name
     assert_contains(result.out,
                     "fe1 does not route by the new values yet: it is 3 s behind the directory");
     assert_contains(result.out, "fe2 cannot be asked: the daemon at");
-    assert_contains(result.out, "fe3 cannot be asked: it has no control_socket");
+    assert_contains(result.out, "fe3 cannot be asked: it has neither admin_port nor control_socket");
 }
 
 static void programs_read_a_line_for_each_frontend(void **state)
