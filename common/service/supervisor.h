@@ -23,6 +23,12 @@ struct supervisor_role {
         *socket_name; /* a SEQPACKET socket in run_directory that this role listens on, or NULL */
     unsigned secrets; /* enum config_secret that it keeps */
     bool (*run)(struct child *child); /* true: ended as asked; false: failed, start again */
+    /*
+     * NULL: none.  Called while the child still has its privileges, but no secret and no other
+     * descriptor any more: forks who must keep them, and sets child->helper_fd.  The helper ends
+     * when the other end of that is gone.  False: the child cannot run.
+     */
+    bool (*start_helper)(struct child *child);
 };
 
 struct supervisor_program {

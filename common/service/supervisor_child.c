@@ -174,10 +174,13 @@ void supervisor_run_child(struct supervisor *supervisor, struct process *process
                              .slot = process->slot,
                              .number = (int)process->number,
                              .generation = process->generation,
+                             .helper_fd = -1,
                              .ready_fd = supervisor->ready_fd };
     atomic_store(&child->slot->pid, getpid());
     take_sockets(supervisor, process, child);
     keep_secrets(supervisor, child, process->role->secrets);
+    if (process->role->start_helper && !process->role->start_helper(child))
+        fail("starting a helper");
     drop_privileges(&supervisor->account);
     confine(supervisor->pid);
     io_loop_init(&child->loop);

@@ -8,12 +8,15 @@ enum { DRAIN_LOOK_MS = 500 };
 /* What is in the sockets' backlogs is accepted first; it goes with the sessions. */
 static void drain_begin(struct drain *drain)
 {
+    uint64_t now_ms = io_loop_now_ms(drain->service->loop);
+    uint64_t left_ms = drain->deadline_ms > now_ms ? drain->deadline_ms - now_ms : 0;
+
     for (size_t i = 0; i < *drain->listener_count; i++)
         listener_refuse(&drain->listeners[i]);
     departures_drain(&drain->service->departures, drain->deadline_ms);
     LOG_EVENT(LOG_LEVEL_INFO, NULL, "drain_started",
               LOG_INTEGER("sessions", drain->service->session_count),
-              LOG_INTEGER("s", (drain->deadline_ms - io_loop_now_ms(drain->service->loop)) / 1000));
+              LOG_INTEGER("s", left_ms / 1000));
 }
 
 static void drain_end(struct drain *drain)
