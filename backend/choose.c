@@ -21,11 +21,16 @@ static void backend_choose_store(const struct session_service *service, enum pro
 /* Why nothing is served at all; NULL: it is. */
 static const char *backend_why_silent(const struct session_service *service)
 {
-    const struct board *board = service->backends.board;
-
-    if (!atomic_load(&board->mirror_is_synchronised) && !atomic_load(&board->node_is_overridden))
+    switch (node_board_state(service->backends.board)) {
+    case NODE_SERVING:
+        return NULL;
+    case NODE_WAITING:
         return "not synchronised with the directory since the start";
-    return NULL;
+    case NODE_LEAVING:
+    case NODE_LEFT:
+        break;
+    }
+    return "the node was told to leave";
 }
 
 /* Why an account of this node's is not served now; NULL: it is.  Its storage is oldHostServer's, or
@@ -33,9 +38,18 @@ static const char *backend_why_silent(const struct session_service *service)
 static const char *backend_why_not_now(const struct session_service *service,
                                        const struct route *route)
 {
-    (void)service;
-    (void)route;
-    return NULL;
+    const struct config *config = service->config;
+    const char *server = *route->old_host ? route->old_host : config->node.name;
+    struct board_storage *storage;
+
+    if (config->storage.kind == STORAGE_NONE)
+        return NULL;
+    storage = node_board_storage(service->backends.board, server);
+    if (storage_is_attached(storage, io_loop_now_ms(service->loop)))
+        return NULL;
+    if (storage)
+        atomic_store(&storage->is_missed, 1);
+    return "the storage of the account is not attached";
 }
 
 static void backend_choose_own(const struct session_service *service, enum protocol protocol,

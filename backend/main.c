@@ -3,6 +3,8 @@
 #include <stdlib.h>
 
 #include "backend/choose.h"
+#include "backend/node.h"
+#include "backend/storage_hand.h"
 #include "common/base/log.h"
 #include "common/io/network.h"
 #include "common/service/control.h"
@@ -60,6 +62,7 @@ static const struct supervisor_role backend_roles[] = {
       .socket_name = "directory.sock",
       .secrets = CONFIG_SECRET_DIRECTORY,
       .run = directory_run },
+    { .name = "storage", .run = node_run, .start_helper = storage_hand_start },
     { .name = "worker",
       .is_per_core = true,
       .secrets = CONFIG_SECRET_TLS_KEY,

@@ -17,6 +17,7 @@
 #include "common/base/ramp.h"
 #include "common/service/block_list.h"
 #include "common/service/meter.h"
+#include "common/service/node_board.h"
 
 enum {
     BOARD_SLOTS = 160,    /* processes at one time, both generations */
@@ -85,7 +86,6 @@ struct board {
     _Atomic uint64_t mirror_revision; /* of the last committed change; 0 before the first */
     _Atomic uint64_t mirror_entries;
     _Atomic int mirror_is_synchronised; /* at least once since the daemon started */
-    _Atomic int node_is_overridden;     /* a node serves before that, by an order */
     _Atomic int directory_is_connected;
     struct turns departure;             /* of sessions that must go */
     _Atomic uint64_t drain_deadline_ms; /* monotonic; 0: connections are taken (drain.h) */
@@ -95,6 +95,7 @@ struct board {
     struct tally tally; /* sessions and failures of strangers, whichever worker they come to */
     struct block_list blocks;
     struct meter recipients; /* that accounts submitted mail for */
+    struct board_node node;  /* of a backend: node_board.h */
 };
 
 /* Makes the shared board, zeroed; NULL and errno when the system refuses. */

@@ -197,6 +197,20 @@ struct node_config {
     struct string_list frontends; /* addresses or CIDR networks that may connect */
 };
 
+enum storage_kind { STORAGE_NONE, STORAGE_SHARED };
+/* What must be a mount point for a storage to be served. */
+enum storage_mount { STORAGE_MOUNT_SERVER, STORAGE_MOUNT_DIRECTORY, STORAGE_MOUNT_OFF };
+enum storage_adopt { STORAGE_ADOPT_ORDER, STORAGE_ADOPT_AUTO };
+
+struct storage_config {
+    enum storage_kind kind;
+    char *directory; /* has one folder a server; NULL: none */
+    enum storage_mount require_mount;
+    enum storage_adopt adopt;
+    char *attach_hook, *release_hook, *stop_hook, *start_hook; /* programs; NULL: none */
+    unsigned hook_timeout_s, check_interval_s, check_timeout_s;
+};
+
 struct queue_config {
     char *directory;
     unsigned retry_min_s, retry_max_s; /* back-off bounds */
@@ -273,6 +287,7 @@ struct config {
     struct master_config master;
     struct admin_config admin;
     struct node_config node;
+    struct storage_config storage;
     struct queue_config queue;
     struct smtp_config smtp;
     struct submission_config submission;

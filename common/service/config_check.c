@@ -11,6 +11,7 @@
 #include "common/service/backend.h"
 #include "common/service/config_loader.h"
 #include "common/service/config_value.h"
+#include "common/service/node_board.h"
 
 static const struct endpoint *store_for(const struct node_config *node, enum protocol protocol)
 {
@@ -312,6 +313,31 @@ static void check_pairs(struct config_loader *loader)
                                config->queue.retry_min_s, config->queue.retry_max_s);
 }
 
+static void complain_storage(struct config_loader *loader, const char *option, const char *text)
+{
+    config_loader_complain(loader, config_loader_line(loader, "storage", 0, option),
+                           "storage.%s: %s", option, text);
+}
+
+static void check_storage(struct config_loader *loader)
+{
+    const struct storage_config *storage = &loader->config->storage;
+    const char *name = loader->config->node.name;
+    bool has_hook = storage->attach_hook || storage->release_hook;
+
+    if (storage->kind == STORAGE_SHARED && !storage->directory)
+        complain_storage(loader, "directory",
+                         "is missing; expected the folder that has one folder for each server");
+    if (storage->kind == STORAGE_SHARED && name && !storage_server_is_good(name))
+        config_loader_complain(loader, config_loader_line(loader, "node", 0, "name"),
+                               "node.name: \"%.127s\" cannot be the name of a folder; expected "
+                               "letters, digits, \".\", \"_\" and \"-\" with storage.kind shared",
+                               name);
+    if (storage->kind == STORAGE_NONE && has_hook)
+        complain_storage(loader, storage->attach_hook ? "attach_hook" : "release_hook",
+                         "nothing is attached with storage.kind none; expected it with shared");
+}
+
 /* What never leaves this machine. */
 static bool is_loopback(const char *host)
 {
@@ -385,6 +411,7 @@ void config_loader_check(struct config_loader *loader)
     check_pairs(loader);
     check_relay_host(loader);
     check_certificates(loader);
+    check_storage(loader);
     if (loader->program != CONFIG_ADMIN)
         check_listeners(loader);
     fill_derived(loader->config);

@@ -23,6 +23,9 @@ static const char *const pass_words[] = { "command", "proxy", NULL };
 static const char *const state_words[] = { "up", "leaving", "down", NULL };
 static const char *const mechanism_words[] = { "PLAIN",       "LOGIN",    "XOAUTH2",
                                                "OAUTHBEARER", "EXTERNAL", NULL };
+static const char *const storage_words[] = { "none", "shared", NULL };
+static const char *const mount_words[] = { "server", "directory", "off", NULL };
+static const char *const adopt_words[] = { "order", "auto", NULL };
 static const char *const line_ending_words[] = { "refuse", "convert", NULL };
 static const char *const level_words[] = { "debug", "info", "warning", "error", NULL };
 
@@ -299,6 +302,38 @@ static const struct config_option node_options[] = {
          "The addresses and CIDR networks of the frontends: nobody else may connect."),
 };
 
+static const struct config_option storage_options[] = {
+    WORD(
+        storage_config, kind, "none", storage_words, 0,
+        "Whose business it is where the mail of a server is: none, of nobody here, and each counts "
+        "as attached; shared, each server has a folder in storage.directory, of which it is made "
+        "sure that one node at a time has it."),
+    PATH(storage_config, directory, "directory", NULL, TEXT_MAX,
+         "Has one folder for each server, by its hostServer value."),
+    WORD(storage_config, require_mount, "server", mount_words, 0,
+         "What must be a mount point, or the storage is not served: the server's folder, that or "
+         "storage.directory itself, or nothing."),
+    WORD(storage_config, adopt, "order", adopt_words, 0,
+         "When another server's storage is attached: when it is ordered, or also as soon as "
+         "somebody asks for an account of this node whose oldHostServer is that server."),
+    PATH(storage_config, attach_hook, "attach_hook", NULL, TEXT_MAX,
+         "The program that brings a server's storage here, by mounting it for instance; run as "
+         "root before the storage is looked at."),
+    PATH(storage_config, release_hook, "release_hook", NULL, TEXT_MAX,
+         "The program that takes it away again."),
+    PATH(storage_config, stop_hook, "stop_hook", NULL, TEXT_MAX,
+         "The program that stops the mail store when the node leaves; it has stopped when that "
+         "ends."),
+    PATH(storage_config, start_hook, "start_hook", NULL, TEXT_MAX,
+         "The program that starts the mail store when the node returns."),
+    NUMBER(storage_config, hook_timeout_s, "60", 1, 3600,
+           "Seconds after which a hook is killed and counts as failed."),
+    NUMBER(storage_config, check_interval_s, "5", 1, 600,
+           "Seconds between two looks at an attached storage, each with a synced write."),
+    NUMBER(storage_config, check_timeout_s, "10", 1, 600,
+           "Seconds that such a look may take before the storage is no longer served."),
+};
+
 static const struct config_option listen_options[] = {
     WORD(listener_config, protocol, NULL, protocol_words, ~0U, "What is spoken there."),
     ROW(LISTEN_ADDRESS, listener_config, endpoint, "address", NULL, 0, 0, NULL, ~0U,
@@ -503,6 +538,9 @@ const struct config_section config_sections[] = {
            "What the mailstead command needs: to write to the directory, and to reach the nodes."),
     SINGLE("node", "", offsetof(struct config, node), node_options,
            "This machine as a backend; for mailstead-backend alone."),
+    SINGLE("storage", "", offsetof(struct config, storage), storage_options,
+           "Where the mail of this backend is, and of those that it adopts; for mailstead-backend "
+           "alone."),
     TITLED("listen", "", listeners, listener_count, listener_config, listen_options,
            "One listening address; its title is only for people."),
     SINGLE("queue", "", offsetof(struct config, queue), queue_options,

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The process's parts, and its memory.  It stops without releasing anything: what a node has
+ * claimed stays its own until it leaves, so that a stop of this daemon, under which the mail store
+ * may run on, lets nobody else in.
+ */
+#include "backend/node.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/node_private.h"
+#include "common/base/log.h"
+
+enum { NODE_LOOK_MS = 200, NODE_TELL_TICKS = 15 /* who waits hears of us every 3 s */ };
+
+bool node_remember(struct node *node)
+{
+    struct node_file *file = memory_new(sizeof(*file));
+    bool is_written;
+
+    file->memory = node_leave_memory(node);
+    LIST_EACH (item, &node->storages.list) {
+        const struct storage *storage = LIST_ELEMENT(item, struct storage, node);
+
+        if (storage->is_wanted)
+            memcpy(file->servers[file->server_count++], storage->server, sizeof(storage->server));
+    }
+    is_written = node_file_write(node->child->config->state_directory, file);
+    if (!is_written)
+        LOG_EVENT(LOG_LEVEL_ERROR, NULL, "node_not_written", LOG_TEXT("error", strerror(errno)));
+    free(file);
+    return is_written;
+}
+
+static void node_on_remember(void *context)
+{
+    (void)node_remember(context); /* logged; the order itself is carried out */
+}
+
+static void node_on_settled(void *context)
+{
+    node_leave_look(context);
+}
+
+/* Black start: until the directory has been seen once. */
+static void node_look_at_override(struct node *node)
+{
+    if (!atomic_load(&node_board(node)->is_overridden) ||
+        !atomic_load(&node->child->board->mirror_is_synchronised))
+        return;
+    atomic_store(&node_board(node)->is_overridden, 0);
+    LOG_EVENT(LOG_LEVEL_INFO, NULL, "node_override_ended", LOG_TEXT("why", "synchronised"));
+}
+
+static void node_on_tick(uv_timer_t *timer)
+{
+    struct node *node = CONTAINER_OF(timer, struct node, timer);
+
+    storage_jobs_look(&node->jobs);
+    if (node_has_storages(node))
+        storages_look(&node->storages);
+    node_look_at_override(node);
+    node_leave_look(node);
+    if (++node->ticks % NODE_TELL_TICKS == 0) {
+        node_tell(node);
+        storages_tell(&node->storages);
+    }
+}
+
+/* Without it nothing can be told of the storages: a new process makes a new one. */
+static void node_on_hand_lost(struct storage_jobs *jobs)
+{
+    struct node *node = CONTAINER_OF(jobs, struct node, jobs);
+
+    LOG_EVENT(LOG_LEVEL_ERROR, NULL, "storage_hand_lost");
+    node->is_lost = true;
+    io_loop_stop(&node->child->loop);
+}
+
+static void node_attach_remembered(struct node *node, const struct node_file *file)
+{
+    const char *own = node->child->config->node.name;
+    struct storage *storage = storages_find(&node->storages, own);
+
+    if (storage)
+        storage_attach(storage, false, false);
+    for (unsigned i = 0; i < file->server_count; i++) {
+        storage = storages_find(&node->storages, file->servers[i]);
+        if (storage)
+            storage_attach(storage, false, false);
+    }
+}
+
+/* The storages that a node had are known while it leaves, so that they are released. */
+static void node_know_remembered(struct node *node, const struct node_file *file)
+{
+    (void)storages_find(&node->storages, node->child->config->node.name);
+    for (unsigned i = 0; i < file->server_count; i++)
+        (void)storages_find(&node->storages, file->servers[i]);
+}
+
+/* What cannot be read may have said that the node left: it does not serve before it is told to. */
+static void node_begin(struct node *node)
+{
+    struct node_file *file = memory_new(sizeof(*file));
+
+    if (!node_file_read(node->child->config->state_directory, file)) {
+        LOG_EVENT(LOG_LEVEL_ERROR, NULL, "node_unreadable");
+        file->memory = NODE_MEMORY_LEFT;
+    }
+    if (file->memory != NODE_MEMORY_HERE) {
+        if (node_has_storages(node))
+            node_know_remembered(node, file);
+        node_resume_leaving(node, file->memory);
+    } else {
+        if (node_has_storages(node))
+            node_attach_remembered(node, file);
+        atomic_store(&node_board(node)->order, NODE_ORDER_SERVE);
+    }
+    free(file);
+}
+
+static void node_start(struct node *node)
+{
+    struct io_loop *loop = &node->child->loop;
+
+    storage_jobs_start(&node->jobs, node->child, node_on_hand_lost);
+    storages_start(&node->storages, node->child, &node->jobs);
+    node->storages.settled = node_on_settled;
+    node->storages.remember = node_on_remember;
+    node->storages.context = node;
+    node_leave_init(node);
+    node_begin(node);
+    uv_timer_init(&loop->uv, &node->timer);
+    uv_timer_start(&node->timer, node_on_tick, NODE_LOOK_MS, NODE_LOOK_MS);
+    uv_unref((uv_handle_t *)&node->timer);
+    node->control = control_client_start(node->child, node_commands, node);
+}
+
+static void node_stop(struct node *node)
+{
+    uv_close((uv_handle_t *)&node->timer, NULL);
+    LIST_EACH (item, &node->waiters) {
+        struct node_waiter *waiter = LIST_ELEMENT(item, struct node_waiter, node);
+
+        control_finish(waiter->request, "this process ends");
+        list_remove(&waiter->node);
+        free(waiter);
+    }
+    storages_stop(&node->storages);
+    storage_jobs_stop(&node->jobs);
+    control_client_stop(node->control);
+}
+
+bool node_run(struct child *child)
+{
+    static struct node node; /* until the process ends, and its last close events with it */
+
+    node.child = child;
+    child->context = &node;
+    node_start(&node);
+    child_run_loop(child);
+    node_stop(&node);
+    child->context = NULL;
+    return !node.is_lost;
+}

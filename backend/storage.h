@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The storages of a node: its own, and those of servers whose accounts it has adopted.  Each is
+ * brought here (hook), claimed (storage_claim.h) and looked after by a keeper, on whose word its
+ * row on the board is a lease; until then, and when it is no longer well, its accounts are
+ * refused temporarily.
+ *
+ * One that is wanted and not well is looked at again and again, but what another node has claimed,
+ * or a hook did not bring, is not brought again without an order, since bringing it may be harm.
+ */
+#ifndef MAILSTEAD_BACKEND_STORAGE_H
+#define MAILSTEAD_BACKEND_STORAGE_H
+
+#include "backend/storage_jobs.h"
+#include "common/base/state.h"
+#include "common/service/control.h"
+
+struct storages {
+    struct child *child;
+    struct storage_jobs *jobs;
+    struct list list; /* of struct storage */
+    size_t count;
+    /* A storage has come to rest (attached, detached, failed); or which are wanted has changed. */
+    void (*settled)(void *context);
+    void (*remember)(void *context);
+    void *context;
+};
+
+struct storage {
+    struct list node;
+    struct storages *storages;
+    char server[BOARD_SERVER_SIZE];
+    struct state state; /* enum storage_state */
+    struct board_storage *row;
+    struct storage_job work, keeper;
+    bool is_wanted;         /* it is attached again after a restart */
+    bool holder_was_fenced; /* an operator's word, for this attempt */
+    bool is_to_be_marked;
+    bool is_delayed;    /* it is to be attached when what is under way is over */
+    bool is_refused;    /* nothing is tried again without an order */
+    bool is_to_go;      /* the node leaves: it is still to be released */
+    uint64_t since_ms;  /* wall clock, of the state */
+    uint64_t retry_ms;  /* monotonic; 0: never */
+    uint64_t missed_ms; /* when somebody last needed it in vain and that was logged */
+    char why[STORAGE_WHY_SIZE];
+    char logged[STORAGE_WHY_SIZE]; /* the trouble that was logged last */
+    struct list waiters;           /* of struct storage_waiter */
+};
+
+void storages_start(struct storages *storages, struct child *child, struct storage_jobs *jobs);
+void storages_stop(struct storages *storages);
+
+/* To be called a few times a second. */
+void storages_look(struct storages *storages);
+
+/* Those who wait are told that it goes on. */
+void storages_tell(struct storages *storages);
+
+/* The storage of this server; made when it is new.  NULL: this is no name, or there are too many.
+ */
+struct storage *storages_find(struct storages *storages, const char *server);
+
+/* How many are in a state. */
+size_t storages_in(const struct storages *storages, enum storage_state state);
+
+/* Brings and claims it.  `mark` first makes the marker.  Does nothing to one that is attached. */
+void storage_attach(struct storage *storage, bool mark, bool holder_was_fenced);
+
+/* Gives it up and takes it away; also one that is not attached, which may be claimed all the same.
+ */
+void storage_release(struct storage *storage);
+
+/* When it settles, now or later, `request` is answered and finished: well if it is `wanted` then.
+ */
+void storage_wait(struct storage *storage, struct control_request *request,
+                  enum storage_state wanted);
+
+/* {"server":...,"state":...,"why":...,"since_ms":...} */
+json_t *storage_row(const struct storage *storage);
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "common/service/node_board.h"
+
+#include <string.h>
+
+#include "common/base/hash.h"
+#include "common/service/board.h"
+
+const char *const node_state_names[] = { "waiting", "serving", "leaving", "left", NULL };
+const char *const storage_state_names[] = { "detached",  "attaching", "attached",
+                                            "releasing", "failed",    NULL };
+
+enum node_state node_board_state(const struct board *board)
+{
+    const struct board_node *node = &board->node;
+
+    switch ((enum node_order)atomic_load(&node->order)) {
+    case NODE_ORDER_LEAVE:
+        return atomic_load(&node->has_left) ? NODE_LEFT : NODE_LEAVING;
+    case NODE_ORDER_SERVE:
+        if (atomic_load(&board->mirror_is_synchronised) || atomic_load(&node->is_overridden))
+            return NODE_SERVING;
+        return NODE_WAITING;
+    case NODE_ORDER_UNKNOWN:
+        break;
+    }
+    return NODE_WAITING;
+}
+
+bool storage_server_is_good(const char *server)
+{
+    static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    size_t length = strlen(server);
+
+    return length > 0 && length < BOARD_SERVER_SIZE && server[0] != '.' &&
+           strspn(server, good) == length;
+}
+
+struct board_storage *node_board_storage(struct board *board, const char *server)
+{
+    uint64_t key = hash_string(server) | 1; /* 0 is a free row */
+
+    if (!storage_server_is_good(server))
+        return NULL;
+    for (size_t i = 0; i < BOARD_STORAGES; i++) {
+        struct board_storage *row = &board->node.storages[(key + i) % BOARD_STORAGES];
+        uint64_t found = 0;
+
+        if (atomic_compare_exchange_strong(&row->key, &found, key)) {
+            strcpy(row->server, server);
+            atomic_store(&row->is_named, 1);
+            return row;
+        }
+        if (found == key)
+            return row;
+    }
+    return NULL;
+}
+
+bool storage_is_attached(const struct board_storage *storage, uint64_t now_ms)
+{
+    return storage && atomic_load(&storage->state) == STORAGE_ATTACHED &&
+           now_ms < atomic_load(&storage->valid_until_ms);
+}
