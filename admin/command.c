@@ -10,6 +10,7 @@
 #include "admin/lookup.h"
 #include "admin/mirror.h"
 #include "admin/move.h"
+#include "admin/node.h"
 #include "admin/options.h"
 #include "admin/plan.h"
 #include "admin/queue.h"
@@ -17,6 +18,7 @@
 #include "admin/serving.h"
 #include "admin/sessions.h"
 #include "admin/status.h"
+#include "admin/storage.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "common/service/logical_host.h"
@@ -59,13 +61,74 @@ const struct command commands[] = {
       .run = kick_run },
     { .name = "drain",
       .words = "",
-      .options = OPTION_DRAIN,
+      .options = OPTION_DEADLINE | OPTION_UNDO,
       .summary = "take no more connections on this machine, and have its sessions go",
       .help = "Who connects is refused, as balancers and clients with another address understand\n"
               "it.  Sessions go when they are silent, mail sessions between two messages; at the\n"
               "deadline, timeouts.drain unless one is given, the rest is closed.  It holds until\n"
               "--undo or a restart of the daemon.  Mail that waits in the queue is delivered.\n",
       .run = drain_run },
+    { .name = "node status",
+      .words = "",
+      .summary = "what the backend node of this machine does, and its storages",
+      .help = "Whether it waits for the directory, serves, leaves or has left; which storages are\n"
+              "attached; whether its mail store takes connections.\n",
+      .run = node_status_run },
+    { .name = "node leave",
+      .words = "",
+      .options = OPTION_DEADLINE,
+      .summary = "have this backend node let everything go",
+      .help = "It serves nothing more, its sessions end, at the deadline (10 s) in any case, its\n"
+              "mail store is stopped (storage.stop_hook), its storages are released.  It is\n"
+              "remembered over restarts, until \"mailstead node return\".\n",
+      .run = node_leave_run },
+    { .name = "node return",
+      .words = "",
+      .summary = "have this backend node serve again after it left",
+      .help = "Its mail store is started (storage.start_hook) and its own storage attached.\n",
+      .run = node_return_run },
+    { .name = "node override",
+      .words = "",
+      .options = OPTION_UNDO,
+      .summary = "serve before the directory has been reached since the start",
+      .help = "For a start of everything without a directory.  It is served what this machine\n"
+              "knew last: be sure that none of its accounts were moved meanwhile.  It ends by\n"
+              "itself as soon as the directory is reached, and with the daemon.\n",
+      .run = node_override_run },
+    { .name = "storage status",
+      .words = "",
+      .summary = "the storages of this backend node",
+      .help = "A line for each: whose it is, its state, since when, and what is wrong.\n",
+      .run = storage_status_run },
+    { .name = "storage attach",
+      .words = "SERVER",
+      .words_min = 1,
+      .words_max = 1,
+      .options = OPTION_FENCED,
+      .summary = "attach the storage of a server to this node",
+      .help =
+          "Brings it here (storage.attach_hook), makes sure that it is SERVER's, and claims it.\n"
+          "What another node has claimed is refused, unless --fenced says that this node is\n"
+          "off: if it is not, both will write to it.\n",
+      .run = storage_attach_run },
+    { .name = "storage release",
+      .words = "SERVER",
+      .words_min = 1,
+      .words_max = 1,
+      .summary = "give up the storage of a server, so that another node may have it",
+      .help =
+          "Its accounts are refused temporarily from then on.  Their sessions should have ended\n"
+          "before: see \"mailstead kick\", or use \"mailstead node leave\".\n",
+      .run = storage_release_run },
+    { .name = "storage init",
+      .words = "SERVER",
+      .words_min = 1,
+      .words_max = 1,
+      .summary = "say that a folder is the storage of a server, the first time",
+      .help =
+          "Makes the marker in storage.directory/SERVER, and attaches the storage.  A folder that\n"
+          "has another server's marker is refused.\n",
+      .run = storage_init_run },
     { .name = "block list",
       .words = "",
       .summary = "who is refused logins after too many wrong passwords",

@@ -51,6 +51,7 @@ struct arguments {
     const char *account, *address, *session;
     unsigned deadline_s; /* 0: not given */
     bool is_undo;
+    bool is_fenced;
 };
 
 /* Options, as bits of a row's set, which has 64; the rows are in options.c. */
@@ -85,7 +86,9 @@ enum command_option {
     OPTION_OFFLINE = 1ULL << 27,
     OPTION_WHOSE = 1ULL << 28, /* --account and --address */
     OPTION_SESSION = 1ULL << 29,
-    OPTION_DRAIN = 1ULL << 30, /* --deadline and --undo */
+    OPTION_DEADLINE = 1ULL << 30,
+    OPTION_UNDO = 1ULL << 33,
+    OPTION_FENCED = 1ULL << 34,
     OPTION_HOST = 1ULL << 48,
     OPTIONS_EVERYWHERE = OPTION_CONFIG | OPTION_HOST | OPTION_JSON | OPTION_HELP,
     /* How reassign and restore do it. */

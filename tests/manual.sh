@@ -21,7 +21,8 @@ if [ -x "$build/mailstead" ]; then
         grep -qE "^\.(Cm|Ss) $word" "$source/doc/mailstead.1" ||
             { echo "mailstead.1 does not tell of $word"; failed=1; }
     done
-    for option in $(for command in status probe lookup who kick drain 'block list' 'block clear' 'queue list' 'queue show' 'queue stat' 'queue hold' 'queue release' 'queue flush' \
+    for option in $(for command in status probe lookup who kick drain 'node leave' 'node override' \
+                        'storage attach' 'block list' 'block clear' 'queue list' 'queue show' 'queue stat' 'queue hold' 'queue release' 'queue flush' \
                         'queue delete' 'queue bounce' 'queue adopt' 'mirror status' 'mirror accept' \
                         'mirror discard' 'mirror verify' reassign restore check; do
                         # shellcheck disable=SC2086
