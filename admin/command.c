@@ -7,6 +7,7 @@
 
 #include "admin/block.h"
 #include "admin/check.h"
+#include "admin/dovecot.h"
 #include "admin/lookup.h"
 #include "admin/mirror.h"
 #include "admin/move.h"
@@ -261,6 +262,14 @@ const struct command commands[] = {
               "and run again.  Refused when BACKEND does not answer.\n"
               "What is changed is written down in a journal, which the result names.\n",
       .run = restore_run_command },
+    { .name = "dovecot-config",
+      .words = "",
+      .options = OPTION_DOVECOT,
+      .summary = "write the configuration of the Dovecot behind this node",
+      .help = "Makes it of the sections node, directory and dovecot, to standard output or into\n"
+              "files of a folder.  Dovecot then refuses by itself what this node does not own.\n"
+              "A file local.conf in that folder is read last, for what a site wants otherwise.\n",
+      .run = dovecot_config_run },
     { .name = "check",
       .words = "",
       .options = OPTION_PROGRAM | OPTION_OFFLINE,

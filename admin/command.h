@@ -43,6 +43,7 @@ struct arguments {
     const char *filter, *journal;
     unsigned rate; /* 0: not given */
     bool is_permanent, is_dry_run, is_yes;
+    const char *write_folder, *mail_directory, *dovecot_version;
     const char *program;
     bool is_offline;
     const char *sender, *recipient, *domain, *state;
@@ -90,6 +91,7 @@ enum command_option {
     OPTION_UNDO = 1ULL << 33,
     OPTION_FENCED = 1ULL << 34,
     OPTION_HOST = 1ULL << 48,
+    OPTION_DOVECOT = 1ULL << 49, /* --write, --mail-directory and --dovecot-version */
     OPTIONS_EVERYWHERE = OPTION_CONFIG | OPTION_HOST | OPTION_JSON | OPTION_HELP,
     /* How reassign and restore do it. */
     OPTIONS_MOVE = OPTION_DOMAIN | OPTION_FILTER | OPTION_MOVE_LIMIT | OPTION_RATE |

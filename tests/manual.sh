@@ -24,7 +24,7 @@ if [ -x "$build/mailstead" ]; then
     for option in $(for command in status probe lookup who kick drain 'node leave' 'node override' \
                         'storage attach' 'block list' 'block clear' 'queue list' 'queue show' 'queue stat' 'queue hold' 'queue release' 'queue flush' \
                         'queue delete' 'queue bounce' 'queue adopt' 'mirror status' 'mirror accept' \
-                        'mirror discard' 'mirror verify' reassign restore check; do
+                        'mirror discard' 'mirror verify' reassign restore dovecot-config check; do
                         # shellcheck disable=SC2086
                         "$build/mailstead" $command --help
                     done | grep -oE -e '--[a-z-]+' | sort -u); do

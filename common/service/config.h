@@ -211,6 +211,19 @@ struct storage_config {
     unsigned hook_timeout_s, check_interval_s, check_timeout_s;
 };
 
+/* What `mailstead dovecot-config` writes; no daemon looks at it. */
+struct dovecot_config {
+    struct string_list uri;      /* LDAP servers that it asks; empty: those of the directory */
+    char *bind_dn;               /* NULL: the directory's, and passwords are tried by a bind */
+    struct secret bind_password; /* of bind_dn */
+    char *password_attribute;
+    char *user, *group; /* that mail belongs to */
+    char *mail_directory, *mail_location;
+    char *run_directory, *state_directory;
+    struct endpoint doveadm; /* an empty host: no TCP listener */
+    struct secret doveadm_password;
+};
+
 struct queue_config {
     char *directory;
     unsigned retry_min_s, retry_max_s; /* back-off bounds */
@@ -288,6 +301,7 @@ struct config {
     struct admin_config admin;
     struct node_config node;
     struct storage_config storage;
+    struct dovecot_config dovecot;
     struct queue_config queue;
     struct smtp_config smtp;
     struct submission_config submission;

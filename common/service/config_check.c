@@ -301,6 +301,10 @@ static void check_pairs(struct config_loader *loader)
                config->admin.bind_password.file);
     check_pair(loader, "admin", "client_certificate", config->admin.client_certificate,
                "client_key", config->admin.client_key);
+    check_pair(loader, "dovecot", "bind_dn", config->dovecot.bind_dn, "bind_password_file",
+               config->dovecot.bind_password.file);
+    check_pair(loader, "dovecot", "doveadm", *config->dovecot.doveadm.host, "doveadm_password_file",
+               config->dovecot.doveadm_password.file);
     if (loader->program == CONFIG_FRONTEND)
         check_pair(loader, "master", "user", config->master.user, "password_file",
                    config->master.password.file);

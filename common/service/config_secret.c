@@ -52,6 +52,19 @@ static const struct source admin_source = {
     .is_secret = true,
 };
 
+static const struct source dovecot_source = {
+    .section = "dovecot",
+    .option = "bind_password_file",
+    .programs = CONFIG_BIT(CONFIG_ADMIN),
+    .is_secret = true,
+};
+static const struct source doveadm_source = {
+    .section = "dovecot",
+    .option = "doveadm_password_file",
+    .programs = CONFIG_BIT(CONFIG_ADMIN),
+    .is_secret = true,
+};
+
 static struct source certificate_source(const char *section, size_t index, const char *title)
 {
     return (struct source){ .section = section,
@@ -208,6 +221,8 @@ void config_loader_read_secrets(struct config_loader *loader)
     read_secret(loader, &relay_host_source, &config->relay_host.password);
     read_secret(loader, &master_source, &config->master.password);
     read_secret(loader, &admin_source, &config->admin.bind_password);
+    read_secret(loader, &dovecot_source, &config->dovecot.bind_password);
+    read_secret(loader, &doveadm_source, &config->dovecot.doveadm_password);
     read_certificates(loader);
     if (loader->complaints == 0)
         check_certificates(loader);
@@ -241,6 +256,9 @@ void config_wipe_secrets(struct config *config, unsigned keep)
         explicit_bzero(config->relay_host.password.value, CONFIG_SECRET_SIZE);
     if (!(keep & CONFIG_SECRET_MASTER))
         explicit_bzero(config->master.password.value, CONFIG_SECRET_SIZE);
-    if (!(keep & CONFIG_SECRET_ADMIN))
+    if (!(keep & CONFIG_SECRET_ADMIN)) {
         explicit_bzero(config->admin.bind_password.value, CONFIG_SECRET_SIZE);
+        explicit_bzero(config->dovecot.bind_password.value, CONFIG_SECRET_SIZE);
+        explicit_bzero(config->dovecot.doveadm_password.value, CONFIG_SECRET_SIZE);
+    }
 }

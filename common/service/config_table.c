@@ -334,6 +334,36 @@ static const struct config_option storage_options[] = {
            "Seconds that such a look may take before the storage is no longer served."),
 };
 
+static const struct config_option dovecot_options[] = {
+    LIST(URI_LIST, dovecot_config, uri, NULL, 0,
+         "The LDAP servers that Dovecot asks; without any, those of directory.uri."),
+    TEXT(
+        dovecot_config, bind_dn, NULL, 0,
+        "The identity that reads accounts with their password hashes; without it, "
+        "directory.bind_dn reads the accounts, and passwords are tried by binds as their entries."),
+    SECRET(dovecot_config, bind_password, "bind_password_file",
+           "The file with the password of bind_dn."),
+    TEXT(dovecot_config, password_attribute, "userPassword", 0,
+         "The attribute with the hash of the password, for bind_dn."),
+    ROW(TEXT, dovecot_config, user, "user", "vmail", 1, 32, NULL, 0,
+        "The account of the system that all mail belongs to."),
+    ROW(TEXT, dovecot_config, group, "group", "vmail", 1, 32, NULL, 0,
+        "The group of the system that all mail belongs to."),
+    PATH(dovecot_config, mail_directory, "mail_directory", "/srv/mail", TEXT_MAX,
+         "The folder that the accounts' folders are in where each backend keeps its mail by "
+         "itself."),
+    TEXT(dovecot_config, mail_location, "maildir:~/Maildir", 0,
+         "Format and place of the mail in an account's folder, as mail_location of Dovecot 2.3."),
+    HOST_PATH(dovecot_config, run_directory, "run_directory", "/run/dovecot", 80,
+              "Where Dovecot has its sockets."),
+    HOST_PATH(dovecot_config, state_directory, "state_directory", "/var/lib/dovecot", TEXT_MAX,
+              "Where Dovecot keeps what it remembers of itself."),
+    ROW(ENDPOINT, dovecot_config, doveadm, "doveadm", NULL, 0, 0, NULL, 0,
+        "Where it takes doveadm's protocol, for the replica; without it, on its own socket alone."),
+    SECRET(dovecot_config, doveadm_password, "doveadm_password_file",
+           "The file with the password that doveadm's protocol asks for."),
+};
+
 static const struct config_option listen_options[] = {
     WORD(listener_config, protocol, NULL, protocol_words, ~0U, "What is spoken there."),
     ROW(LISTEN_ADDRESS, listener_config, endpoint, "address", NULL, 0, 0, NULL, ~0U,
@@ -541,6 +571,8 @@ const struct config_section config_sections[] = {
     SINGLE("storage", "", offsetof(struct config, storage), storage_options,
            "Where the mail of this backend is, and of those that it adopts; for mailstead-backend "
            "alone."),
+    SINGLE("dovecot", "", offsetof(struct config, dovecot), dovecot_options,
+           "The Dovecot behind this node, whose configuration mailstead dovecot-config writes."),
     TITLED("listen", "", listeners, listener_count, listener_config, listen_options,
            "One listening address; its title is only for people."),
     SINGLE("queue", "", offsetof(struct config, queue), queue_options,

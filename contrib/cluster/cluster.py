@@ -20,11 +20,11 @@ class Backend:
     def __init__(self, name, cluster, address):
         self.name, self.address = name, address
         self.dovecot = Dovecot(name, cluster.folder, address, cluster.replica, cluster.certificates)
-        self.daemon = BackendDaemon(name, cluster, address)
+        self.daemon = BackendDaemon(name, cluster, address, self.dovecot)
 
     def create(self):
         self.daemon.create()
-        self.dovecot.create()
+        self.dovecot.create(self.daemon.admin())
 
     def launch(self):
         self.dovecot.process.launch()

@@ -199,6 +199,10 @@ class BackendDaemon(Daemon):
 
     program = "mailstead-backend"
 
+    def __init__(self, name, cluster, address, store=None):
+        super().__init__(name, cluster, address)
+        self.store = store  # the Dovecot behind it
+
     def hostname(self):
         return f"{self.name}.{DOMAIN}"
 
@@ -209,6 +213,7 @@ class BackendDaemon(Daemon):
     def own_text(self):
         login = "    plaintext_allowed = true\n" if self.cluster.backend_tls == "off" else ""
         return BACKEND.format(name=self.name, address=self.address, ports=Network) + "".join([
+            self.store.section() if self.store else "",
             self.listener("lmtp", "lmtp", Network.LMTP, "starttls"),
             self.listener("imap", "imap", Network.IMAP, "starttls", login),
             self.listener("pop3", "pop3", Network.POP3, "starttls", login),
