@@ -31,6 +31,7 @@ struct child {
     int service_fd;  /* the listening SEQPACKET socket of the role, or -1 */
     int control_fd;  /* the listening stream socket of the role "control", or -1 */
     int helper_fd;   /* towards what the role's start_helper made, or -1 */
+    int admin_fd;    /* the listening TCP socket of the role "admin", or -1 */
     struct io_loop loop;
     /* Set by the role before child_run_loop: */
     void (*drain)(struct child *child); /* NULL: as stop */

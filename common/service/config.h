@@ -189,6 +189,15 @@ struct admin_config {
     char *journal_directory; /* where reassign writes down what it changes */
 };
 
+/* Where orders, metrics and health can be had over HTTPS, and who may ask. */
+struct admin_port_config {
+    struct endpoint endpoint; /* an empty host: there is none */
+    char *certificate_file, *key_file, *client_ca_file;
+    struct pem_config pem;
+    char *client_ca;                  /* PEM text, read at load */
+    struct string_list read, operate; /* names in certificates of clients */
+};
+
 struct node_config {
     char *name; /* NULL: this is no backend node */
     struct endpoint lmtp_store, imap_store, pop3_store,
@@ -299,6 +308,7 @@ struct config {
     struct relay_host_config relay_host;
     struct master_config master;
     struct admin_config admin;
+    struct admin_port_config admin_port;
     struct node_config node;
     struct storage_config storage;
     struct dovecot_config dovecot;
@@ -341,7 +351,8 @@ enum config_secret {
     CONFIG_SECRET_TLS_KEY = 2,
     CONFIG_SECRET_RELAY_HOST = 4,
     CONFIG_SECRET_ADMIN = 8,
-    CONFIG_SECRET_MASTER = 16
+    CONFIG_SECRET_MASTER = 16,
+    CONFIG_SECRET_ADMIN_PORT = 32
 };
 void config_wipe_secrets(struct config *config, unsigned keep);
 

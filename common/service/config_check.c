@@ -378,6 +378,32 @@ static void check_certificates(struct config_loader *loader)
                                tls->others[0].title);
 }
 
+/* All of it or nothing: a port that nobody can use would only be noticed on a bad night. */
+static void check_admin_port(struct config_loader *loader)
+{
+    const struct admin_port_config *port = &loader->config->admin_port;
+    const struct {
+        const char *option;
+        bool is_there;
+    } needed[] = { { "certificate", port->certificate_file != NULL },
+                   { "key", port->key_file != NULL },
+                   { "client_ca", port->client_ca_file != NULL },
+                   { "operate", port->operate.count > 0 || port->read.count > 0 } };
+
+    if (!*port->endpoint.host)
+        return;
+    for (size_t i = 0; i < ARRAY_LENGTH(needed); i++)
+        if (!needed[i].is_there)
+            config_loader_complain(loader, config_loader_line(loader, "admin_port", 0, "address"),
+                                   "admin_port.%s: is missing; expected it with admin_port.address",
+                                   needed[i].option);
+    for (size_t i = 0; i < loader->config->listener_count; i++)
+        if (is_same_endpoint(&loader->config->listeners[i].endpoint, &port->endpoint))
+            config_loader_complain(loader, config_loader_line(loader, "admin_port", 0, "address"),
+                                   "admin_port.address: listen \"%s\" has it too; expected another",
+                                   loader->config->listeners[i].name);
+}
+
 static char *journal_directory_in(const char *state_directory)
 {
     static const char name[] = "/journal";
@@ -416,6 +442,7 @@ void config_loader_check(struct config_loader *loader)
     check_relay_host(loader);
     check_certificates(loader);
     check_storage(loader);
+    check_admin_port(loader);
     if (loader->program != CONFIG_ADMIN)
         check_listeners(loader);
     fill_derived(loader->config);

@@ -160,6 +160,20 @@ static void read_pair(struct config_loader *loader, struct source source, struct
     pem->key = read_pem(loader, &source, key_file);
 }
 
+/* One that this program does not use is not read. */
+static void read_admin_port(struct config_loader *loader)
+{
+    struct admin_port_config *port = &loader->config->admin_port;
+    struct source authorities = certificate_source("admin_port", 0, NULL);
+
+    if (!*port->endpoint.host)
+        return;
+    read_pair(loader, certificate_source("admin_port", 0, NULL), &port->pem, port->certificate_file,
+              port->key_file);
+    authorities.option = "client_ca";
+    port->client_ca = read_pem(loader, &authorities, port->client_ca_file);
+}
+
 static void read_certificates(struct config_loader *loader)
 {
     struct tls_config *tls = &loader->config->tls;
@@ -199,6 +213,23 @@ static void check_certificates(struct config_loader *loader)
     }
 }
 
+/* Judged as those towards mail clients are, so that a wrong one refuses the start or the reload. */
+static void check_admin_port_certificate(struct config_loader *loader)
+{
+    const struct admin_port_config *port = &loader->config->admin_port;
+    const struct tls_config tls = { .pem = port->pem,
+                                    .min_version = TLS_VERSION_1_2,
+                                    .ciphers = loader->config->tls.ciphers,
+                                    .client_ca = port->client_ca_file };
+    struct source source = certificate_source("admin_port", 0, NULL);
+    char error[TLS_ERROR_SIZE];
+    size_t wrong;
+
+    if (port->pem.certificate && port->pem.key && port->client_ca &&
+        !config_certificates_are_usable(&tls, &wrong, error))
+        complain_content(loader, &source, port->certificate_file, error);
+}
+
 static void check_authorities(struct config_loader *loader, const char *section, const char *file)
 {
     char error[TLS_ERROR_SIZE];
@@ -224,8 +255,11 @@ void config_loader_read_secrets(struct config_loader *loader)
     read_secret(loader, &dovecot_source, &config->dovecot.bind_password);
     read_secret(loader, &doveadm_source, &config->dovecot.doveadm_password);
     read_certificates(loader);
+    read_admin_port(loader);
     if (loader->complaints == 0)
         check_certificates(loader);
+    if (loader->complaints == 0)
+        check_admin_port_certificate(loader);
     check_authorities(loader, "directory", config->directory.ca);
     check_authorities(loader, "backend_tls", config->backend_tls.ca);
     check_authorities(loader, "relay_host", config->relay_host.ca);
@@ -252,6 +286,8 @@ void config_wipe_secrets(struct config *config, unsigned keep)
         explicit_bzero(config->directory.bind_password.value, CONFIG_SECRET_SIZE);
     if (!(keep & CONFIG_SECRET_TLS_KEY))
         wipe_keys(&config->tls);
+    if (!(keep & CONFIG_SECRET_ADMIN_PORT))
+        wipe_key(&config->admin_port.pem);
     if (!(keep & CONFIG_SECRET_RELAY_HOST))
         explicit_bzero(config->relay_host.password.value, CONFIG_SECRET_SIZE);
     if (!(keep & CONFIG_SECRET_MASTER))

@@ -285,6 +285,23 @@ static const struct config_option admin_options[] = {
          "folder journal in state_directory."),
 };
 
+static const struct config_option admin_port_options[] = {
+    ROW(LISTEN_ADDRESS, admin_port_config, endpoint, "address", NULL, 0, 0, NULL, 0,
+        "The IP address and port to listen on; * is every address; without it, there is no admin "
+        "port."),
+    PATH(admin_port_config, certificate_file, "certificate", NULL, TEXT_MAX,
+         "The PEM file with the certificate and its chain, shown to clients."),
+    PATH(admin_port_config, key_file, "key", NULL, TEXT_MAX, "The PEM file with its private key."),
+    PATH(admin_port_config, client_ca_file, "client_ca", NULL, TEXT_MAX,
+         "The PEM file of the authorities of administrators: who shows no certificate of theirs is "
+         "refused before anything is read, so they should sign nobody else's."),
+    LIST(TEXT_LIST, admin_port_config, read, NULL, 0,
+         "Who may ask: common names, or subjectAltNames (DNS, e-mail, URI), of their certificates, "
+         "as they are written there."),
+    LIST(TEXT_LIST, admin_port_config, operate, NULL, 0,
+         "Who may also give orders that change something; the names as in read."),
+};
+
 static const struct config_option node_options[] = {
     ROW(TEXT, node_config, name, "name", NULL, 1, 127, NULL, BACKEND,
         "This backend's name: the hostServer value of the accounts that it serves."),
@@ -566,6 +583,8 @@ const struct config_section config_sections[] = {
         "separator count."),
     SINGLE("admin", "", offsetof(struct config, admin), admin_options,
            "What the mailstead command needs: to write to the directory, and to reach the nodes."),
+    SINGLE("admin_port", "", offsetof(struct config, admin_port), admin_port_options,
+           "This daemon's port for orders, metrics and health, HTTPS with client certificates."),
     SINGLE("node", "", offsetof(struct config, node), node_options,
            "This machine as a backend; for mailstead-backend alone."),
     SINGLE("storage", "", offsetof(struct config, storage), storage_options,

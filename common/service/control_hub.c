@@ -230,7 +230,7 @@ static bool hub_is_complete(const struct control_hub *hub)
 
     for (size_t i = 0; i < program->role_count; i++) {
         const struct supervisor_role *role = &program->roles[i];
-        unsigned count = role->is_per_core ? supervisor_worker_count(child->config) : 1;
+        unsigned count = supervisor_role_count(role, child->config);
 
         for (unsigned number = 0; (int)i != own && number < count; number++)
             if (!hub_has(hub, role->name, number))

@@ -22,6 +22,7 @@ struct supervisor_role {
     const char
         *socket_name; /* a SEQPACKET socket in run_directory that this role listens on, or NULL */
     unsigned secrets; /* enum config_secret that it keeps */
+    bool (*is_wanted)(const struct config *config); /* NULL: it always runs */
     bool (*run)(struct child *child); /* true: ended as asked; false: failed, start again */
     /*
      * NULL: none.  Called while the child still has its privileges, but no secret and no other
@@ -52,5 +53,8 @@ int supervisor_main(const struct supervisor_program *program, int argc, char **a
 
 /* How many processes a generation has of each role that is_per_core: 1 or more. */
 unsigned supervisor_worker_count(const struct config *config);
+
+/* How many processes a generation has of this role; 0: `config` does not want it. */
+unsigned supervisor_role_count(const struct supervisor_role *role, const struct config *config);
 
 #endif

@@ -136,6 +136,10 @@ static void take_sockets(struct supervisor *supervisor, const struct process *pr
     keep(&kept, supervisor->ready_fd);
     keep(&kept, child->service_fd);
     keep(&kept, child->control_fd);
+    child->admin_fd = -1;
+    if (strcmp(process->role->name, "admin") == 0)
+        child->admin_fd = supervisor_find_socket(sockets, &config->admin_port.endpoint, 0);
+    keep(&kept, child->admin_fd);
     if (process->role->is_per_core && config->listener_count > 0) {
         child->listen_fds = memory_new(config->listener_count * sizeof(child->listen_fds[0]));
         for (size_t i = 0; i < config->listener_count; i++) {

@@ -41,6 +41,13 @@ unsigned supervisor_worker_count(const struct config *config)
     return cores < SUPERVISOR_WORKERS_MAX ? (unsigned)cores : SUPERVISOR_WORKERS_MAX;
 }
 
+unsigned supervisor_role_count(const struct supervisor_role *role, const struct config *config)
+{
+    if (role->is_wanted && !role->is_wanted(config))
+        return 0;
+    return role->is_per_core ? supervisor_worker_count(config) : 1;
+}
+
 static void plan_process(struct supervisor *supervisor, const struct supervisor_role *role,
                          unsigned number)
 {
@@ -59,7 +66,7 @@ void supervisor_plan(struct supervisor *supervisor, bool workers_only)
 
     for (size_t i = 0; i < program->role_count; i++) {
         const struct supervisor_role *role = &program->roles[i];
-        unsigned count = role->is_per_core ? supervisor_worker_count(supervisor->config) : 1;
+        unsigned count = supervisor_role_count(role, supervisor->config);
 
         if (workers_only && !role->is_per_core)
             continue;
@@ -307,25 +314,59 @@ void supervisor_end_all(struct supervisor *supervisor, uint64_t now_ms)
     }
 }
 
+/* The only one of its role ends, and is started anew if it `is_wanted`. */
+static void succeed_single(struct supervisor *supervisor, struct process *process, bool is_wanted,
+                           uint64_t now_ms)
+{
+    if (process->state.current == PROCESS_WAITING && !is_wanted) {
+        free_process(process);
+        return;
+    }
+    if (process->state.current == PROCESS_WAITING) {
+        process->generation = supervisor->generation;
+        process->due_ms = now_ms;
+        return;
+    }
+    process->has_successor = is_wanted;
+    if (process->state.current == PROCESS_RUNNING)
+        tell_to_end(process, now_ms);
+}
+
+static bool has_process(const struct supervisor *supervisor, const struct supervisor_role *role)
+{
+    LIST_EACH (node, &supervisor->processes) {
+        if (LIST_ELEMENT(node, struct process, node)->role == role)
+            return true;
+    }
+    return false;
+}
+
+/* Those that the configuration did not want before. */
+static void plan_new_singles(struct supervisor *supervisor)
+{
+    const struct supervisor_program *program = supervisor->program;
+
+    for (size_t i = 0; i < program->role_count; i++) {
+        const struct supervisor_role *role = &program->roles[i];
+
+        if (!role->is_per_core && supervisor_role_count(role, supervisor->config) > 0 &&
+            !has_process(supervisor, role))
+            plan_process(supervisor, role, 0);
+    }
+}
+
 void supervisor_succeed_singles(struct supervisor *supervisor, uint64_t now_ms)
 {
     LIST_EACH (node, &supervisor->processes) {
         struct process *process = LIST_ELEMENT(node, struct process, node);
 
-        if (process->role->is_per_core) {
-            if (process_is_old(supervisor, process) && process->state.current == PROCESS_WAITING)
-                free_process(process);
-            continue;
-        }
-        if (process->state.current == PROCESS_WAITING) {
-            process->generation = supervisor->generation;
-            process->due_ms = now_ms;
-            continue;
-        }
-        process->has_successor = true;
-        if (process->state.current == PROCESS_RUNNING)
-            tell_to_end(process, now_ms);
+        if (!process->role->is_per_core)
+            succeed_single(supervisor, process,
+                           supervisor_role_count(process->role, supervisor->config) > 0, now_ms);
+        else if (process_is_old(supervisor, process) && process->state.current == PROCESS_WAITING)
+            free_process(process);
     }
+    plan_new_singles(supervisor);
 }
 
 void supervisor_drain_old(struct supervisor *supervisor, uint64_t now_ms)

@@ -159,24 +159,39 @@ static bool add_listening(struct supervisor_sockets *sockets, const struct endpo
     return true;
 }
 
+/* `name`, for the operator, is the listener's title, NULL for the admin port. */
+static bool bind_endpoint(struct supervisor_sockets *sockets, const struct endpoint *endpoint,
+                          unsigned number, uint64_t generation, const char *name,
+                          char error[CONFIG_ERROR_SIZE])
+{
+    char text[ENDPOINT_TEXT_SIZE];
+
+    if (find_listening(sockets, endpoint, number) ||
+        add_listening(sockets, endpoint, number, generation))
+        return true;
+    endpoint_format(endpoint, text);
+    snprintf(error, CONFIG_ERROR_SIZE, "%s%s%s: cannot listen on %s: %s",
+             name ? "listen \"" : "admin_port", name ? name : "", name ? "\"" : "", text,
+             strerror(errno));
+    supervisor_drop_sockets(sockets, generation);
+    return false;
+}
+
+static bool has_admin_port(const struct config *config)
+{
+    return *config->admin_port.endpoint.host != '\0';
+}
+
 bool supervisor_bind(struct supervisor_sockets *sockets, const struct config *config,
                      unsigned workers, uint64_t generation, char error[CONFIG_ERROR_SIZE])
 {
     for (size_t i = 0; i < config->listener_count; i++)
-        for (unsigned number = 0; number < workers; number++) {
-            const struct endpoint *endpoint = &config->listeners[i].endpoint;
-            char text[ENDPOINT_TEXT_SIZE];
-
-            if (find_listening(sockets, endpoint, number) ||
-                add_listening(sockets, endpoint, number, generation))
-                continue;
-            endpoint_format(endpoint, text);
-            snprintf(error, CONFIG_ERROR_SIZE, "listen \"%s\": cannot listen on %s: %s",
-                     config->listeners[i].name, text, strerror(errno));
-            supervisor_drop_sockets(sockets, generation);
-            return false;
-        }
-    return true;
+        for (unsigned number = 0; number < workers; number++)
+            if (!bind_endpoint(sockets, &config->listeners[i].endpoint, number, generation,
+                               config->listeners[i].name, error))
+                return false;
+    return !has_admin_port(config) ||
+           bind_endpoint(sockets, &config->admin_port.endpoint, 0, generation, NULL, error);
 }
 
 void supervisor_keep_sockets(struct supervisor_sockets *sockets, const struct config *config,
@@ -186,6 +201,8 @@ void supervisor_keep_sockets(struct supervisor_sockets *sockets, const struct co
         for (unsigned number = 0; number < workers; number++)
             find_listening(sockets, &config->listeners[i].endpoint, number)->generation =
                 generation;
+    if (has_admin_port(config))
+        find_listening(sockets, &config->admin_port.endpoint, 0)->generation = generation;
     LIST_EACH (node, &sockets->listening) {
         struct listening_socket *listening = LIST_ELEMENT(node, struct listening_socket, node);
 
