@@ -167,13 +167,10 @@ static void run_command(struct client *client, const char *command, const json_t
                         struct span json)
 {
     static const struct control_exchange_events events = { exchange_line, exchange_ended };
-    json_t *own = control_status_answer(client->control->child, command);
+    json_t *own;
 
     log_order(client, command, json);
-    if (!own)
-        own = control_blocks_answer(client->control->child, command, request);
-    if (!own)
-        own = control_drain_answer(client->control->child, command, request);
+    own = control_own_answer(client->control->child, command, request);
     if (own) {
         answer_own(client, own);
         return;

@@ -73,6 +73,29 @@ void control_finish(struct control_request *request, const char *error);
 bool control_run(struct child *child);
 
 /*
+ * The admin port's process alone: a command for the others, asked through the hub.  Owned by who
+ * asks until `answered` was called or it was withdrawn; then it may be asked again.
+ */
+struct control_inquiry {
+    void (*line)(struct control_inquiry *inquiry, struct span json); /* valid during the call */
+    /* Once; `error` NULL: success.  With `is_lost` the hub went away before it told the end. */
+    void (*answered)(struct control_inquiry *inquiry, const char *error, bool is_lost);
+    /* The client's own: */
+    struct list node;
+    uint32_t number;
+};
+
+/*
+ * Asks; `json` is the whole request, CONTROL_REQUEST_MAX bytes at most.  False, without any call,
+ * when there is no hub at the moment.
+ */
+bool control_client_ask(struct control_client *client, struct control_inquiry *inquiry,
+                        const char *command, struct span json) __attribute__((warn_unused_result));
+
+/* No more calls; what was asked for may still happen. */
+void control_client_withdraw(struct control_client *client, struct control_inquiry *inquiry);
+
+/*
  * For the `mailstead` command: asks the daemon whose socket is `path`, blocking
  * up to `timeout_ms` between lines; `request` stays the caller's.  `line` (may be NULL) gets each
  * answer, borrowed.  False and `error`

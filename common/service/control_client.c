@@ -20,7 +20,9 @@ struct control_client {
     void *context;
     struct channel channel;
     uv_timer_t reconnect;
-    struct list requests; /* of struct control_request, with a client */
+    struct list requests;  /* of struct control_request, with a client */
+    struct list inquiries; /* of struct control_inquiry */
+    uint32_t last_inquiry;
     bool is_connected;
     bool is_stopping;
     unsigned open_handles;
@@ -91,11 +93,56 @@ static void cancel_request(struct control_client *client, uint32_t leg)
     }
 }
 
+/* Who is told may ask again: that waits in the list of its owner, since there is no hub. */
+static void lose_inquiries(struct control_client *client)
+{
+    while (!list_is_empty(&client->inquiries)) {
+        struct control_inquiry *inquiry =
+            LIST_ELEMENT(client->inquiries.next, struct control_inquiry, node);
+
+        list_remove(&inquiry->node);
+        inquiry->answered(inquiry, "the control process ended before it answered", true);
+    }
+}
+
 static void client_lost(struct control_client *client)
 {
     client->is_connected = false;
     orphan_all(client);
+    lose_inquiries(client);
     channel_close(&client->channel);
+}
+
+static struct control_inquiry *find_inquiry(const struct control_client *client, uint32_t number)
+{
+    LIST_EACH (node, &client->inquiries) {
+        struct control_inquiry *inquiry = LIST_ELEMENT(node, struct control_inquiry, node);
+
+        if (inquiry->number == number)
+            return inquiry;
+    }
+    return NULL;
+}
+
+/* One that is not there was withdrawn. */
+static bool take_answer(struct control_client *client, enum control_message type, uint32_t number,
+                        struct wire_reader *reader)
+{
+    struct control_inquiry *inquiry = find_inquiry(client, number);
+    struct span text = wire_get_span(reader);
+    char error[CONFIG_ERROR_SIZE + 1] = "";
+
+    if (!wire_reader_is_complete(reader))
+        return false;
+    if (inquiry && type == CONTROL_ANSWER) {
+        inquiry->line(inquiry, text);
+    } else if (inquiry) {
+        list_remove(&inquiry->node);
+        if (!span_copy_string(span_take(text, sizeof(error) - 1), error, sizeof(error)))
+            *error = '\0';
+        inquiry->answered(inquiry, text.length > 0 ? error : NULL, false);
+    }
+    return true;
 }
 
 static void hub_message(struct channel *channel, struct span message, int fd)
@@ -118,6 +165,8 @@ static void hub_message(struct channel *channel, struct span message, int fd)
     } else if (type == CONTROL_CANCEL && wire_reader_is_complete(&reader)) {
         cancel_request(client, leg);
         is_good = true;
+    } else if (type == CONTROL_ANSWER || type == CONTROL_ANSWERED) {
+        is_good = take_answer(client, type, leg, &reader);
     }
     if (is_good)
         return;
@@ -197,11 +246,30 @@ struct control_client *control_client_start(struct child *child,
     client->commands = commands;
     client->context = context;
     list_init(&client->requests);
+    list_init(&client->inquiries);
     uv_timer_init(&child->loop.uv, &client->reconnect);
     uv_unref((uv_handle_t *)&client->reconnect);
     client->open_handles = 1;
     client_connect(&client->reconnect);
     return client;
+}
+
+bool control_client_ask(struct control_client *client, struct control_inquiry *inquiry,
+                        const char *command, struct span json)
+{
+    if (!client->is_connected)
+        return false;
+    inquiry->number = ++client->last_inquiry;
+    list_append(&client->inquiries, &inquiry->node);
+    control_send(&client->channel, CONTROL_ASK, inquiry->number, span_from_string(command), json);
+    return true;
+}
+
+void control_client_withdraw(struct control_client *client, struct control_inquiry *inquiry)
+{
+    list_remove(&inquiry->node);
+    if (client->is_connected)
+        control_send(&client->channel, CONTROL_WITHDRAW, inquiry->number, SPAN_EMPTY, SPAN_EMPTY);
 }
 
 static void timer_closed(uv_handle_t *handle)

@@ -28,6 +28,7 @@ struct control_peer {
     char (*commands)[CONTROL_NAME_SIZE];
     uint32_t command_count;
     struct list legs;
+    struct list questions; /* that it asks: control_question.c */
 };
 
 struct control_leg {
@@ -115,6 +116,7 @@ static bool take_end(struct control_peer *peer, struct wire_reader *reader)
 static void peer_close(struct control_peer *peer)
 {
     list_remove(&peer->node);
+    control_questions_drop(&peer->questions);
     while (!list_is_empty(&peer->legs))
         leg_end(LIST_ELEMENT(peer->legs.next, struct control_leg, peer_node), peer->name,
                 SPAN_LITERAL("ended before it answered"));
@@ -125,11 +127,12 @@ static void peer_message(struct channel *channel, struct span message, int fd)
 {
     struct control_peer *peer = CONTAINER_OF(channel, struct control_peer, channel);
     struct wire_reader reader = wire_reader_over(message);
+    uint8_t type = wire_get_u8(&reader);
     bool is_good = false;
 
     if (fd >= 0)
         close(fd);
-    switch (wire_get_u8(&reader)) {
+    switch (type) {
     case CONTROL_HELLO:
         is_good = take_hello(peer, &reader);
         break;
@@ -138,6 +141,10 @@ static void peer_message(struct channel *channel, struct span message, int fd)
         break;
     case CONTROL_END:
         is_good = take_end(peer, &reader);
+        break;
+    case CONTROL_ASK:
+    case CONTROL_WITHDRAW:
+        is_good = control_question_take(peer->hub, channel, &peer->questions, type, &reader);
         break;
     default:
         break;
@@ -170,6 +177,7 @@ static void hub_accepted(struct listener *listener, int fd, const struct sockadd
     (void)address;
     peer->hub = hub;
     list_init(&peer->legs);
+    list_init(&peer->questions);
     list_append(&hub->peers, &peer->node);
     channel_init(&peer->channel, &hub->child->loop, fd, &events);
 }

@@ -25,11 +25,21 @@ enum control_message {
     /* process -> hub: u32 leg, span a line as JSON */
     CONTROL_LINE,
     /* process -> hub: u32 leg, span error (empty: success) */
-    CONTROL_END
+    CONTROL_END,
+    /* The admin port's process asks as a client of control.sock does:
+     * process -> hub: u32 question, span command name, span the request as JSON */
+    CONTROL_ASK,
+    /* process -> hub: u32 question; nobody wants the answer any more */
+    CONTROL_WITHDRAW,
+    /* hub -> process: u32 question, span a line as JSON */
+    CONTROL_ANSWER,
+    /* hub -> process: u32 question, span error (empty: success) */
+    CONTROL_ANSWERED
 };
 
 /*
- * Sends a message of `type` on hub.sock; `first` and, for CONTROL_RUN, `second` are its spans.  A
+ * Sends a message of `type` on hub.sock; `first` and, for CONTROL_RUN and CONTROL_ASK, `second` are
+ * its spans.  A
  * peer that is gone shows by its channel's end.
  */
 void control_send(struct channel *channel, enum control_message type, uint32_t leg,
@@ -79,6 +89,21 @@ bool control_hub_run(struct control_hub *hub, struct control_exchange *exchange,
 
 /* The client is gone: no more events. */
 void control_exchange_cancel(struct control_exchange *exchange);
+
+/*
+ * What a process asks over hub.sock (control_question.c).  `questions` are those of the process
+ * behind `channel`.  False when the message breaks the contract, or the process is not the one
+ * that may ask.
+ */
+bool control_question_take(struct control_hub *hub, struct channel *channel, struct list *questions,
+                           enum control_message type, struct wire_reader *reader);
+
+/* The process is gone: nobody wants these answers. */
+void control_questions_drop(struct list *questions);
+
+/* Answers any command of the control child's own, with the caller's: an object, or an array with
+ * one a line.  NULL when it is not one. */
+json_t *control_own_answer(const struct child *child, const char *command, const json_t *request);
 
 /* Answers a command of the control child's own, with the caller's: an object, or an array with one
  * a line.  NULL when it is not one. */

@@ -96,3 +96,14 @@ json_t *control_status_answer(const struct child *child, const char *command)
             return commands[i].answer(child);
     return NULL;
 }
+
+json_t *control_own_answer(const struct child *child, const char *command, const json_t *request)
+{
+    json_t *answer = control_status_answer(child, command);
+
+    if (!answer)
+        answer = control_blocks_answer(child, command, request);
+    if (!answer)
+        answer = control_drain_answer(child, command, request);
+    return answer;
+}

@@ -16,9 +16,9 @@ void control_send(struct channel *channel, enum control_message type, uint32_t l
 
     wire_put_u8(&message, (uint8_t)type);
     wire_put_u32(&message, leg);
-    if (type != CONTROL_CANCEL)
+    if (type != CONTROL_CANCEL && type != CONTROL_WITHDRAW)
         wire_put_span(&message, first);
-    if (type == CONTROL_RUN)
+    if (type == CONTROL_RUN || type == CONTROL_ASK)
         wire_put_span(&message, second);
     assert(!message.overflowed);
     (void)channel_send(channel, buffer_span(&message), -1);
