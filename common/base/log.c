@@ -17,6 +17,7 @@ enum { LOG_LINE_MAX = 4096, LOG_VALUE_MAX = 1024 };
 static enum log_level log_least = LOG_LEVEL_INFO;
 static int log_descriptor = STDERR_FILENO;
 static char log_process[64] = "mailstead";
+static void (*log_observer)(enum log_level level, const char *event);
 
 void log_set_level(enum log_level level)
 {
@@ -31,6 +32,11 @@ bool log_is_enabled(enum log_level level)
 void log_set_process(const char *process)
 {
     snprintf(log_process, sizeof(log_process), "%s", process);
+}
+
+void log_set_observer(void (*observer)(enum log_level level, const char *event))
+{
+    log_observer = observer;
 }
 
 void log_set_descriptor(int fd)
@@ -139,6 +145,9 @@ void log_event(enum log_level level, const char *id, const struct log_field *fie
     char memory[LOG_LINE_MAX + 8];
     struct buffer line = buffer_over(memory, LOG_LINE_MAX);
 
+    /* LOG_EVENT's first field: the name, a literal. */
+    if (log_observer)
+        log_observer(level, fields->text.data);
     log_append_head(&line, level);
     if (id && *id) {
         buffer_append_string(&line, " id=");

@@ -25,9 +25,18 @@ struct log_field {
 };
 
 /* Fields for log_event: LOG_TEXT takes a C string or NULL (left out), LOG_SPAN a span. */
-#define LOG_TEXT(key, string) { (key), LOG_FIELD_SPAN, span_from_string(string), 0 }
-#define LOG_SPAN(key, span) { (key), LOG_FIELD_SPAN, (span), 0 }
-#define LOG_INTEGER(key, number) { (key), LOG_FIELD_INTEGER, { NULL, 0 }, (int64_t)(number) }
+#define LOG_TEXT(key, string)                                                                      \
+    {                                                                                              \
+        (key), LOG_FIELD_SPAN, span_from_string(string), 0                                         \
+    }
+#define LOG_SPAN(key, span)                                                                        \
+    {                                                                                              \
+        (key), LOG_FIELD_SPAN, (span), 0                                                           \
+    }
+#define LOG_INTEGER(key, number)                                                                   \
+    {                                                                                              \
+        (key), LOG_FIELD_INTEGER, { NULL, 0 }, (int64_t)(number)                                   \
+    }
 
 /*
  * One line: `id` is the session's, NULL for the process's own; `event` one
@@ -39,7 +48,8 @@ struct log_field {
     do {                                                                                           \
         if (log_is_enabled(level))                                                                 \
             log_event((level), (id),                                                               \
-                      (const struct log_field[]){ LOG_TEXT("event", event), ##__VA_ARGS__,         \
+                      (const struct log_field[]){ LOG_TEXT("event", event),                        \
+                                                  ##__VA_ARGS__,                                   \
                                                   { NULL, LOG_FIELD_END, { NULL, 0 }, 0 } });      \
     } while (0)
 
@@ -49,6 +59,9 @@ void log_event(enum log_level level, const char *id, const struct log_field *fie
 /* The least level that is written; LOG_LEVEL_INFO until set. */
 void log_set_level(enum log_level level);
 bool log_is_enabled(enum log_level level);
+
+/* Called with each event that is written, by its name; NULL: nobody is.  It logs nothing itself. */
+void log_set_observer(void (*observer)(enum log_level level, const char *event));
 
 /*
  * What stands in front of each line of this process: the program and its role,

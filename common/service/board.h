@@ -16,6 +16,7 @@
 
 #include "common/base/ramp.h"
 #include "common/service/block_list.h"
+#include "common/service/event_counts.h"
 #include "common/service/meter.h"
 #include "common/service/node_board.h"
 
@@ -96,6 +97,7 @@ struct board {
     struct block_list blocks;
     struct meter recipients; /* that accounts submitted mail for */
     struct board_node node;  /* of a backend: node_board.h */
+    struct event_counts events;
 };
 
 /* Makes the shared board, zeroed; NULL and errno when the system refuses. */

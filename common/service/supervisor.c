@@ -100,6 +100,7 @@ static void close_all(struct supervisor *supervisor)
     for (size_t i = 0; i < ARRAY_LENGTH(fds); i++)
         if (*fds[i] >= 0)
             close(*fds[i]);
+    event_counts_follow_log(NULL);
     if (supervisor->board)
         board_free(supervisor->board);
     config_free(supervisor->config);
@@ -128,6 +129,7 @@ static bool prepare(struct supervisor *supervisor)
     if (!supervisor->board || !supervisor->tickets || !open_wakers(supervisor))
         return cannot_start(supervisor, strerror(errno));
     atomic_store(&supervisor->board->started_ms, clock_monotonic_ms());
+    event_counts_follow_log(&supervisor->board->events);
     return true;
 }
 
