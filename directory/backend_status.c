@@ -2,20 +2,35 @@
 #include "directory/backend_status.h"
 
 #include "common/base/clock.h"
+#include "common/service/metrics.h"
+
+/* A row of the board, at one moment. */
+struct seen {
+    int state; /* enum board_health_state */
+    uint64_t age_ms;
+    bool is_ramped;
+};
+
+static struct seen look(const struct board_health *health, const struct ramp_rules *rules)
+{
+    uint64_t now_ms = clock_monotonic_ms();
+    uint64_t since_ms = atomic_load(&health->since_ms);
+    struct seen seen = { .state = atomic_load(&health->state),
+                         .age_ms = since_ms > 0 && now_ms > since_ms ? now_ms - since_ms : 0 };
+
+    if (seen.state < BOARD_HEALTH_UNKNOWN || seen.state > BOARD_HEALTH_DOWN)
+        seen.state = BOARD_HEALTH_UNKNOWN;
+    seen.is_ramped =
+        seen.state != BOARD_HEALTH_DOWN && ramp_is_steep(&health->returning, rules, now_ms * 1000);
+    return seen;
+}
 
 static json_t *protocol_status(const struct board_health *health, const struct ramp_rules *rules)
 {
-    uint64_t now_ms = clock_monotonic_ms();
-    bool is_ramped = ramp_is_steep(&health->returning, rules, now_ms * 1000);
-    int state = atomic_load(&health->state);
-    uint64_t since_ms = atomic_load(&health->since_ms);
-    uint64_t age_ms = since_ms > 0 && now_ms > since_ms ? now_ms - since_ms : 0;
+    struct seen seen = look(health, rules);
 
-    if (state < BOARD_HEALTH_UNKNOWN || state > BOARD_HEALTH_DOWN)
-        state = BOARD_HEALTH_UNKNOWN;
-    return json_pack("{s:s, s:I, s:b}", "state", board_health_names[state], "since_s",
-                     (json_int_t)(age_ms / 1000), "is_ramped",
-                     is_ramped && state != BOARD_HEALTH_DOWN);
+    return json_pack("{s:s, s:I, s:b}", "state", board_health_names[seen.state], "since_s",
+                     (json_int_t)(seen.age_ms / 1000), "is_ramped", seen.is_ramped);
 }
 
 static json_t *address_list(const struct backend *backend)
@@ -43,6 +58,31 @@ json_t *backend_status(const struct backend *backend, struct board *board,
         json_object_set_new(status, protocol_name(protocol),
                             protocol_status(&row->health[protocol], &rules));
     return status;
+}
+
+void backend_metrics(const struct backend *backend, struct board *board,
+                     const struct health_config *config,
+                     void (*sample)(json_t *sample, void *context), void *context)
+{
+    struct ramp_rules rules = backend_ramp_rules(config);
+    const struct board_backend *row = board_backend(board, backend_key(backend));
+
+    for (int protocol = PROTOCOL_LMTP; row && protocol <= PROTOCOL_SIEVE; protocol++) {
+        struct seen seen = look(&row->health[protocol], &rules);
+        const char *name = protocol_name(protocol);
+
+        if (seen.state == BOARD_HEALTH_UNKNOWN)
+            continue;
+        sample(metrics_sample("mailstead_backend_up", seen.state == BOARD_HEALTH_UP, "backend",
+                              backend->name, "protocol", name, NULL),
+               context);
+        sample(metrics_sample("mailstead_backend_ramping", seen.is_ramped, "backend", backend->name,
+                              "protocol", name, NULL),
+               context);
+        sample(metrics_sample("mailstead_backend_since_seconds", (double)seen.age_ms / 1000,
+                              "backend", backend->name, "protocol", name, NULL),
+               context);
+    }
 }
 
 static bool copy_text(const json_t *value, char *text, size_t size)

@@ -17,6 +17,14 @@
 json_t *backend_status(const struct backend *backend, struct board *board,
                        const struct health_config *config);
 
+/*
+ * Calls `sample` with each sample (common/service/metrics.h) of what the board knows of this
+ * backend, which it takes over; a protocol of which nothing is known has none.
+ */
+void backend_metrics(const struct backend *backend, struct board *board,
+                     const struct health_config *config,
+                     void (*sample)(json_t *sample, void *context), void *context);
+
 /* The backend of such an object, but for its health; false when it is none. */
 bool backend_from_status(const json_t *status, struct backend *backend)
     __attribute__((warn_unused_result));

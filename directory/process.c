@@ -8,8 +8,10 @@
  */
 #include "directory/process.h"
 
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/service/control.h"
+#include "common/service/metrics.h"
 #include "common/service/supervisor.h"
 #include "directory/account.h"
 #include "directory/backend_follower.h"
@@ -79,6 +81,18 @@ static void directory_show(struct directory *directory)
     atomic_store(&board->mirror_entries, mirror_writer_entries(directory->writer));
 }
 
+/* Remembers since when what is in the mirror may be out of date. */
+static void directory_show_age(struct board *board, bool is_current)
+{
+    uint64_t current = 0;
+
+    if (is_current)
+        atomic_store(&board->mirror_stale_since_ms, 0);
+    else if (atomic_load(&board->mirror_is_synchronised))
+        (void)atomic_compare_exchange_strong(&board->mirror_stale_since_ms, &current,
+                                             clock_monotonic_ms());
+}
+
 static void directory_on_status(void *context)
 {
     struct directory *directory = context;
@@ -87,6 +101,7 @@ static void directory_on_status(void *context)
 
     directory_show(directory);
     atomic_store(&board->directory_is_connected, status.is_connected);
+    directory_show_age(board, status.is_connected && status.is_synchronised);
     if (status
             .is_synchronised) /* once since the daemon's start; another process of ours may have */
         atomic_store(&board->mirror_is_synchronised, 1);
@@ -183,6 +198,25 @@ static void directory_run_backends(struct control_request *request, json_t *argu
     control_finish(request, NULL);
 }
 
+static void directory_reply_sample(json_t *sample, void *context)
+{
+    control_reply(context, sample);
+}
+
+static void directory_run_metrics(struct control_request *request, json_t *arguments, void *context)
+{
+    struct directory *directory = context;
+    const struct backend_set *set = backend_follower_set(directory->backends);
+
+    (void)arguments;
+    control_reply(request, metrics_sample("mailstead_mirror_held_accounts",
+                                          (double)mirror_writer_held(directory->writer), NULL));
+    for (size_t i = 0; i < set->count; i++)
+        backend_metrics(backend_set_at(set, i), directory->child->board,
+                        &directory->child->config->health, directory_reply_sample, request);
+    control_finish(request, NULL);
+}
+
 #define MIRROR_COMMAND(name)                                                                       \
     static void directory_run_mirror_##name(struct control_request *request, json_t *arguments,    \
                                             void *context)                                         \
@@ -200,6 +234,7 @@ MIRROR_COMMAND(verify)
 
 static const struct control_command directory_commands[] = {
     { "backends", directory_run_backends },
+    { "metrics", directory_run_metrics },
     { "lookup", directory_run_lookup },
     { "directory-status", directory_run_status },
     { "mirror-held", directory_run_mirror_held },
@@ -257,6 +292,7 @@ static void directory_finish(struct directory *directory)
     mirror_writer_close(directory->writer);
     account_reader_free(directory->reader);
     atomic_store(&directory->child->board->directory_is_connected, 0);
+    directory_show_age(directory->child->board, false);
 }
 
 bool directory_run(struct child *child)

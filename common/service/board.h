@@ -88,8 +88,10 @@ struct board {
     _Atomic uint64_t mirror_entries;
     _Atomic int mirror_is_synchronised; /* at least once since the daemon started */
     _Atomic int directory_is_connected;
-    struct turns departure;             /* of sessions that must go */
-    _Atomic uint64_t drain_deadline_ms; /* monotonic; 0: connections are taken (drain.h) */
+    _Atomic uint64_t mirror_stale_since_ms; /* monotonic; 0: it is up to date, or never was */
+    _Atomic int queue_is_refusing;          /* nothing can be written there at the moment */
+    struct turns departure;                 /* of sessions that must go */
+    _Atomic uint64_t drain_deadline_ms;     /* monotonic; 0: connections are taken (drain.h) */
     struct board_slot slots[BOARD_SLOTS];
     struct board_slot retired; /* the counters of the processes that are gone */
     struct board_backend backends[BOARD_BACKENDS];

@@ -7,6 +7,7 @@
 #include "frontend/queue/adoption.h"
 #include "frontend/queue/listing.h"
 #include "frontend/queue/orders.h"
+#include "frontend/queue/queue_metrics.h"
 
 /* --- status ---------------------------------------------------------------------------- */
 
@@ -101,9 +102,15 @@ static void run_stat(struct control_request *request, json_t *arguments, void *c
 }
 
 const struct control_command queue_commands[] = {
-    { "queue-list", listing_run_list },   { "queue-show", listing_run_show },
-    { "queue-hold", order_run_hold },     { "queue-release", order_run_release },
-    { "queue-flush", order_run_flush },   { "queue-delete", order_run_delete },
-    { "queue-bounce", order_run_bounce }, { "queue-adopt", adoption_run },
-    { "queue-stat", run_stat },           { NULL, NULL },
+    { "queue-list", listing_run_list },
+    { "queue-show", listing_run_show },
+    { "queue-hold", order_run_hold },
+    { "queue-release", order_run_release },
+    { "queue-flush", order_run_flush },
+    { "queue-delete", order_run_delete },
+    { "queue-bounce", order_run_bounce },
+    { "queue-adopt", adoption_run },
+    { "queue-stat", run_stat },
+    { "metrics", queue_metrics_run },
+    { NULL, NULL },
 };

@@ -235,6 +235,7 @@ static void show_counts(struct committer *committer, const struct store_counts *
     atomic_store(&slot->counters[BOARD_QUEUE_MESSAGES], counts->messages);
     atomic_store(&slot->counters[BOARD_QUEUE_RECIPIENTS], counts->recipients);
     workers_set_refusing(&queue->workers, committer->has_failed);
+    atomic_store(&queue->child->board->queue_is_refusing, committer->has_failed);
     salvage(queue);
 }
 

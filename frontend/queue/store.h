@@ -284,6 +284,14 @@ typedef void store_visit_count(void *context, const char *destination, int64_t r
 bool store_count_destinations(struct store *store, store_visit_count *visit, void *context)
     __attribute__((warn_unused_result));
 
+/* When the oldest message came; 0: there is none. */
+bool store_find_oldest(struct store *store, int64_t *arrival_ms)
+    __attribute__((warn_unused_result));
+
+/* The room on its file system; false and errno when that cannot be asked. */
+bool store_find_room(const struct store *store, uint64_t *free_bytes)
+    __attribute__((warn_unused_result));
+
 /* Opens a body file for reading: a descriptor, or -1 and errno.  From any thread. */
 int store_open_body(const struct store *store, const char *body_file);
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "common/base/log.h"
 #include "frontend/queue/store_private.h"
@@ -410,4 +411,25 @@ bool store_count_destinations(struct store *store, store_visit_count *visit, voi
         visit(context, column_destination(statement, 0), sqlite3_column_int64(statement, 1),
               sqlite3_column_int64(statement, 2));
     return store_done(store, statement, result);
+}
+
+bool store_find_oldest(struct store *store, int64_t *arrival_ms)
+{
+    sqlite3_stmt *statement = store_statement(store, STORE_SQL_OLDEST);
+    int result;
+
+    *arrival_ms = 0;
+    while ((result = sqlite3_step(statement)) == SQLITE_ROW)
+        *arrival_ms = sqlite3_column_int64(statement, 0);
+    return store_done(store, statement, result);
+}
+
+bool store_find_room(const struct store *store, uint64_t *free_bytes)
+{
+    struct statvfs room;
+
+    if (fstatvfs(store->directory_fd, &room) != 0)
+        return false;
+    *free_bytes = (uint64_t)room.f_bavail * room.f_frsize;
+    return true;
 }

@@ -116,6 +116,7 @@ static const char *const statements[STORE_SQL_STATEMENTS] = {
     [STORE_SQL_COUNT_DESTINATIONS] =
         "SELECT destination, count(*), min(next_attempt) FROM recipient"
         " INDEXED BY recipient_due WHERE state = 0 GROUP BY destination",
+    [STORE_SQL_OLDEST] = "SELECT min(arrival) FROM message",
     [STORE_SQL_NOTE_ADOPTED] = "INSERT INTO adopted(source, message) VALUES(?, ?)",
     [STORE_SQL_FIND_ADOPTED] =
         "SELECT message FROM adopted WHERE source = ? ORDER BY message LIMIT ?",
@@ -176,7 +177,8 @@ static bool migrate(struct store *store, int64_t version, int *result)
         return false;
     if (!execute(store,
                  "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = OFF;"
-                 "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 4000;"
+                 "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384; PRAGMA "
+                 "wal_autocheckpoint = 4000;"
                  "PRAGMA journal_size_limit = 67108864",
                  result))
         return false;
