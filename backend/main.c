@@ -7,6 +7,7 @@
 #include "backend/storage_hand.h"
 #include "common/base/log.h"
 #include "common/io/network.h"
+#include "common/service/admin_port.h"
 #include "common/service/control.h"
 #include "common/service/supervisor.h"
 #include "common/session/worker.h"
@@ -63,6 +64,10 @@ static const struct supervisor_role backend_roles[] = {
       .secrets = CONFIG_SECRET_DIRECTORY,
       .run = directory_run },
     { .name = "storage", .run = node_run, .start_helper = storage_hand_start },
+    { .name = "admin",
+      .secrets = CONFIG_SECRET_ADMIN_PORT,
+      .is_wanted = admin_port_is_wanted,
+      .run = admin_port_run },
     { .name = "worker",
       .is_per_core = true,
       .secrets = CONFIG_SECRET_TLS_KEY,

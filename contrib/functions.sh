@@ -3,7 +3,8 @@
 # The caller sets `top`, the root of the source tree.
 
 BUILD_PACKAGES="autoconf automake make gcc libc6-dev pkg-config libuv1-dev libldap-dev libssl-dev
-  libsqlite3-dev libcmocka-dev libconfuse-dev libjansson-dev libidn2-dev libcurl4-openssl-dev"
+  libsqlite3-dev libcmocka-dev libconfuse-dev libjansson-dev libidn2-dev libcurl4-openssl-dev
+  libmicrohttpd-dev"
 CLUSTER_PACKAGES="slapd ldap-utils dovecot-core dovecot-imapd dovecot-pop3d dovecot-lmtpd
   dovecot-ldap dovecot-managesieved openssl python3"
 CLIENT_PACKAGES="curl swaks libnet-ssleay-perl isync fetchmail mutt offlineimap3 sieve-connect

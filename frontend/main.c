@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mailstead-frontend: accepts mail and logins, and relays them to the owning backends. */
+#include "common/service/admin_port.h"
 #include "common/service/control.h"
 #include "common/service/supervisor.h"
 #include "directory/process.h"
@@ -13,6 +14,10 @@ static const struct supervisor_role frontend_roles[] = {
       .secrets = CONFIG_SECRET_DIRECTORY,
       .run = directory_run },
     { .name = "queue", .socket_name = "queue.sock", .run = queue_run },
+    { .name = "admin",
+      .secrets = CONFIG_SECRET_ADMIN_PORT,
+      .is_wanted = admin_port_is_wanted,
+      .run = admin_port_run },
     { .name = "worker",
       .is_per_core = true,
       .secrets = CONFIG_SECRET_TLS_KEY | CONFIG_SECRET_RELAY_HOST | CONFIG_SECRET_MASTER,

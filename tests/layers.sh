@@ -33,6 +33,11 @@ forbid backend 'frontend/|admin/|ldap|lber|confuse|sqlite3' \
     'backend never sees frontend, admin, sqlite or libldap'
 forbid admin 'lber|ldap|sqlite3' 'admin reaches libldap only through directory/'
 
+# Only the admin port has the HTTP server, and GnuTLS with it.
+found=$(grep -rlE '#[[:space:]]*include[[:space:]]+<(microhttpd|gnutls)' --include='*.[ch]' \
+            common directory frontend backend admin | grep -v '^common/service/admin_port')
+[ -z "$found" ] || { echo "$found: only common/service/admin_port* may include <microhttpd.h>"; failed=1; }
+
 # Only one module has <ldap.h>.
 for file in $(grep -rlE '#[[:space:]]*include[[:space:]]+<(ldap|lber)' --include='*.[ch]' \
                   common directory frontend backend admin 2>/dev/null); do

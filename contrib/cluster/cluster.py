@@ -83,10 +83,10 @@ class Cluster:
     def members_text(self):
         """The backends and frontends as they stand in each configuration."""
         lines = [f'    backend "{name}" {{ address = "{backend.address}" lmtp_port = {Network.LMTP} '
-                 f'imap_port = {Network.IMAP} pop3_port = {Network.POP3} sieve_port = {Network.SIEVE} }}\n'
+                 f'imap_port = {Network.IMAP} pop3_port = {Network.POP3} sieve_port = {Network.SIEVE} admin_port = {Network.ADMIN} }}\n'
                  for name, backend in self.backends.items()]
         lines += [f'    frontend "{name}" {{ address = "{frontend.address}" '
-                  f'control_socket = "{frontend.control_socket}" }}\n'
+                  f'admin_port = {Network.ADMIN} control_socket = "{frontend.control_socket}" }}\n'
                   for name, frontend in self.frontends.items()]
         return "".join(lines)
 

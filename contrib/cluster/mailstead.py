@@ -28,10 +28,21 @@ admin {{
     write_uri = "{uri}"
     bind_dn = "{writer}"
     bind_password_file = "{writer_secret}"
+    client_certificate = "{operator}"
+    client_key = "{operator_key}"
+    node_ca = "{ca}"
 }}
 tls {{
     certificate = "{certificate}"
     key = "{key}"
+}}
+admin_port {{
+    address = "{address}:{admin_port}"
+    certificate = "{certificate}"
+    key = "{key}"
+    client_ca = "{admin_ca}"
+    read = {{ "reader" }}
+    operate = {{ "operator" }}
 }}
 user = "{user}"
 workers = {workers}
@@ -109,7 +120,10 @@ class Daemon:
             writer=cluster.slapd.dn("mailstead-admin"),
             writer_secret=cluster.slapd.secret_file("mailstead-admin"),
             certificate=cluster.certificates.certificate(self.name),
-            key=cluster.certificates.key(self.name),
+            key=cluster.certificates.key(self.name), address=self.address, admin_port=Network.ADMIN,
+            admin_ca=cluster.certificates.admin_ca, ca=cluster.certificates.ca,
+            operator=cluster.certificates.certificate("operator"),
+            operator_key=cluster.certificates.key("operator"),
             user="nobody" if os.getuid() == 0 else "", workers=cluster.workers,
             state=self.state_folder, run=self.run_folder) + self.own_text() + more)
 

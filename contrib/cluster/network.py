@@ -15,6 +15,7 @@ class Network:
     SUBMISSION, SUBMISSIONS = 2587, 2465
     STORE_IMAP, STORE_IMAPS, STORE_POP3, STORE_POP3S, STORE_LMTP = 10143, 10993, 10110, 10995, 10024
     SIEVE, STORE_SIEVE = 4190, 14190
+    ADMIN = 8443
     STORE_IMAP_PROXIED = 10144  # begins with the PROXY protocol
 
     def __init__(self, prefix):

@@ -12,7 +12,7 @@ def test_status_tells_what_runs_and_how_the_backends_are(cluster, frontend):
                "status shows the health of all backends", 10, 0.1)
     status, = frontend.admin().json("status")
     assert status["program"] == "mailstead-frontend"
-    assert {process["role"] for process in status["processes"]} == {"control", "directory", "queue", "worker"}
+    assert {process["role"] for process in status["processes"]} == {"control", "directory", "queue", "admin", "worker"}
     assert [backend["backend"] for backend in status["backends"]] == list(cluster.backends)
     assert status["mirror"]["is_synchronised"] and status["problems"] == []
 
