@@ -79,26 +79,28 @@ static void node_on_hand_lost(struct storage_jobs *jobs)
     io_loop_stop(&node->child->loop);
 }
 
-static void node_attach_remembered(struct node *node, const struct node_file *file)
+static void node_want(struct node *node, const char *server, bool is_to_be_attached)
 {
-    const char *own = node->child->config->node.name;
-    struct storage *storage = storages_find(&node->storages, own);
+    struct storage *storage = storages_find(&node->storages, server);
 
-    if (storage)
+    if (!storage)
+        return;
+    storage->is_wanted = true;
+    if (is_to_be_attached)
         storage_attach(storage, false, false);
-    for (unsigned i = 0; i < file->server_count; i++) {
-        storage = storages_find(&node->storages, file->servers[i]);
-        if (storage)
-            storage_attach(storage, false, false);
-    }
 }
 
-/* The storages that a node had are known while it leaves, so that they are released. */
-static void node_know_remembered(struct node *node, const struct node_file *file)
+/* Its own, and those that it had: to be attached again, or known, so that they are released. */
+static void node_want_remembered(struct node *node, const struct node_file *file)
 {
-    (void)storages_find(&node->storages, node->child->config->node.name);
+    bool is_here = file->memory == NODE_MEMORY_HERE;
+
+    if (!node_has_storages(node))
+        return;
+    if (is_here)
+        node_want(node, node->child->config->node.name, true);
     for (unsigned i = 0; i < file->server_count; i++)
-        (void)storages_find(&node->storages, file->servers[i]);
+        node_want(node, file->servers[i], is_here);
 }
 
 /* What cannot be read may have said that the node left: it does not serve before it is told to. */
@@ -110,15 +112,11 @@ static void node_begin(struct node *node)
         LOG_EVENT(LOG_LEVEL_ERROR, NULL, "node_unreadable");
         file->memory = NODE_MEMORY_LEFT;
     }
-    if (file->memory != NODE_MEMORY_HERE) {
-        if (node_has_storages(node))
-            node_know_remembered(node, file);
+    node_want_remembered(node, file);
+    if (file->memory != NODE_MEMORY_HERE)
         node_resume_leaving(node, file->memory);
-    } else {
-        if (node_has_storages(node))
-            node_attach_remembered(node, file);
+    else
         atomic_store(&node_board(node)->order, NODE_ORDER_SERVE);
-    }
     free(file);
 }
 

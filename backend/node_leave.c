@@ -109,8 +109,8 @@ static void node_release_storages(struct node *node)
     LIST_EACH (item, &node->storages.list) {
         struct storage *storage = LIST_ELEMENT(item, struct storage, node);
 
+        storage->is_to_go = storage->is_wanted || storage->state.current != STORAGE_DETACHED;
         storage->is_wanted = false;
-        storage->is_to_go = true;
     }
     node_leave_look(node);
 }
@@ -239,6 +239,8 @@ static void node_serve(struct node *node)
                               ? storages_find(&node->storages, node->child->config->node.name)
                               : NULL;
 
+    if (own)
+        own->is_wanted = true;
     node_move(node, NODE_PHASE_HERE);
     (void)node_remember(node); /* logged; after a restart it would leave again */
     atomic_store(&node_board(node)->order, NODE_ORDER_SERVE);

@@ -174,10 +174,6 @@ void storage_attach(struct storage *storage, bool mark, bool holder_was_fenced)
     storage->is_refused = false;
     storage->retry_ms = 0;
     storage_move(storage, STORAGE_ATTACHING, "");
-    if (!storage->is_wanted) {
-        storage->is_wanted = true;
-        storage->storages->remember(storage->storages->context);
-    }
     storage->is_delayed = storage->keeper.number || storage->work.number;
     if (!storage->is_delayed)
         storage_bring(storage);
@@ -283,6 +279,10 @@ static void storage_on_keeper_well(struct storage_job *job)
     storage->retry_ms = 0;
     storage_move(storage, STORAGE_ATTACHED, "");
     LOG_EVENT(LOG_LEVEL_INFO, NULL, "storage_attached", LOG_TEXT("server", storage->server));
+    if (!storage->is_wanted) { /* an order that fails is over; one that succeeds holds */
+        storage->is_wanted = true;
+        storage->storages->remember(storage->storages->context);
+    }
     storage_settle(storage);
 }
 

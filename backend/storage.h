@@ -33,7 +33,7 @@ struct storage {
     struct state state; /* enum storage_state */
     struct board_storage *row;
     struct storage_job work, keeper;
-    bool is_wanted;         /* it is attached again after a restart */
+    bool is_wanted;         /* it is kept attached, also over a restart */
     bool holder_was_fenced; /* an operator's word, for this attempt */
     bool is_to_be_marked;
     bool is_delayed;    /* it is to be attached when what is under way is over */
