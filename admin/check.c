@@ -9,10 +9,13 @@
 #include <string.h>
 
 #include "admin/backend_list.h"
+#include "admin/check_report.h"
 #include "admin/output.h"
+#include "common/base/memory.h"
 #include "common/service/config_text.h"
 
 struct findings {
+    const char *file;
     json_t *errors;   /* objects: file, line (absent: the file as a whole), text */
     json_t *warnings; /* texts */
 };
@@ -26,6 +29,15 @@ static void note_error(void *context, const char *file, int line, const char *te
         json_object_set_new(error, "line", json_integer(line));
     json_object_set_new(error, "text", json_any_text(text));
     json_array_append_new(findings->errors, error);
+}
+
+/* What is wrong with the machine, the store or the directory, not with the file. */
+static void note_fault(void *context, const char *text)
+{
+    struct findings *findings = context;
+
+    json_array_append_new(findings->errors, json_pack("{s:s,s:o}", "file", findings->file, "text",
+                                                      json_any_text(text)));
 }
 
 static void note_warning(void *context, const char *text)
@@ -158,9 +170,22 @@ static void load_backends(const struct arguments *arguments, const struct config
         backend_list_load(config, backends);
 }
 
+/* What can only be found out here and now. */
+static void look_around(const struct check *check)
+{
+    static void (*const looks[])(const struct check *) = { check_host, check_places,
+                                                           check_resources, check_schema };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(looks); i++)
+        looks[i](check);
+    check_rights(check->config, check->warn, check->context);
+    if (check->program == CONFIG_BACKEND)
+        check_store(check);
+}
+
 static json_t *examine(const struct arguments *arguments, enum config_program program)
 {
-    struct findings findings = { json_array(), json_array() };
+    struct findings findings = { arguments->config_file, json_array(), json_array() };
     struct config *config =
         config_load(arguments->config_file, program, true, note_error, &findings);
     struct backend_set backends;
@@ -170,7 +195,8 @@ static json_t *examine(const struct arguments *arguments, enum config_program pr
         load_backends(arguments, config, &backends);
         check_doubts(config, program, &backends, note_warning, &findings);
         if (!arguments->is_offline)
-            check_rights(config, note_warning, &findings);
+            look_around(
+                &(struct check){ config, program, &backends, note_fault, note_warning, &findings });
     }
     result = json_pack("{s:b,s:s,s:s,s:o,s:o}", "ok", json_array_size(findings.errors) == 0, "file",
                        arguments->config_file, "program",

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the identities of the configuration may do in the directory; needs the secrets. */
-#include "admin/check.h"
+/* What is asked of the directory: its schema, and what the identities may do; needs the secrets. */
+#include "admin/check_report.h"
 #include "directory/rights.h"
+#include "directory/schema.h"
 
 static void ignore_complaint(void *context, const char *file, int line, const char *text)
 {
@@ -19,4 +20,9 @@ void check_rights(const struct config *config, check_warning *warn, void *contex
 
     rights_examine(with_secrets ? with_secrets : config, warn, context);
     config_free(with_secrets);
+}
+
+void check_schema(const struct check *check)
+{
+    schema_examine(check->config, check->warn, check->context);
 }

@@ -277,8 +277,9 @@ const struct command commands[] = {
       .help =
           "Reads the configuration and the files that it names, as a daemon would at its\n"
           "start.  Run it as root, or it cannot read the secrets.  Without --program a file\n"
-          "with a section \"node\" is taken for mailstead-backend's.  Asks the directory\n"
-          "whether its identities may write what they should not; nothing is changed by that.\n",
+          "with a section \"node\" is taken for mailstead-backend's.  Asks the directory about\n"
+          "its schema and rights, a backend's mail store how it behaves, and looks at addresses,\n"
+          "folders and storage of this machine; nothing is changed by that.\n",
       .run = check_run },
 };
 const size_t command_count = ARRAY_LENGTH(commands);

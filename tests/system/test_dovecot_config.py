@@ -11,8 +11,8 @@ import subprocess
 import pytest
 
 from cluster import Network, wait_until
-from cluster.mailstead import Admin
 from cluster.process import Process
+from variant import Variant
 
 SHARED = ("--mail-directory", "/srv/mail")
 
@@ -36,22 +36,6 @@ def lmtp(address, *recipients):
         say("LHLO test")
         say("MAIL FROM:<>")
         return [say(f"RCPT TO:<{recipient}>") for recipient in recipients]
-
-
-class Variant(Admin):
-    """The command with a changed copy of a node's configuration."""
-
-    def __init__(self, daemon, folder, **changes):
-        super().__init__(daemon)
-        self.folder = folder
-        self.file = folder / "mailstead.conf"
-        text = daemon.configuration.read_text()
-        for name, value in changes.items():
-            text = re.sub(rf"(?m)^    {name} = .*$", f"    {name} = {value}", text)
-        self.file.write_text(text)
-
-    def command(self, *arguments):
-        return [str(self.daemon.cluster.build / "mailstead"), "-c", str(self.file), *map(str, arguments)]
 
 
 @pytest.fixture

@@ -366,7 +366,7 @@ static void control_characters_of_an_answer_never_reach_the_terminal(void **stat
 
 static void a_good_configuration_is_ok_with_a_summary(void **state)
 {
-    struct admin_result result = admin_run("check");
+    struct admin_result result = admin_run("check --offline");
 
     (void)state;
     assert_int_equal(result.status, COMMAND_OK);
