@@ -10,6 +10,8 @@ CLUSTER_PACKAGES="slapd ldap-utils dovecot-core dovecot-imapd dovecot-pop3d dove
 CLIENT_PACKAGES="curl swaks libnet-ssleay-perl isync fetchmail mutt offlineimap3 sieve-connect
   bsdutils"
 TEST_PACKAGES="python3-pytest python3-pytest-xdist clang-tidy cppcheck mandoc xz-utils"
+MANAGER_PACKAGES="pacemaker corosync pacemaker-cli-utils resource-agents psmisc procps keepalived
+  nftables iproute2 libxml2-utils"
 BENCH_PACKAGES="haproxy nginx-core libnginx-mod-mail postfix postfix-ldap strace"
 
 say() { printf '%s\n' "$*"; }
