@@ -423,6 +423,34 @@ static void test_backend_needs_a_store_for_each_listener(void **unused)
         "pop3 or sieve\n");
 }
 
+#define NODE_WITH(name, storage)                                                                   \
+    CLUSTER DIRECTORY LISTEN "node { name = \"" name "\" imap_store = \"127.0.0.1:1143\" }\n"      \
+                             "storage { " storage " }\n"
+
+static void test_a_storage_has_a_folder_for_each_server(void **unused)
+{
+    struct config *config = config_load_text(NODE_WITH("sv1", "kind = shared directory = \"/srv\""),
+                                             CONFIG_BACKEND, false);
+
+    (void)unused;
+    assert_non_null(config);
+    assert_int_equal(config->storage.require_mount, STORAGE_MOUNT_SERVER);
+    assert_int_equal(config->storage.adopt, STORAGE_ADOPT_ORDER);
+    config_free(config);
+    config = config_load_text(NODE_WITH("a b", ""), CONFIG_BACKEND, false);
+    assert_int_equal(config->storage.kind, STORAGE_NONE);
+    config_free(config);
+    assert_config_refused_as(NODE_WITH("sv1", "kind = shared"), CONFIG_BACKEND,
+                             "5: storage.directory: is missing; expected the folder that has one "
+                             "folder for each server\n");
+    assert_config_refused_as(NODE_WITH("a b", "kind = shared directory = \"/srv\""), CONFIG_BACKEND,
+                             "4: node.name: \"a b\" cannot be the name of a folder; expected "
+                             "letters, digits, \".\", \"_\" and \"-\" with storage.kind shared\n");
+    assert_config_refused_as(NODE_WITH("sv1", "release_hook = \"/bin/true\""), CONFIG_BACKEND,
+                             "5: storage.release_hook: nothing is attached with storage.kind none; "
+                             "expected it with shared\n");
+}
+
 static void test_only_balancers_are_believed_about_tls(void **unused)
 {
     (void)unused;
@@ -514,6 +542,7 @@ int main(void)
         cmocka_unit_test(test_what_does_not_go_together_is_refused),
         cmocka_unit_test(test_a_password_for_the_relay_host_needs_tls_or_loopback),
         cmocka_unit_test(test_backend_needs_a_store_for_each_listener),
+        cmocka_unit_test(test_a_storage_has_a_folder_for_each_server),
         cmocka_unit_test(test_only_balancers_are_believed_about_tls),
         cmocka_unit_test(test_users_can_log_in_on_a_submission_listener),
         cmocka_unit_test(test_files_that_cannot_be_read_are_refused),
