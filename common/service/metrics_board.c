@@ -143,9 +143,9 @@ static void add_events(json_t *samples, const struct event_counts *events)
     }
 }
 
-static void add_certificates(json_t *samples, const struct config *config)
+static void add_certificates_of(json_t *samples, const struct tls_config *tls)
 {
-    json_t *rows = certificate_rows(&config->tls), *row;
+    json_t *rows = certificate_rows(tls), *row;
     size_t index;
 
     json_array_foreach (rows, index, row)
@@ -153,6 +153,16 @@ static void add_certificates(json_t *samples, const struct config *config)
                                     (double)json_integer_value(json_object_get(row, "left_s")),
                                     "file", json_string_value(json_object_get(row, "file")), NULL));
     json_decref(rows);
+}
+
+static void add_certificates(json_t *samples, const struct config *config)
+{
+    const struct tls_config admin_port = { .pem = config->admin_port.pem,
+                                           .certificate_file =
+                                               config->admin_port.certificate_file };
+
+    add_certificates_of(samples, &config->tls);
+    add_certificates_of(samples, &admin_port);
 }
 
 /* 1 for the one that it is in, 0 for the others: an alarm can be made of any of them. */

@@ -14,6 +14,7 @@ from http.client import HTTPException, HTTPSConnection
 import pytest
 
 from cluster import Network, clients, wait_until
+from cluster.network import can_connect
 from cluster.process import run
 from openmetrics import parse
 from raw import log_in
@@ -253,7 +254,7 @@ def test_health_tells_of_a_drain(fe2):
     finally:
         assert order(fe2, "drain", undo=True)[0] == 200
     assert health(fe2) == []
-    wait_until(lambda: socket.create_connection((fe2.address, Network.IMAP), 1).close() is None, "it serves again", 10)
+    wait_until(lambda: can_connect(fe2.address, Network.IMAP), "it serves again", 10)
 
 
 # --- metrics -----------------------------------------------------------------------------------------
