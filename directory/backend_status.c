@@ -73,13 +73,13 @@ void backend_metrics(const struct backend *backend, struct board *board,
 
         if (seen.state == BOARD_HEALTH_UNKNOWN)
             continue;
-        sample(metrics_sample("mailstead_backend_up", seen.state == BOARD_HEALTH_UP, "backend",
+        sample(METRICS_SAMPLE("mailstead_backend_up", seen.state == BOARD_HEALTH_UP, "backend",
                               backend->name, "protocol", name, NULL),
                context);
-        sample(metrics_sample("mailstead_backend_ramping", seen.is_ramped, "backend", backend->name,
+        sample(METRICS_SAMPLE("mailstead_backend_ramping", seen.is_ramped, "backend", backend->name,
                               "protocol", name, NULL),
                context);
-        sample(metrics_sample("mailstead_backend_since_seconds", (double)seen.age_ms / 1000,
+        sample(METRICS_SAMPLE("mailstead_backend_since_seconds", (double)seen.age_ms / 1000,
                               "backend", backend->name, "protocol", name, NULL),
                context);
     }

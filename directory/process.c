@@ -209,7 +209,7 @@ static void directory_run_metrics(struct control_request *request, json_t *argum
     const struct backend_set *set = backend_follower_set(directory->backends);
 
     (void)arguments;
-    control_reply(request, metrics_sample("mailstead_mirror_held_accounts",
+    control_reply(request, METRICS_SAMPLE("mailstead_mirror_held_accounts",
                                           (double)mirror_writer_held(directory->writer), NULL));
     for (size_t i = 0; i < set->count; i++)
         backend_metrics(backend_set_at(set, i), directory->child->board,

@@ -3,7 +3,6 @@
 #include "common/service/metrics.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -29,17 +28,13 @@ static json_t *label_value(const char *value)
     return text;
 }
 
-json_t *metrics_sample(const char *name, double value, ...)
+json_t *metrics_sample(const char *name, double value, const char *const *labels)
 {
-    json_t *labels = json_object();
-    const char *label;
-    va_list pairs;
+    json_t *object = json_object();
 
-    va_start(pairs, value);
-    while ((label = va_arg(pairs, const char *)))
-        json_object_set_new(labels, label, label_value(va_arg(pairs, const char *)));
-    va_end(pairs);
-    return json_pack("{s:s, s:f, s:o}", "metric", name, "value", value, "labels", labels);
+    for (; labels[0]; labels += 2)
+        json_object_set_new(object, labels[0], label_value(labels[1]));
+    return json_pack("{s:s, s:f, s:o}", "metric", name, "value", value, "labels", object);
 }
 
 /* --- one line --------------------------------------------------------------------------------- */

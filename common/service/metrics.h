@@ -30,10 +30,13 @@ struct metric_family {
 extern const struct metric_family metric_families[]; /* ended by a NULL name */
 
 /*
- * A sample, the caller's; `name` is in the table.  Then pairs of strings, a label and its value,
- * ended by NULL.  What is not UTF-8 in a value is shown as "?".
+ * A sample, the caller's; `name` is in the table.  `labels` are pairs of strings, a label and its
+ * value, ended by NULL; the macro takes them as its last arguments.  What is not UTF-8 in a value
+ * is shown as "?".
  */
-json_t *metrics_sample(const char *name, double value, ...) __attribute__((sentinel));
+json_t *metrics_sample(const char *name, double value, const char *const *labels);
+#define METRICS_SAMPLE(name, value, ...)                                                           \
+    metrics_sample((name), (value), (const char *const[]){ __VA_ARGS__ })
 
 /* Appends to the array `samples` what the board and the configuration show. */
 void metrics_add_board(json_t *samples, const struct child *child);

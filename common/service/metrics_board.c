@@ -62,9 +62,9 @@ static void add_slot(json_t *samples, const struct child *child, const struct bo
     struct place place = place_of(&child->program->roles[atomic_load(&slot->role)],
                                   atomic_load(&slot->number), atomic_load(&slot->generation));
 
-    add(samples, metrics_sample("mailstead_process_up", atomic_load(&slot->is_ready) != 0,
+    add(samples, METRICS_SAMPLE("mailstead_process_up", atomic_load(&slot->is_ready) != 0,
                                 PLACE(place), NULL));
-    add(samples, metrics_sample("mailstead_process_heartbeat_age_seconds",
+    add(samples, METRICS_SAMPLE("mailstead_process_heartbeat_age_seconds",
                                 seconds_since(atomic_load(&slot->heartbeat_ms), now_ms),
                                 PLACE(place), NULL));
 }
@@ -75,7 +75,7 @@ static void add_expected(json_t *samples, const struct child *child,
 {
     struct place place = place_of(role, number, atomic_load(&child->board->generation));
 
-    add(samples, metrics_sample("mailstead_process_up", 0, PLACE(place), NULL));
+    add(samples, METRICS_SAMPLE("mailstead_process_up", 0, PLACE(place), NULL));
 }
 
 static void add_processes(json_t *samples, const struct child *child, uint64_t now_ms)
@@ -107,7 +107,7 @@ static bool program_has(const struct child *child, const char *role)
 static void add_counters(json_t *samples, const struct board *board)
 {
     for (int i = 0; i < BOARD_COUNTERS; i++)
-        add(samples, metrics_sample(counters[i].metric, (double)board_sum(board, i),
+        add(samples, METRICS_SAMPLE(counters[i].metric, (double)board_sum(board, i),
                                     counters[i].label, counters[i].value, NULL));
 }
 
@@ -118,14 +118,14 @@ static void add_mirror(json_t *samples, const struct board *board, uint64_t now_
 
     if (stale_ms == 0 && is_new)
         stale_ms = atomic_load(&board->started_ms);
-    add(samples, metrics_sample("mailstead_directory_connected",
+    add(samples, METRICS_SAMPLE("mailstead_directory_connected",
                                 atomic_load(&board->directory_is_connected), NULL));
-    add(samples, metrics_sample("mailstead_mirror_revision",
+    add(samples, METRICS_SAMPLE("mailstead_mirror_revision",
                                 (double)atomic_load(&board->mirror_revision), NULL));
-    add(samples, metrics_sample("mailstead_mirror_entries",
+    add(samples, METRICS_SAMPLE("mailstead_mirror_entries",
                                 (double)atomic_load(&board->mirror_entries), NULL));
-    add(samples, metrics_sample("mailstead_mirror_synchronised", !is_new, NULL));
-    add(samples, metrics_sample("mailstead_mirror_age_seconds",
+    add(samples, METRICS_SAMPLE("mailstead_mirror_synchronised", !is_new, NULL));
+    add(samples, METRICS_SAMPLE("mailstead_mirror_age_seconds",
                                 stale_ms > 0 ? seconds_since(stale_ms, now_ms) : 0, NULL));
 }
 
@@ -136,9 +136,9 @@ static void add_events(json_t *samples, const struct event_counts *events)
 
         if (!atomic_load(&row->is_named))
             continue;
-        add(samples, metrics_sample("mailstead_events", (double)atomic_load(&row->count), "event",
+        add(samples, METRICS_SAMPLE("mailstead_events", (double)atomic_load(&row->count), "event",
                                     row->name, NULL));
-        add(samples, metrics_sample("mailstead_event_last_timestamp_seconds",
+        add(samples, METRICS_SAMPLE("mailstead_event_last_timestamp_seconds",
                                     (double)atomic_load(&row->last_s), "event", row->name, NULL));
     }
 }
@@ -149,7 +149,7 @@ static void add_certificates_of(json_t *samples, const struct tls_config *tls)
     size_t index;
 
     json_array_foreach (rows, index, row)
-        add(samples, metrics_sample("mailstead_certificate_left_seconds",
+        add(samples, METRICS_SAMPLE("mailstead_certificate_left_seconds",
                                     (double)json_integer_value(json_object_get(row, "left_s")),
                                     "file", json_string_value(json_object_get(row, "file")), NULL));
     json_decref(rows);
@@ -170,7 +170,7 @@ static void add_states(json_t *samples, const char *metric, const char *server,
                        const char *const *names, int state)
 {
     for (int i = 0; names[i]; i++)
-        add(samples, metrics_sample(metric, i == state, "state", names[i], server ? "server" : NULL,
+        add(samples, METRICS_SAMPLE(metric, i == state, "state", names[i], server ? "server" : NULL,
                                     server, NULL));
 }
 
@@ -180,7 +180,7 @@ static void add_storage(json_t *samples, const struct board_storage *storage)
         return;
     add_states(samples, "mailstead_storage_state", storage->server, storage_state_names,
                atomic_load(&storage->state));
-    add(samples, metrics_sample("mailstead_storage_missed", atomic_load(&storage->is_missed),
+    add(samples, METRICS_SAMPLE("mailstead_storage_missed", atomic_load(&storage->is_missed),
                                 "server", storage->server, NULL));
 }
 
@@ -189,7 +189,7 @@ static void add_node(json_t *samples, const struct board *board)
     add_states(samples, "mailstead_node_state", NULL, node_state_names,
                (int)node_board_state(board));
     add(samples,
-        metrics_sample("mailstead_node_overridden", atomic_load(&board->node.is_overridden), NULL));
+        METRICS_SAMPLE("mailstead_node_overridden", atomic_load(&board->node.is_overridden), NULL));
     for (size_t i = 0; i < BOARD_STORAGES; i++)
         add_storage(samples, &board->node.storages[i]);
 }
@@ -208,14 +208,14 @@ void metrics_add_board(json_t *samples, const struct child *child)
     const struct board *board = child->board;
     uint64_t now_ms = clock_monotonic_ms();
 
-    add(samples, metrics_sample("mailstead_build", 1, "program", child->program->name, "version",
+    add(samples, METRICS_SAMPLE("mailstead_build", 1, "program", child->program->name, "version",
                                 PACKAGE_VERSION, NULL));
-    add(samples, metrics_sample("mailstead_uptime_seconds",
+    add(samples, METRICS_SAMPLE("mailstead_uptime_seconds",
                                 seconds_since(atomic_load(&board->started_ms), now_ms), NULL));
-    add(samples, metrics_sample("mailstead_healthy", is_healthy(child), NULL));
+    add(samples, METRICS_SAMPLE("mailstead_healthy", is_healthy(child), NULL));
     add_processes(samples, child, now_ms);
     add(samples,
-        metrics_sample("mailstead_drained", atomic_load(&board->drain_deadline_ms) > 0, NULL));
+        METRICS_SAMPLE("mailstead_drained", atomic_load(&board->drain_deadline_ms) > 0, NULL));
     add_certificates(samples, child->config);
     add_events(samples, &board->events);
     add_counters(samples, board);
@@ -223,6 +223,6 @@ void metrics_add_board(json_t *samples, const struct child *child)
     if (child->program->program == CONFIG_BACKEND)
         add_node(samples, board);
     if (program_has(child, "queue"))
-        add(samples, metrics_sample("mailstead_queue_refusing",
+        add(samples, METRICS_SAMPLE("mailstead_queue_refusing",
                                     atomic_load(&board->queue_is_refusing), NULL));
 }

@@ -29,8 +29,8 @@ static bool measuring_apply(struct operation *operation, struct store *store)
 static void reply_counts(struct control_request *request, const struct store_counts *counts)
 {
     control_reply(request,
-                  metrics_sample("mailstead_queue_recipients_held", (double)counts->held, NULL));
-    control_reply(request, metrics_sample("mailstead_queue_recipients_set_aside",
+                  METRICS_SAMPLE("mailstead_queue_recipients_held", (double)counts->held, NULL));
+    control_reply(request, METRICS_SAMPLE("mailstead_queue_recipients_set_aside",
                                           (double)counts->set_aside, NULL));
 }
 
@@ -45,10 +45,10 @@ static void measuring_done(struct operation *operation, bool is_committed)
     reply_counts(measuring->request, &commands->committer->counts);
     if (is_committed)
         control_reply(measuring->request,
-                      metrics_sample("mailstead_queue_oldest_age_seconds",
+                      METRICS_SAMPLE("mailstead_queue_oldest_age_seconds",
                                      age_ms > 0 ? (double)age_ms / 1000 : 0, NULL));
     if (measuring->has_room)
-        control_reply(measuring->request, metrics_sample("mailstead_queue_disk_free_bytes",
+        control_reply(measuring->request, METRICS_SAMPLE("mailstead_queue_disk_free_bytes",
                                                          (double)measuring->free_bytes, NULL));
     control_finish(measuring->request, NULL);
     free(measuring);

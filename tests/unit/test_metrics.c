@@ -33,10 +33,10 @@ static void test_a_counter_a_gauge_with_a_unit_and_an_info_are_written_as_the_st
     json_t *samples = json_array();
 
     (void)unused;
-    json_array_append_new(samples, metrics_sample("mailstead_mirror_age_seconds", 1.5, NULL));
+    json_array_append_new(samples, METRICS_SAMPLE("mailstead_mirror_age_seconds", 1.5, NULL));
     json_array_append_new(samples,
-                          metrics_sample("mailstead_logins", 16777217, "result", "accepted", NULL));
-    json_array_append_new(samples, metrics_sample("mailstead_build", 1, "version", "0.1", NULL));
+                          METRICS_SAMPLE("mailstead_logins", 16777217, "result", "accepted", NULL));
+    json_array_append_new(samples, METRICS_SAMPLE("mailstead_build", 1, "version", "0.1", NULL));
     assert_string_equal(
         text_of(samples),
         "# TYPE mailstead_build info\n"
@@ -58,7 +58,7 @@ static void test_label_values_are_escaped_and_what_is_no_utf8_is_shown_as_such(v
     json_t *samples = json_array();
 
     (void)unused;
-    json_array_append_new(samples, metrics_sample("mailstead_backend_up", 0, "backend",
+    json_array_append_new(samples, METRICS_SAMPLE("mailstead_backend_up", 0, "backend",
                                                   "a\"b\\c\nd\xff", "protocol", "\xc3\xa4", NULL));
     assert_non_null(
         strstr(text_of(samples), "{backend=\"a\\\"b\\\\c\\nd?\",protocol=\"\xc3\xa4\"} 0\n"));
@@ -69,11 +69,11 @@ static void test_what_is_no_sample_is_left_out_and_of_two_alike_the_second(void 
     json_t *samples = json_array();
 
     (void)unused;
-    json_array_append_new(samples, metrics_sample("mailstead_sessions", 7, NULL));
-    json_array_append_new(samples, metrics_sample("mailstead_sessions", 8, NULL));
-    json_array_append_new(samples, metrics_sample("mailstead_nonsense", 1, NULL));
-    json_array_append_new(samples, metrics_sample("mailstead_logins", -1, NULL));
-    json_array_append_new(samples, metrics_sample("mailstead_drained", 1, "Bad-Label", "x", NULL));
+    json_array_append_new(samples, METRICS_SAMPLE("mailstead_sessions", 7, NULL));
+    json_array_append_new(samples, METRICS_SAMPLE("mailstead_sessions", 8, NULL));
+    json_array_append_new(samples, METRICS_SAMPLE("mailstead_nonsense", 1, NULL));
+    json_array_append_new(samples, METRICS_SAMPLE("mailstead_logins", -1, NULL));
+    json_array_append_new(samples, METRICS_SAMPLE("mailstead_drained", 1, "Bad-Label", "x", NULL));
     json_array_append_new(samples, json_string("mailstead_drained"));
     json_array_append_new(samples,
                           json_pack("{s:s, s:s}", "metric", "mailstead_drained", "value", "1"));
@@ -90,7 +90,7 @@ static void test_a_page_that_is_full_says_so(void **unused)
     json_t *samples = json_array();
 
     (void)unused;
-    json_array_append_new(samples, metrics_sample("mailstead_sessions", 7, NULL));
+    json_array_append_new(samples, METRICS_SAMPLE("mailstead_sessions", 7, NULL));
     assert_false(metrics_write(samples, &bytes));
     bytes_release(&bytes);
     json_decref(samples);
