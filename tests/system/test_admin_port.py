@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 import time
@@ -201,6 +202,21 @@ def test_a_body_of_unknown_length_is_bounded_too(fe1):
     finally:
         connection.close()
     assert health(fe1) == []
+
+
+def test_no_other_process_may_ask_over_the_hub(fe1):
+    """It calls itself admin; the kernel knows better."""
+    def span(text):
+        return struct.pack("=I", len(text)) + text
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as hub:
+        hub.connect(str(fe1.run_folder / "hub.sock"))
+        hub.settimeout(10)
+        hub.send(b"\1" + span(b"admin") + struct.pack("=II", 0, 0))
+        hub.send(b"\6" + struct.pack("=I", 1) + span(b"drain") + span(b'{"command":"drain"}'))
+        assert hub.recv(100) == b""
+    assert health(fe1) == []
+    assert logged(fe1, "event=hub_peer_wrong", 'peer="admin 0"')
 
 
 # --- slow and many -----------------------------------------------------------------------------------

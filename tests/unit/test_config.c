@@ -523,9 +523,37 @@ static void test_a_truncated_file_is_never_taken_silently_as_whole(void **unused
     }
 }
 
+static void test_an_admin_port_is_whole_and_has_an_address_of_its_own(void **unused)
+{
+    static const char rest[] =
+        "certificate = \"/c\" key = \"/k\" client_ca = \"/a\" read = { ann } }";
+    char text[4096];
+    struct config *config;
+
+    (void)unused;
+    snprintf(text, sizeof(text), "%s\nadmin_port { address = \"*:8443\" %s\n", GOOD, rest);
+    config = load(text);
+    assert_string_equal(config_complaints, "");
+    assert_int_equal(config->admin_port.endpoint.port, 8443);
+    assert_int_equal(config->admin_port.operate.count, 0);
+    config_free(config);
+    assert_null(load(GOOD "\nadmin_port { address = \"*:8443\" certificate = \"/c\" }\n"));
+    assert_null(strstr(config_complaints, "admin_port.certificate: is missing"));
+    assert_non_null(strstr(config_complaints, "admin_port.key: is missing"));
+    assert_non_null(strstr(config_complaints, "admin_port.client_ca: is missing"));
+    assert_non_null(strstr(config_complaints, "admin_port.operate: is missing"));
+    snprintf(text, sizeof(text),
+             "%slisten \"x\" { protocol = imap address = \"127.0.0.1:8443\" tls = off }\n"
+             "admin_port { address = \"127.0.0.1:8443\" %s\n",
+             GOOD, rest);
+    assert_null(load(text));
+    assert_non_null(strstr(config_complaints, "admin_port.address: listen \"x\" has it too"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_an_admin_port_is_whole_and_has_an_address_of_its_own),
         cmocka_unit_test(test_minimal_configuration_has_the_defaults),
         cmocka_unit_test(test_a_domain_alias_is_ours_and_leads_to_its_domain),
         cmocka_unit_test(test_each_of_many_domains_is_ours_and_the_first_stays_the_first),
