@@ -86,6 +86,9 @@ class ManagedCluster:
         # What ocf:heartbeat:Filesystem asks for and a bind mount does not need.
         (self.folder / "layers" / "sbin").mkdir(parents=True)
         (self.folder / "layers" / "sbin" / "modprobe").symlink_to("/bin/true")
+        # The frontend finds in half a second that a backend has come back.
+        text = self.fe1.configuration.read_text()
+        self.fe1.configuration.write_text(text.replace("probe_interval_ms = 500", "probe_interval_ms = 200"))
         for program, source, target in (("mailstead", SOURCE / "contrib" / "ocf", "ocf/mailstead"),
                                         ("fence_switch", SOURCE / "tests" / "cluster", "sbin")):
             (self.folder / "layers" / target).mkdir(parents=True, exist_ok=True)
