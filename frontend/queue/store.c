@@ -91,7 +91,7 @@ bool store_open_folders(struct store *store, char error[STORE_ERROR_SIZE])
     (void)mkdir(store->directory, 0700); /* usually there; if not, and it fails, open says so */
     store->directory_fd = open(store->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (store->directory_fd >= 0 && flock(store->directory_fd, LOCK_EX | LOCK_NB) != 0) {
-        snprintf(error, STORE_ERROR_SIZE, "%s: another queue process uses it", store->directory);
+        store_tell_holder(store->directory, store->directory_fd, error);
         return false;
     }
     if (store->directory_fd >= 0) {

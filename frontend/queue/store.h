@@ -94,6 +94,9 @@ struct store_message {
 struct store *store_open(const char *directory, const struct store_system *system,
                          char error[STORE_ERROR_SIZE]);
 
+/* Whether another process uses the queue in `directory` now; `error` then says which. */
+bool store_is_held(const char *directory, char error[STORE_ERROR_SIZE]);
+
 /* Closes it; a batch that is open is rolled back.  Frees the store. */
 void store_close(struct store *store);
 

@@ -97,6 +97,9 @@ struct span store_column(sqlite3_stmt *statement, int column);
 /* Logs a failed call of the store. */
 void store_log_failure(const struct store *store, const char *event, const char *reason);
 
+/* Says who has the folder `fd`, which could not be locked (store_holder.c). */
+void store_tell_holder(const char *directory, int fd, char error[STORE_ERROR_SIZE]);
+
 /* A store of `directory` that is not open yet; store_free it. */
 struct store *store_new(const char *directory, const struct store_system *system);
 void store_free(struct store *store);

@@ -57,3 +57,17 @@ def test_a_second_daemon_in_the_same_folder_is_refused(cluster, fe1):
                           capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL)
     assert done.returncode not in (0, -6, -11)
     assert fe1.admin().run("status").returncode == 0
+
+
+def test_a_second_frontend_with_the_same_queue_is_refused_and_told_whose_it_is(cluster, fe1, tmp_path):
+    text = fe1.configuration.read_text().replace(str(fe1.run_folder), f"{tmp_path}/run")
+    text = text.replace(str(fe1.state_folder), f"{tmp_path}/state").replace(fe1.address, cluster.network.address(71))
+    second = tmp_path / "second.conf"
+    second.write_text(text)
+    done = subprocess.run([str(cluster.build / "mailstead-frontend"), "-c", str(second)], capture_output=True,
+                          text=True, timeout=20, stdin=subprocess.DEVNULL)
+    assert done.returncode == 1
+    pid, = fe1.children("queue")
+    assert f"queue.directory: {fe1.queue_folder()}: another queue process uses it: {pid}, of " in done.stderr
+    assert str(cluster.build) in done.stderr
+    assert fe1.admin().run("queue", "stat").returncode == 0
