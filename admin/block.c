@@ -3,72 +3,97 @@
 
 #include <inttypes.h>
 
-#include "admin/daemon.h"
+#include "admin/everywhere.h"
 #include "admin/output.h"
 
-static void print_table(const json_t *blocks)
-{
-    static const char *const head[] = { "network", "account", "failures", "ends in" };
-    char left[OUTPUT_TEXT_SIZE];
+struct block_listing {
     struct table table;
-    json_t *block;
-    size_t i;
+    size_t count;
+    bool is_json, has_nodes;
+};
 
-    table_init(&table, 4, 1U << 2);
-    for (i = 0; i < 4; i++)
-        table_add(&table, head[i]);
-    json_array_foreach (blocks, i, block) {
-        const char *account = json_text(block, "account");
+static void start_table(struct block_listing *listing)
+{
+    static const char *const head[] = { "network", "account", "failures", "ends in", "node" };
+    size_t columns = listing->has_nodes ? 5 : 4;
 
-        table_add(&table, json_text(block, "network"));
-        table_add(&table, account ? account : "(those not known there)");
-        table_add_format(&table, "%" PRId64, json_number(block, "failures", 0));
-        table_add(&table, format_duration(json_number(block, "left_ms", 0), left));
+    table_init(&listing->table, columns, 1U << 2);
+    for (size_t i = 0; i < columns; i++)
+        table_add(&listing->table, head[i]);
+}
+
+static void take_block(const struct reach_node *node, json_t *block, void *context)
+{
+    struct block_listing *listing = context;
+    struct table *table = &listing->table;
+    const char *account = json_text(block, "account");
+    char left[OUTPUT_TEXT_SIZE];
+
+    listing->count++;
+    if (listing->is_json) {
+        print_json_line(block);
+        return;
     }
-    table_print(&table, stdout, 0);
-    table_fini(&table);
+    table_add(table, json_text(block, "network"));
+    table_add(table, account ? account : "(those not known there)");
+    table_add_format(table, "%" PRId64, json_number(block, "failures", 0));
+    table_add(table, format_duration(json_number(block, "left_ms", 0), left));
+    if (listing->has_nodes)
+        table_add(table, node->name);
 }
 
 enum command_status block_list_run(const struct arguments *arguments)
 {
-    json_t *blocks = daemon_answer(arguments, json_pack("{s:s}", "command", "block-list"));
-    json_t *block;
-    size_t i;
+    struct block_listing listing = { .is_json = arguments->is_json };
+    struct everywhere everywhere;
+    enum command_status status;
 
-    if (!blocks)
+    if (!everywhere_open(&everywhere, arguments, EVERYWHERE_FRONTENDS))
         return COMMAND_FAILED;
-    if (arguments->is_json)
-        json_array_foreach (blocks, i, block)
-            print_json_line(block);
-    else if (json_array_size(blocks) == 0)
+    listing.has_nodes = everywhere.count > 1;
+    start_table(&listing);
+    status = everywhere_ask(&everywhere, json_pack("{s:s}", "command", "block-list"), take_block,
+                            &listing);
+    if (listing.count > 0 && !listing.is_json)
+        table_print(&listing.table, stdout, 0);
+    else if (status == COMMAND_OK && !listing.is_json)
         printf("nobody is blocked\n");
-    else
-        print_table(blocks);
-    json_decref(blocks);
-    return COMMAND_OK;
+    table_fini(&listing.table);
+    everywhere_close(&everywhere);
+    return status;
+}
+
+struct block_clearing {
+    int64_t lifted;
+    bool is_json;
+};
+
+static void count_lifted(const struct reach_node *node, json_t *answer, void *context)
+{
+    struct block_clearing *clearing = context;
+
+    (void)node;
+    clearing->lifted += json_number(answer, "lifted", 0);
+    if (clearing->is_json)
+        print_json_line(answer);
 }
 
 enum command_status block_clear_run(const struct arguments *arguments)
 {
     bool has_choice = arguments->account || arguments->address;
+    struct block_clearing clearing = { .is_json = arguments->is_json };
     char count[OUTPUT_TEXT_SIZE];
-    const json_t *answer;
-    json_t *lines;
+    enum command_status status;
 
     if (has_choice == arguments->is_all) {
         fprintf(stderr, "mailstead block clear: --account, --address or both; or --all\n");
         return COMMAND_USAGE;
     }
-    lines =
-        daemon_answer(arguments, json_pack("{s:s,s:s*,s:s*}", "command", "block-clear", "account",
-                                           arguments->account, "address", arguments->address));
-    answer = json_array_get(lines, 0);
-    if (!answer)
-        return COMMAND_FAILED;
-    if (arguments->is_json)
-        print_json_line(answer);
-    else
-        printf("%s lifted\n", format_count(json_number(answer, "lifted", 0), "block", count));
-    json_decref(lines);
-    return COMMAND_OK;
+    status = everywhere_run(arguments, EVERYWHERE_FRONTENDS,
+                            json_pack("{s:s,s:s*,s:s*}", "command", "block-clear", "account",
+                                      arguments->account, "address", arguments->address),
+                            count_lifted, &clearing);
+    if (status != COMMAND_FAILED && !clearing.is_json)
+        printf("%s lifted\n", format_count(clearing.lifted, "block", count));
+    return status;
 }

@@ -21,7 +21,7 @@ enum command_status {
     COMMAND_CONTENDED /* stopped, because somebody else changes the same things */
 };
 
-enum { ARGUMENTS_DOMAINS_MAX = 64, COMMAND_WORDS_MAX = 1000 };
+enum { ARGUMENTS_DOMAINS_MAX = 64, ARGUMENTS_NODES_MAX = 64, COMMAND_WORDS_MAX = 1000 };
 
 /* What the command line said.  The texts are borrowed from it. */
 struct arguments {
@@ -53,6 +53,9 @@ struct arguments {
     unsigned deadline_s; /* 0: not given */
     bool is_undo;
     bool is_fenced;
+    const char *nodes[ARGUMENTS_NODES_MAX]; /* none: the command's own choice */
+    size_t node_count;
+    bool is_local;
 };
 
 /* Options, as bits of a row's set, which has 64; the rows are in options.c. */
@@ -90,8 +93,11 @@ enum command_option {
     OPTION_DEADLINE = 1ULL << 30,
     OPTION_UNDO = 1ULL << 33,
     OPTION_FENCED = 1ULL << 34,
+    OPTION_NODE = 1ULL << 40,
+    OPTION_LOCAL = 1ULL << 41,
     OPTION_HOST = 1ULL << 48,
     OPTION_DOVECOT = 1ULL << 49, /* --write, --mail-directory and --dovecot-version */
+    OPTIONS_NODES = OPTION_NODE | OPTION_LOCAL,
     OPTIONS_EVERYWHERE = OPTION_CONFIG | OPTION_HOST | OPTION_JSON | OPTION_HELP,
     /* How reassign and restore do it. */
     OPTIONS_MOVE = OPTION_DOMAIN | OPTION_FILTER | OPTION_MOVE_LIMIT | OPTION_RATE |

@@ -2,7 +2,7 @@
 /* Blocking, with a bound between two lines; errors are printed for people, never logged. */
 #include "admin/daemon.h"
 
-#include "admin/reach.h"
+#include "admin/output.h"
 #include "common/service/child.h"
 
 struct config *daemon_config(const struct arguments *arguments, bool read_secrets)
@@ -27,23 +27,6 @@ json_t *daemon_ask(const struct config *config, json_t *request, char error[CONF
     return lines;
 }
 
-json_t *daemon_answer(const struct arguments *arguments, json_t *request)
-{
-    struct config *config = daemon_config(arguments, false);
-    char error[CONFIG_ERROR_SIZE];
-    json_t *lines;
-
-    if (!config) {
-        json_decref(request);
-        return NULL;
-    }
-    lines = daemon_ask(config, request, error);
-    if (!lines)
-        fprintf(stderr, "mailstead: %s\n", error);
-    config_free(config);
-    return lines;
-}
-
 bool daemon_ask_at(const char *path, json_t *request, unsigned timeout_ms,
                    void (*line)(json_t *object, void *context), void *context,
                    char error[CONFIG_ERROR_SIZE])
@@ -52,4 +35,106 @@ bool daemon_ask_at(const char *path, json_t *request, unsigned timeout_ms,
 
     snprintf(node.path, sizeof(node.path), "%s", path);
     return reach_ask(&node, request, timeout_ms, line, context, error);
+}
+
+void daemon_complain(const struct reach_node *node, const char *error)
+{
+    if (node->role == REACH_UNLISTED)
+        fprintf(stderr, "mailstead: %s\n", error);
+    else
+        fprintf(stderr, "mailstead: %s: %s\n", node->name, error);
+}
+
+void daemon_sign(const struct reach_node *node, json_t *line)
+{
+    if (node->role != REACH_UNLISTED)
+        json_object_set_new(line, "node", json_any_text(node->name));
+}
+
+/* --- one node ------------------------------------------------------------------------------ */
+
+static bool find_node(struct daemon_one *one, const struct arguments *arguments)
+{
+    if (arguments->node_count > 1) {
+        fprintf(stderr, "mailstead: --node can be given once here\n");
+        return false;
+    }
+    one->node = arguments->node_count > 0 ? reach_find(&one->reach, arguments->nodes[0])
+                                          : reach_own(&one->reach);
+    if (!one->node)
+        fprintf(stderr, "mailstead: the section cluster has no frontend or backend %s\n",
+                arguments->nodes[0]);
+    return one->node != NULL;
+}
+
+bool daemon_open(struct daemon_one *one, const struct arguments *arguments)
+{
+    one->config = daemon_config(arguments, false);
+    if (!one->config)
+        return false;
+    reach_init(&one->reach, one->config);
+    if (find_node(one, arguments))
+        return true;
+    daemon_close(one);
+    return false;
+}
+
+void daemon_close(struct daemon_one *one)
+{
+    reach_fini(&one->reach);
+    config_free(one->config);
+}
+
+bool daemon_tell(const struct daemon_one *one, json_t *request, unsigned timeout_ms,
+                 void (*line)(json_t *object, void *context), void *context)
+{
+    char error[CONFIG_ERROR_SIZE];
+    bool is_answered = reach_ask(one->node, request, timeout_ms, line, context, error);
+
+    if (!is_answered)
+        daemon_complain(one->node, error);
+    return is_answered;
+}
+
+json_t *daemon_lines(const struct daemon_one *one, json_t *request)
+{
+    char error[CONFIG_ERROR_SIZE];
+    json_t *lines = reach_ask_lines(one->node, request, DAEMON_TIMEOUT_MS, error);
+    json_t *line;
+    size_t i;
+
+    if (!lines)
+        daemon_complain(one->node, error);
+    json_array_foreach (lines, i, line)
+        daemon_sign(one->node, line);
+    return lines;
+}
+
+json_t *daemon_answer(const struct arguments *arguments, json_t *request)
+{
+    struct daemon_one one;
+    json_t *lines;
+
+    if (!daemon_open(&one, arguments)) {
+        json_decref(request);
+        return NULL;
+    }
+    lines = daemon_lines(&one, request);
+    daemon_close(&one);
+    return lines;
+}
+
+bool daemon_stream(const struct arguments *arguments, json_t *request, unsigned timeout_ms,
+                   void (*line)(json_t *object, void *context), void *context)
+{
+    struct daemon_one one;
+    bool is_answered;
+
+    if (!daemon_open(&one, arguments)) {
+        json_decref(request);
+        return false;
+    }
+    is_answered = daemon_tell(&one, request, timeout_ms, line, context);
+    daemon_close(&one);
+    return is_answered;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Questions to the directory process of this machine's daemon.  The file of the mirror is
- * never touched from here.
+ * Questions to the directory process of one daemon, this machine's or another.  The file of the
+ * mirror is never touched from here.
  */
 #include "admin/mirror.h"
 
@@ -169,23 +169,14 @@ static void take_line(json_t *line, void *context)
 static enum command_status watch(const struct arguments *arguments, const char *command,
                                  struct watching *watching)
 {
-    struct config *config = daemon_config(arguments, false);
-    char path[CONFIG_ERROR_SIZE], error[CONFIG_ERROR_SIZE];
     bool is_answered;
 
-    if (!config)
-        return COMMAND_FAILED;
     watching->is_json = arguments->is_json;
     watching->is_terminal = isatty(STDERR_FILENO);
-    daemon_socket(config, path);
-    is_answered = daemon_ask_at(path, json_pack("{s:s}", "command", command), DAEMON_TIMEOUT_MS,
-                                take_line, watching, error);
-    config_free(config);
+    is_answered = daemon_stream(arguments, json_pack("{s:s}", "command", command),
+                                DAEMON_TIMEOUT_MS, take_line, watching);
     end_progress(watching);
-    if (is_answered)
-        return COMMAND_OK;
-    fprintf(stderr, "mailstead: %s\n", error);
-    return COMMAND_FAILED;
+    return is_answered ? COMMAND_OK : COMMAND_FAILED;
 }
 
 enum command_status mirror_verify_run(const struct arguments *arguments)

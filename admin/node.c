@@ -31,25 +31,24 @@ static void node_take_line(json_t *line, void *context)
 
 json_t *node_order(const struct arguments *arguments, json_t *request, unsigned deadline_s)
 {
-    struct config *config = daemon_config(arguments, false);
     struct node_answer answer = { .is_json = arguments->is_json };
-    char path[CONFIG_ERROR_SIZE], error[CONFIG_ERROR_SIZE];
-    bool is_answered = false;
+    struct daemon_one one;
+    bool is_answered;
 
-    if (config) {
-        unsigned wait_s = deadline_s + config->storage.hook_timeout_s;
-
-        daemon_socket(config, path);
-        is_answered = daemon_ask_at(path, request, wait_s * 1000 + DAEMON_TIMEOUT_MS,
-                                    node_take_line, &answer, error);
-        if (!is_answered)
-            fprintf(stderr, "mailstead: %s\n", error);
-        config_free(config);
-    } else {
+    if (!daemon_open(&one, arguments)) {
         json_decref(request);
+        return NULL;
     }
+    is_answered = daemon_tell(
+        &one, request, (deadline_s + one.config->storage.hook_timeout_s) * 1000 + DAEMON_TIMEOUT_MS,
+        node_take_line, &answer);
+    if (is_answered && !answer.last)
+        answer.last = json_object();
     if (is_answered)
-        return answer.last ? answer.last : json_object();
+        daemon_sign(one.node, answer.last);
+    daemon_close(&one);
+    if (is_answered)
+        return answer.last;
     json_decref(answer.last);
     return NULL;
 }

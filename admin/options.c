@@ -11,7 +11,15 @@
 
 enum { NUMBER_MAX = 1000000000, USAGE_WIDTH = 79 };
 /* KIND_MAYBE: a text that may be empty, which is as if it was not given. */
-enum option_kind { KIND_FLAG, KIND_TEXT, KIND_MAYBE, KIND_NUMBER, KIND_DOMAIN, KIND_DURATION };
+enum option_kind {
+    KIND_FLAG,
+    KIND_TEXT,
+    KIND_MAYBE,
+    KIND_NUMBER,
+    KIND_DOMAIN,
+    KIND_NODE,
+    KIND_DURATION
+};
 
 struct option_row {
     enum command_option option;
@@ -76,6 +84,9 @@ static const struct option_row rows[] = {
     FLAG(OPTION_UNDO, "undo", 0, is_undo, "take it back"),
     FLAG(OPTION_FENCED, "fenced", 0, is_fenced,
          "the node that holds the storage is off, or cannot write to it any more"),
+    { OPTION_NODE, "node", 0, KIND_NODE, "NAME", 0,
+      "ask this frontend or backend of the section cluster" },
+    FLAG(OPTION_LOCAL, "local", 0, is_local, "ask the daemon of this machine alone"),
     FLAG(OPTION_ALL, "all", 0, is_all, "everything"),
     NUMBER(OPTION_LIMIT, "limit", limit, "show at most N messages"),
     TEXT(OPTION_DOVECOT, "write", 0, "FOLDER", write_folder,
@@ -114,15 +125,15 @@ static bool set_number(struct arguments *arguments, const struct option_row *row
     return true;
 }
 
-static bool add_domain(struct arguments *arguments, const char *text,
-                       char error[OPTIONS_ERROR_SIZE])
+/* Adds what may be given more than once to `list`, which has room for `max`. */
+static bool add_text(const char **list, size_t *count, size_t max, const struct option_row *row,
+                     const char *text, char error[OPTIONS_ERROR_SIZE])
 {
-    if (arguments->domain_count == ARGUMENTS_DOMAINS_MAX) {
-        snprintf(error, OPTIONS_ERROR_SIZE, "--domain may be given %d times",
-                 ARGUMENTS_DOMAINS_MAX);
+    if (*count == max) {
+        snprintf(error, OPTIONS_ERROR_SIZE, "--%s may be given %zu times", row->name, max);
         return false;
     }
-    arguments->domains[arguments->domain_count++] = text;
+    list[(*count)++] = text;
     return true;
 }
 
@@ -172,7 +183,11 @@ static bool set_option(struct arguments *arguments, const struct option_row *row
     case KIND_NUMBER:
         return set_number(arguments, row, text, error);
     case KIND_DOMAIN:
-        return add_domain(arguments, text, error);
+        return add_text(arguments->domains, &arguments->domain_count, ARGUMENTS_DOMAINS_MAX, row,
+                        text, error);
+    case KIND_NODE:
+        return add_text(arguments->nodes, &arguments->node_count, ARGUMENTS_NODES_MAX, row, text,
+                        error);
     case KIND_DURATION:
         return set_duration(arguments, row, text, error);
     }

@@ -57,8 +57,8 @@ static void take_health(json_t *line, void *context)
 
     if (index == TAKEOVER_NOBODY)
         return;
-    for (const char *const *protocol = status_protocols; *protocol; protocol++) {
-        const char *state = json_text(json_object_get(line, *protocol), "state");
+    for (size_t i = 0; i < STATUS_MAIL_PROTOCOLS; i++) {
+        const char *state = json_text(json_object_get(line, status_protocols[i]), "state");
 
         is_up |= state && strcmp(state, "up") == 0;
         is_down |= state && strcmp(state, "down") == 0;

@@ -124,8 +124,8 @@ json_t *queue_request(const char *command, const struct arguments *arguments)
 }
 
 /* The next messages after the last of `previous` (NULL: from the start), at most `limit`. */
-static json_t *ask_page(const struct config *config, const struct arguments *arguments,
-                        const json_t *previous, unsigned limit, char error[CONFIG_ERROR_SIZE])
+static json_t *ask_page(const struct daemon_one *one, const struct arguments *arguments,
+                        const json_t *previous, unsigned limit)
 {
     json_t *request = queue_request("queue-list", arguments);
     const json_t *last = json_array_get(previous, json_array_size(previous) - 1);
@@ -133,13 +133,12 @@ static json_t *ask_page(const struct config *config, const struct arguments *arg
     json_object_set_new(request, "limit", json_integer(limit));
     if (last)
         json_object_set(request, "after", json_object_get(last, "id"));
-    return daemon_ask(config, request, error);
+    return daemon_lines(one, request);
 }
 
-static enum command_status list_pages(const struct config *config,
+static enum command_status list_pages(const struct daemon_one *one,
                                       const struct arguments *arguments)
 {
-    char error[CONFIG_ERROR_SIZE];
     unsigned limit = arguments->limit ? arguments->limit : LIST_MESSAGES;
     unsigned left = limit, asked = 0;
     json_t *page = NULL;
@@ -149,12 +148,10 @@ static enum command_status list_pages(const struct config *config,
         json_t *previous = page;
 
         asked = left < PAGE_MESSAGES ? left : PAGE_MESSAGES;
-        page = ask_page(config, arguments, previous, asked, error);
+        page = ask_page(one, arguments, previous, asked);
         json_decref(previous);
-        if (!page) {
-            fprintf(stderr, "mailstead: %s\n", error);
+        if (!page)
             return COMMAND_FAILED;
-        }
         if (arguments->is_json)
             print_lines(page);
         else if (json_array_size(page) > 0)
@@ -172,10 +169,13 @@ static enum command_status list_pages(const struct config *config,
 
 enum command_status queue_list_run(const struct arguments *arguments)
 {
-    struct config *config = daemon_config(arguments, false);
-    enum command_status status = config ? list_pages(config, arguments) : COMMAND_FAILED;
+    struct daemon_one one;
+    enum command_status status;
 
-    config_free(config);
+    if (!daemon_open(&one, arguments))
+        return COMMAND_FAILED;
+    status = list_pages(&one, arguments);
+    daemon_close(&one);
     return status;
 }
 

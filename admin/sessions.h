@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mailstead who, kick, drain: the sessions of this machine, and how they are made to go. */
+/* mailstead who, kick, drain: the sessions of the nodes, and how they are made to go. */
 #ifndef MAILSTEAD_ADMIN_SESSIONS_H
 #define MAILSTEAD_ADMIN_SESSIONS_H
 

@@ -143,12 +143,25 @@ static bool is_known(const json_t *backend)
     return false;
 }
 
+const char *status_order_text(const json_t *backend, char text[OUTPUT_TEXT_SIZE])
+{
+    const char *state = json_text(backend, "state"), *source = json_text(backend, "source");
+    int64_t weight = json_number(backend, "weight", 1);
+    bool is_listed = source && strcmp(source, "directory") == 0;
+    char share[OUTPUT_TEXT_SIZE / 2] = "";
+
+    if (weight != 1)
+        snprintf(share, sizeof(share), ", weight %" PRId64, weight);
+    snprintf(text, OUTPUT_TEXT_SIZE, "%s%s%s", state ? state : "up", share,
+             is_listed ? ", from the directory" : "");
+    return text;
+}
+
 static void add_backend(struct table *table, const json_t *backend)
 {
+    char order[OUTPUT_TEXT_SIZE];
+
     table_add(table, json_text(backend, "backend"));
-    table_add(table, json_text(backend, "source"));
-    table_add(table, json_text(backend, "state"));
-    table_add_format(table, "%" PRId64, json_number(backend, "weight", 1));
     for (const char *const *protocol = status_protocols; *protocol; protocol++) {
         const json_t *health = json_object_get(backend, *protocol);
         const char *state = json_text(health, "state");
@@ -161,6 +174,7 @@ static void add_backend(struct table *table, const json_t *backend)
                              format_duration(1000 * json_number(health, "since_s", 0), age),
                              json_flag(health, "is_ramped") == 1 ? ", let in slowly" : "");
     }
+    table_add(table, status_order_text(backend, order));
 }
 
 /* A backend node tries no backends: nothing is known of any, and nothing is shown. */
@@ -176,18 +190,36 @@ static void print_backends(const json_t *status, FILE *stream)
         is_any_known |= is_known(backend);
     if (!is_any_known)
         return;
-    table_init(&table, 7, 0);
+    table_init(&table, 6, 0);
     table_add(&table, "backend");
-    table_add(&table, "from");
-    table_add(&table, "state");
-    table_add(&table, "weight");
     for (const char *const *protocol = status_protocols; *protocol; protocol++)
         table_add(&table, *protocol);
+    table_add(&table, "order");
     json_array_foreach (backends, i, backend)
         add_backend(&table, backend);
     fputc('\n', stream);
     table_print(&table, stream, 2);
     table_fini(&table);
+}
+
+static void add_node(struct table *table, const json_t *status)
+{
+    const json_t *node = json_object_get(status, "storage_node");
+    const char *state = json_text(node, "state");
+    json_t *storage;
+    size_t i;
+
+    if (!node)
+        return;
+    table_add(table, "node");
+    table_add_format(table, "%s, %s", json_text(node, "node"), state ? state : "?");
+    json_array_foreach (json_object_get(node, "storages"), i, storage) {
+        const char *why = json_text(storage, "why");
+
+        table_add(table, "storage");
+        table_add_format(table, "of %s %s%s%s", json_text(storage, "server"),
+                         json_text(storage, "state"), why && *why ? ": " : "", why ? why : "");
+    }
 }
 
 void status_print(const json_t *status, FILE *stream)
@@ -198,6 +230,7 @@ void status_print(const json_t *status, FILE *stream)
     print_drained(status, stream);
     table_init(&table, 2, 0);
     add_processes(&table, status);
+    add_node(&table, status);
     add_counters(&table, status);
     add_directory(&table, status);
     add_mirror(&table, status);

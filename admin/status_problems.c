@@ -9,7 +9,7 @@
 
 enum { HEARTBEAT_LATE_MS = 5000, PROBLEM_SIZE = 256 };
 
-const char *const status_protocols[] = { "lmtp", "imap", "pop3", NULL };
+const char *const status_protocols[] = { "lmtp", "imap", "pop3", "sieve", NULL };
 
 static void note(json_t *problems, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -21,7 +21,7 @@ static void note(json_t *problems, const char *format, ...)
     va_start(values, format);
     vsnprintf(text, sizeof(text), format, values);
     va_end(values);
-    json_array_append_new(problems, json_string(text));
+    json_array_append_new(problems, json_any_text(text));
 }
 
 static void look_at_mirror(const json_t *status, json_t *problems)
@@ -81,7 +81,7 @@ static void look_at_processes(const json_t *status, json_t *problems)
         note(problems, "no worker runs: nobody is served");
 }
 
-static void look_at_order(const json_t *backend, json_t *problems)
+void status_note_order(const json_t *backend, json_t *problems)
 {
     const char *state = json_text(backend, "state"), *name = json_text(backend, "backend");
 
@@ -98,7 +98,7 @@ static void look_at_backends(const json_t *status, json_t *problems)
     size_t i;
 
     json_array_foreach (json_object_get(status, "backends"), i, backend) {
-        look_at_order(backend, problems);
+        status_note_order(backend, problems);
         for (const char *const *protocol = status_protocols; *protocol; protocol++) {
             const json_t *health = json_object_get(backend, *protocol);
             const char *state = json_text(health, "state"), *name = json_text(backend, "backend");
@@ -143,15 +143,45 @@ static void look_at_queue(const json_t *status, json_t *problems)
         note(problems, "%" PRId64 " recipients in the queue are held", held);
 }
 
-json_t *status_problems(const json_t *status)
+static void look_at_node(const json_t *status, json_t *problems)
+{
+    const json_t *node = json_object_get(status, "storage_node");
+    const char *state = json_text(node, "state"), *why = json_text(node, "why");
+    json_t *storage;
+    size_t i;
+
+    if (state && strcmp(state, "serving") != 0)
+        note(problems, "the node serves nothing: it is %s%s%s", state, why && *why ? ": " : "",
+             why ? why : "");
+    if (json_flag(node, "is_overridden") == 1)
+        note(problems, "the node serves by an override, whatever the directory says");
+    json_array_foreach (json_object_get(node, "storages"), i, storage) {
+        const char *name = json_text(storage, "state"), *server = json_text(storage, "server");
+
+        why = json_text(storage, "why");
+        if (name && strcmp(name, "failed") == 0)
+            note(problems, "the storage of %s has failed%s%s", server ? server : "?",
+                 why && *why ? ": " : "", why ? why : "");
+    }
+}
+
+json_t *status_own_problems(const json_t *status)
 {
     json_t *problems = json_array();
 
     look_at_processes(status, problems);
     look_at_mirror(status, problems);
     look_at_held(status, problems);
-    look_at_backends(status, problems);
+    look_at_node(status, problems);
     look_at_queue(status, problems);
     look_at_certificates(status, problems);
+    return problems;
+}
+
+json_t *status_problems(const json_t *status)
+{
+    json_t *problems = status_own_problems(status);
+
+    look_at_backends(status, problems);
     return problems;
 }
