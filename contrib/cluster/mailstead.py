@@ -168,6 +168,10 @@ class Daemon:
     def admin(self):
         return Admin(self)
 
+    def admin_of_all(self):
+        """The command as it is for the whole cluster."""
+        return Admin(self, is_local=False)
+
 
 class FrontendDaemon(Daemon):
     """A frontend: SMTP, IMAP and POP3, plain with STARTTLS and with implicit TLS."""
@@ -235,14 +239,17 @@ class BackendDaemon(Daemon):
 
 
 class Admin:
-    """The `mailstead` command, speaking with the configuration of one daemon."""
+    """The `mailstead` command with the configuration of one daemon, speaking with that one alone."""
 
-    def __init__(self, daemon):
-        self.daemon = daemon
+    FOR_ALL = ("status", "who", "kick", "block")  # the commands that ask all nodes without --local
+
+    def __init__(self, daemon, is_local=True):
+        self.daemon, self.is_local = daemon, is_local
 
     def command(self, *arguments):
+        local = ["--local"] if self.is_local and arguments and arguments[0] in self.FOR_ALL else []
         return [str(self.daemon.cluster.build / "mailstead"), "-c", str(self.daemon.configuration),
-                *map(str, arguments)]
+                *map(str, arguments), *local]
 
     def run(self, *arguments, seconds=60):
         """Runs it to its end whatever its status; the CompletedProcess."""

@@ -44,9 +44,9 @@ def test_who_shows_sessions_of_both_generations_and_kick_ends_those_that_are_mea
     assert len(who(fe2, "--account", other.address, "--backend", "sv1")) == 0
     assert len(who(fe2, "--account", other.address, "--backend", "sv2")) == 1
     one = rows[0]["id"]
-    assert fe2.admin().json("kick", "--session", one) == [{"kicked": 1}]
+    assert fe2.admin().json("kick", "--session", one) == [{"kicked": 1, "node": "fe2"}]
     wait_until(lambda: len(who(fe2, "--account", account.address)) == 7, "the one is gone", 10)
-    assert fe2.admin().json("kick", "--account", account.address, "--backend", "sv1") == [{"kicked": 7}]
+    assert fe2.admin().json("kick", "--account", account.address, "--backend", "sv1") == [{"kicked": 7, "node": "fe2"}]
     assert all(has_ended(session) for session in sessions)
     assert bystander.ask(b"b NOOP").startswith(b"b OK")
     assert "event=order_given command=kick" in fe2.log()
@@ -60,7 +60,7 @@ def test_who_sends_is_found_and_ended_by_the_account_too(fe2, fresh, tls):
         smtp.login(account.address, account.password)
         (row,) = who(fe2, "--account", account.address)
         assert row["protocol"] == "submission" and row.get("backend") is None
-        assert fe2.admin().json("kick", "--account", account.address) == [{"kicked": 1}]
+        assert fe2.admin().json("kick", "--account", account.address) == [{"kicked": 1, "node": "fe2"}]
         assert smtp.file.read().startswith(b"421 ")
 
 
@@ -157,7 +157,7 @@ def test_who_guesses_in_parallel_blocks_himself_and_nobody_else(cluster, fe1, fr
     rows = fe1.admin().json("block", "list")
     mine = [row for row in rows if row.get("account") == victim.address]
     assert [row["network"] for row in mine] == ["127.77.1.0/24"]
-    assert fe1.admin().json("block", "clear", "--account", victim.address) == [{"lifted": 1}]
+    assert fe1.admin().json("block", "clear", "--account", victim.address) == [{"lifted": 1, "node": "fe1"}]
     assert attacker.log_in(victim.uid, victim.password).startswith(b"a OK")
 
 
