@@ -187,25 +187,6 @@ void print_problems(const json_t *problems, bool is_alone)
     }
 }
 
-json_t *json_any_text(const char *text)
-{
-    json_t *value = json_string(text);
-    size_t size = 3 * strlen(text) + 1;
-    struct buffer escaped = { .capacity = size };
-
-    if (value)
-        return value;
-    escaped.data = memory_new(size);
-    for (; *text; text++)
-        if ((unsigned char)*text < 0x80)
-            buffer_append_byte(&escaped, *text);
-        else
-            buffer_append_format(&escaped, "\\%02X", (unsigned char)*text);
-    value = json_stringn(escaped.data, escaped.length);
-    free(escaped.data);
-    return value;
-}
-
 const char *json_text(const json_t *object, const char *key)
 {
     return json_string_value(json_object_get(object, key));

@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "common/service/any_text.h"
+
 enum { OUTPUT_TEXT_SIZE = 64, TABLE_COLUMNS_MAX = 8 };
 
 /* Rows of cells that are printed in aligned columns. */
@@ -57,12 +59,6 @@ void print_json(const json_t *object);
  * --check, alone, with "ok" when there is nothing.
  */
 void print_problems(const json_t *problems, bool is_alone);
-
-/*
- * A text that may be anybody's as JSON, which holds UTF-8 only: where it is something else, each of
- * its bytes beyond ASCII becomes a backslash and two hexadecimal digits.
- */
-json_t *json_any_text(const char *text);
 
 /* Members of an object: those of another type count as absent. */
 const char *json_text(const json_t *object, const char *key);                 /* or NULL */

@@ -151,7 +151,7 @@ static void look_at_node(const json_t *status, json_t *problems)
     size_t i;
 
     if (state && strcmp(state, "serving") != 0)
-        note(problems, "the node serves nothing: it is %s%s%s", state, why && *why ? ": " : "",
+        note(problems, "the node does not serve: %s%s%s", state, why && *why ? ": " : "",
              why ? why : "");
     if (json_flag(node, "is_overridden") == 1)
         note(problems, "the node serves by an override, whatever the directory says");

@@ -19,6 +19,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/service/admin_port_private.h"
+#include "common/service/any_text.h"
 
 enum { BLOCK_SIZE = 16384 };
 
@@ -115,8 +116,8 @@ static enum MHD_Result request_respond(struct admin_request *request)
 /* The last line of an order's answer, as on control.sock. */
 static void write_end(struct admin_request *request)
 {
-    json_t *end =
-        json_pack("{s:b, s:s*}", "end", 1, "error", *request->error ? request->error : NULL);
+    json_t *end = json_pack("{s:b, s:o*}", "end", 1, "error",
+                            *request->error ? json_any_text(request->error) : NULL);
     char *text = json_dumps(end, JSON_COMPACT);
 
     if (!text)

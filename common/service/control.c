@@ -13,6 +13,7 @@
 
 #include "common/base/bytes.h"
 #include "common/base/log.h"
+#include "common/service/any_text.h"
 #include "common/service/certificate_watch.h"
 #include "common/service/control_hub.h"
 
@@ -111,7 +112,7 @@ static void client_write_json(struct client *client, const json_t *object)
 
 static void client_write_end(struct client *client, const char *error)
 {
-    json_t *end = json_pack("{s:b, s:s*}", "end", 1, "error", error);
+    json_t *end = json_pack("{s:b, s:o*}", "end", 1, "error", error ? json_any_text(error) : NULL);
 
     client_write_json(client, end);
     json_decref(end);

@@ -5,12 +5,14 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/io/network.h"
+#include "common/service/any_text.h"
 #include "common/service/control_hub.h"
 
 static json_t *block_row(const struct block *block, uint64_t now_ms)
 {
-    return json_pack("{s:s*, s:s, s:I, s:I}", "account", *block->account ? block->account : NULL,
-                     "network", block->network, "failures", (json_int_t)block->failures, "left_ms",
+    return json_pack("{s:o*, s:s, s:I, s:I}", "account",
+                     *block->account ? json_any_text(block->account) : NULL, "network",
+                     block->network, "failures", (json_int_t)block->failures, "left_ms",
                      (json_int_t)(block->until_ms - now_ms));
 }
 
@@ -37,10 +39,19 @@ static bool overlaps(const struct block *block, const char *text)
             network_list_has_address(&meant, 1, blocked.address));
 }
 
+/* A name that is no UTF-8 is meant as the list shows it. */
+static bool is_called(const struct block *block, const char *account)
+{
+    json_t *shown = json_any_text(block->account);
+    bool is_it = strcmp(json_string_value(shown), account) == 0;
+
+    json_decref(shown);
+    return is_it;
+}
+
 static bool is_meant(const struct block *block, const char *account, const char *address)
 {
-    return (!account || strcmp(block->account, account) == 0) &&
-           (!address || overlaps(block, address));
+    return (!account || is_called(block, account)) && (!address || overlaps(block, address));
 }
 
 static size_t lift_some(struct board *board, const char *account, const char *address)

@@ -15,6 +15,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/service/any_text.h"
 #include "common/service/supervisor.h"
 
 enum { HUB_WAIT_MS = 2000, HUB_LOOK_MS = 20, HUB_YOUNG_MS = 5000 };
@@ -51,9 +52,11 @@ static void leg_end(struct control_leg *leg, const char *peer_name, struct span 
 {
     struct control_exchange *exchange = leg->exchange;
 
-    if (error.length > 0 && !*exchange->error)
+    if (error.length > 0 && !*exchange->error) {
         snprintf(exchange->error, sizeof(exchange->error), "%s: %.*s", peer_name,
                  SPAN_PRINTF(span_take(error, 400)));
+        text_end_whole(exchange->error);
+    }
     leg_free(leg);
     if (list_is_empty(&exchange->legs))
         exchange->events->ended(exchange, *exchange->error ? exchange->error : NULL);

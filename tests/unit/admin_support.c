@@ -11,7 +11,7 @@
 #include "common/base/memory.h"
 #include "common/service/control_ask.h"
 
-enum { ANSWERS_MAX = 4, OUTPUT_MAX = 65536, WORDS_MAX = 32 };
+enum { ANSWERS_MAX = 16, OUTPUT_MAX = 65536, WORDS_MAX = 32 };
 
 struct daemon_answer {
     char *command, *lines, *error, *request;

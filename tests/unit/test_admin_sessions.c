@@ -107,6 +107,108 @@ static void block_clear_wants_a_choice_or_all(void **state)
                         "\"command\":\"block-clear\"}");
 }
 
+/* --- many nodes ------------------------------------------------------------------------------ */
+
+/* Two frontends with control sockets, beside a daemon that is none of them and does not run. */
+static void add_frontends(void)
+{
+    admin_add_frontend("fe1", true);
+    admin_add_frontend("fe2", true);
+}
+
+static void who_and_kick_are_for_all_frontends(void **state)
+{
+    struct admin_result result;
+
+    (void)state;
+    add_frontends();
+    admin_daemon_answers("who@fe1", somebody, NULL);
+    admin_daemon_answers("who@fe2", "", NULL);
+    admin_daemon_answers("kick@fe1", "{\"kicked\":2}\n{\"kicked\":3}", NULL);
+    admin_daemon_answers("kick@fe2", "{\"kicked\":1}", NULL);
+    result = admin_run("who");
+    assert_int_equal(result.status, COMMAND_OK);
+    assert_contains(result.out, "speaks  node\n");
+    assert_contains(result.out, "  fe1\n");
+    assert_string_equal(result.err, "");
+    assert_contains(admin_run("who --json").out, "\"node\":\"fe1\"");
+    assert_string_equal(admin_run("kick --backend sv1").out, "6 sessions told to go\n");
+    assert_string_equal(admin_run("kick --backend sv1 --json").out,
+                        "{\"kicked\":5,\"node\":\"fe1\"}\n{\"kicked\":1,\"node\":\"fe2\"}\n");
+    assert_string_equal(admin_run("kick --backend sv1 --node fe2").out, "1 session told to go\n");
+}
+
+static void who_does_not_answer_is_named_and_the_rest_is_shown(void **state)
+{
+    struct admin_result result;
+
+    (void)state;
+    add_frontends();
+    admin_add_frontend("fe3", false);
+    admin_daemon_answers("who@fe1", somebody, NULL);
+    result = admin_run("who");
+    assert_int_equal(result.status, COMMAND_PARTLY);
+    assert_contains(result.out, "a@example.org");
+    assert_contains(result.err, "mailstead: fe2: the daemon at ");
+    assert_contains(result.err, "mailstead: fe3: not asked: it has neither admin_port");
+    assert_null(strstr(result.err, "this machine"));
+    result = admin_run("who --node fe2");
+    assert_int_equal(result.status, COMMAND_FAILED);
+    assert_string_equal(result.out, "");
+    result = admin_run("who --local"); /* which does not run */
+    assert_int_equal(result.status, COMMAND_FAILED);
+    assert_contains(result.err, "does the daemon run?");
+    assert_contains(admin_run("who --node fe9").err, "no frontend or backend fe9");
+    assert_int_equal(admin_run("who --node fe1 --local").status, COMMAND_FAILED);
+}
+
+static void frontends_that_nobody_can_ask_leave_the_command_as_it_is(void **state)
+{
+    struct admin_result result;
+
+    (void)state;
+    admin_add_frontend("fe3", false);
+    admin_daemon_answers("who", somebody, NULL);
+    result = admin_run("who");
+    assert_int_equal(result.status, COMMAND_OK);
+    assert_contains(result.out, "speaks  worker\n");
+    assert_string_equal(result.err, "");
+}
+
+static void drain_is_for_this_machine_unless_it_is_said(void **state)
+{
+    static const char drained[] = "{\"is_drained\":true,\"left_ms\":1000,\"sessions\":1}";
+
+    (void)state;
+    add_frontends();
+    admin_daemon_answers("drain", drained, NULL);
+    admin_daemon_answers("drain@fe1", drained, NULL);
+    admin_daemon_answers("drain@fe2", drained, NULL);
+    assert_int_equal(admin_run("drain").status, COMMAND_OK);
+    assert_null(admin_daemon_was_asked("drain@fe1"));
+    assert_contains(admin_run("drain --node fe2").out, "fe2: no more connections are taken");
+    assert_null(admin_daemon_was_asked("drain@fe1"));
+    admin_run("drain --all");
+    assert_non_null(admin_daemon_was_asked("drain@fe1"));
+}
+
+static void blocks_of_all_frontends_are_shown_and_lifted(void **state)
+{
+    (void)state;
+    add_frontends();
+    admin_daemon_answers("block-list@fe1",
+                         "{\"network\":\"192.0.2.0/24\",\"failures\":9,\"left_ms\":1000}", NULL);
+    admin_daemon_answers("block-list@fe2",
+                         "{\"network\":\"192.0.2.0/24\",\"failures\":8,\"left_ms\":1000}", NULL);
+    admin_daemon_answers("block-clear@fe1", "{\"lifted\":1}", NULL);
+    admin_daemon_answers("block-clear@fe2", "{\"lifted\":2}", NULL);
+    assert_contains(admin_run("block list").out, "9  1 s      fe1\n");
+    assert_contains(admin_run("block list").out, "8  1 s      fe2\n");
+    assert_string_equal(admin_run("block clear --all").out, "3 blocks lifted\n");
+    assert_string_equal(admin_run("block clear --all --json").out,
+                        "{\"lifted\":1,\"node\":\"fe1\"}\n{\"lifted\":2,\"node\":\"fe2\"}\n");
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, admin_setup, admin_teardown)
 
 int main(void)
@@ -118,6 +220,11 @@ int main(void)
         TEST(block_list_shows_who_is_refused_and_for_how_long),
         TEST(block_list_says_when_nobody_is_blocked),
         TEST(block_clear_wants_a_choice_or_all),
+        TEST(who_and_kick_are_for_all_frontends),
+        TEST(who_does_not_answer_is_named_and_the_rest_is_shown),
+        TEST(frontends_that_nobody_can_ask_leave_the_command_as_it_is),
+        TEST(drain_is_for_this_machine_unless_it_is_said),
+        TEST(blocks_of_all_frontends_are_shown_and_lifted),
     };
 
     return cmocka_run_group_tests_name("admin sessions", tests, NULL, NULL);
