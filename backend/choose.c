@@ -60,10 +60,21 @@ static void backend_choose_own(const struct session_service *service, enum proto
         backend_choose_store(service, protocol, target);
 }
 
-static void backend_choose_foreign(struct target *target)
+/* The frontend is told to look again; or it goes to its owner, if that can be reached. */
+static void backend_choose_foreign(const struct session_service *service, enum protocol protocol,
+                                   const struct route *route, struct target *target)
 {
+    struct target owner = { .kind = TARGET_TEMPORARY };
+
+    if (service->config->node.foreign == NODE_FOREIGN_RELAY)
+        session_target_backend(service, protocol, route->host, &owner);
+    if (owner.kind == TARGET_GO) {
+        *target = owner;
+        target->backend = TARGET_NO_HEALTH;
+    } else {
+        target->reason = "the account belongs to another node";
+    }
     target->is_foreign = true;
-    target->reason = "the account belongs to another node";
 }
 
 void backend_choose(const struct session_service *service, enum protocol protocol,
@@ -81,7 +92,7 @@ void backend_choose(const struct session_service *service, enum protocol protoco
         if (strcmp(route->host, node->name) == 0)
             backend_choose_own(service, protocol, route, target);
         else
-            backend_choose_foreign(target);
+            backend_choose_foreign(service, protocol, route, target);
         return;
     case ROUTE_UNKNOWN:
         target->kind = TARGET_UNKNOWN;

@@ -9,9 +9,4 @@
 void frontend_choose(const struct session_service *service, enum protocol protocol,
                      const struct route *route, struct target *target);
 
-/* The target for backend `name` and `protocol`, up or down; TEMPORARY when there is no such
- * backend. */
-void frontend_choose_backend(const struct session_service *service, enum protocol protocol,
-                             const char *name, struct target *target);
-
 #endif

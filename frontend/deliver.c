@@ -411,7 +411,7 @@ void deliver_start(struct deliver_service *service, struct queue_delivery *job)
     deliver->reverse_path = deliver_copy_span(job->reverse_path);
     deliver->is_settled = memory_new(job->recipient_count * sizeof(*deliver->is_settled));
     if (job->backend[0])
-        frontend_choose_backend(service->sessions, PROTOCOL_LMTP, job->backend, &target);
+        session_target_backend(service->sessions, PROTOCOL_LMTP, job->backend, &target);
     else
         deliver_choose_relay(service, &target);
     deliver_hold(deliver);

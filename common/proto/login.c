@@ -76,6 +76,7 @@ bool forwarded_set(struct forwarded *forwarded, enum forwarded_field field, stru
         if (!span_parse_u64(value, &number) || number > FORWARDED_TTL_MAX)
             return false;
         forwarded->ttl = (unsigned)number;
+        forwarded->has_ttl = true;
         return true;
     }
     return false;

@@ -48,10 +48,20 @@ struct forwarded {
     uint16_t port;       /* 0 when not known */
     char session_id[40]; /* printable ASCII without spaces; may be empty */
     unsigned ttl;        /* proxies that may still follow; 0 when not known */
+    bool has_ttl;        /* somebody has said it, be it 0 */
     const char *fields;  /* the client's own for IMAP ID (imap_id.h), the machine's; NULL: none */
 };
 
-enum { FORWARDED_TTL_MAX = 255 };
+enum {
+    FORWARDED_TTL_MAX = 255,
+    FORWARDED_TTL_LAST = 1 /* the next proxy is the last: a node may not relay to another */
+};
+
+/* Whether it comes from a node that has relayed it: another may not relay it again. */
+static inline bool forwarded_was_relayed(const struct forwarded *forwarded)
+{
+    return forwarded->has_ttl && forwarded->ttl <= FORWARDED_TTL_LAST;
+}
 
 enum forwarded_field { FORWARDED_ADDRESS, FORWARDED_PORT, FORWARDED_SESSION, FORWARDED_TTL };
 

@@ -12,7 +12,8 @@ enum {
     VALUE_HEAD = 3, /* a type and a length of two bytes */
     VALUE_ID = 0x05,
     VALUE_SSL = 0x20,
-    SSL_HEAD = 5, /* a set of bits, and whether the client's certificate was verified */
+    VALUE_TTL = 0xe0, /* the first of those that are for one's own use; one byte */
+    SSL_HEAD = 5,     /* a set of bits, and whether the client's certificate was verified */
     SSL_CLIENT_HAS_TLS = 1
 };
 
@@ -121,6 +122,8 @@ static bool read_values(struct span rest, struct proxy_header *header)
             take_id(value, header->id);
         else if ((unsigned char)rest.data[0] == VALUE_SSL && value.length >= SSL_HEAD)
             header->is_tls = (unsigned char)value.data[0] & SSL_CLIENT_HAS_TLS;
+        else if ((unsigned char)rest.data[0] == VALUE_TTL && value.length == 1)
+            header->ttl = (unsigned char)value.data[0];
         rest = span_drop(rest, VALUE_HEAD + value.length);
     }
     return true;
@@ -184,6 +187,11 @@ static void put_values(const struct proxy_header *header, struct buffer *out)
         put_u16(out, SSL_HEAD);
         buffer_append_byte(out, SSL_CLIENT_HAS_TLS);
         buffer_append(out, SPAN_LITERAL("\0\0\0\1")); /* no certificate was verified */
+    }
+    if (header->ttl > 0) {
+        buffer_append_byte(out, (char)VALUE_TTL);
+        put_u16(out, 1);
+        buffer_append_byte(out, (char)header->ttl);
     }
 }
 

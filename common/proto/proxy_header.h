@@ -21,6 +21,7 @@ struct proxy_header {
     /* Version 2 only, from its TLVs; those that are not known are passed over: */
     bool is_tls;                   /* the client speaks TLS with the balancer */
     char id[PROXY_HEADER_ID_SIZE]; /* of the connection, printable ASCII; empty: none */
+    unsigned char ttl;             /* a type of our own: as struct forwarded's; 0: not said */
 };
 
 /*

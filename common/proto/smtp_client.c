@@ -12,6 +12,7 @@
 #include "common/base/base64.h"
 #include "common/base/memory.h"
 #include "common/proto/smtp_path.h"
+#include "common/proto/xtext.h"
 
 enum {
     AWAITING_GREETING,
@@ -23,6 +24,7 @@ enum {
     AWAITING_USER_PROMPT, /* AUTH LOGIN */
     AWAITING_PASSWORD_PROMPT,
     AWAITING_AUTH,
+    AWAITING_XCLIENT,
     READY,
     ENVELOPE, /* MAIL was sent */
     CONTENT,  /* DATA was accepted; the session writes */
@@ -49,7 +51,8 @@ static const struct state_row states[] = {
     [AWAITING_USER_PROMPT] = { "awaiting-user-prompt", STATE_BIT(AWAITING_PASSWORD_PROMPT) | ENDS },
     [AWAITING_PASSWORD_PROMPT] = { "awaiting-password-prompt", STATE_BIT(AWAITING_AUTH) | ENDS },
     [AWAITING_AUTH] = { "awaiting-auth", STATE_BIT(READY) | ENDS },
-    [READY] = { "ready", STATE_BIT(ENVELOPE) | ENDS },
+    [AWAITING_XCLIENT] = { "awaiting-xclient", STATE_BIT(AWAITING_HELLO) | ENDS },
+    [READY] = { "ready", STATE_BIT(ENVELOPE) | STATE_BIT(AWAITING_XCLIENT) | ENDS },
     [ENVELOPE] = { "envelope", STATE_BIT(READY) | STATE_BIT(CONTENT) | ENDS },
     [CONTENT] = { "content", STATE_BIT(FINAL) | ENDS },
     [FINAL] = { "final", STATE_BIT(READY) | ENDS },
@@ -73,14 +76,25 @@ static bool is_reply_awaited(const struct smtp_client *client)
            client->finals_answered < client->finals_expected;
 }
 
-static void send_hello(struct smtp_client *client, struct buffer *out)
+static void write_hello(const struct smtp_client *client, struct buffer *out)
 {
     buffer_append_format(out, "%s %s\r\n", client->options.flavor == MAIL_LMTP ? "LHLO" : "EHLO",
                          client->options.hostname);
+}
+
+static void forget_extensions(struct smtp_client *client)
+{
     client->offers_pipelining = client->offers_8bitmime = client->offers_size = false;
     client->offers_starttls = client->offers_auth_plain = client->offers_auth_login = false;
     client->offers_smtputf8 = client->offers_enhanced = client->offers_dsn = false;
+    client->offers_xclient = false;
     client->size_limit = 0;
+}
+
+static void send_hello(struct smtp_client *client, struct buffer *out)
+{
+    write_hello(client, out);
+    forget_extensions(client);
     state_move(&client->state, AWAITING_HELLO);
 }
 
@@ -134,6 +148,12 @@ static bool has_word(struct span words, struct span word)
     return false;
 }
 
+static bool has_all_attributes(struct span words)
+{
+    return has_word(words, SPAN_LITERAL("ADDR")) && has_word(words, SPAN_LITERAL("SESSION")) &&
+           has_word(words, SPAN_LITERAL("TTL"));
+}
+
 /* One line of the answer to EHLO, RFC 5321 section 4.1.1.1. */
 static void note_extension(struct smtp_client *client, struct span line)
 {
@@ -158,6 +178,8 @@ static void note_extension(struct smtp_client *client, struct span line)
     if (span_equals_ignore_case(keyword, SPAN_LITERAL("SIZE")) &&
         !span_parse_u64(span_trim(arguments), &client->size_limit))
         client->size_limit = 0;
+    if (span_equals_ignore_case(keyword, SPAN_LITERAL("XCLIENT")))
+        client->offers_xclient = !client->is_xclient_refused && has_all_attributes(arguments);
     if (span_equals_ignore_case(keyword, SPAN_LITERAL("AUTH")) &&
         has_word(arguments, SPAN_LITERAL("PLAIN")))
         client->offers_auth_plain = true;
@@ -168,6 +190,7 @@ static void note_extension(struct smtp_client *client, struct span line)
 
 static enum smtp_client_event become_ready(struct smtp_client *client)
 {
+    client->was_ready = true;
     state_move(&client->state, READY);
     return SMTP_CLIENT_READY;
 }
@@ -182,7 +205,7 @@ static enum smtp_client_event use_extensions(struct smtp_client *client, struct 
         state_move(&client->state, AWAITING_STARTTLS);
         return SMTP_CLIENT_NEED_INPUT;
     }
-    if (!client->options.user)
+    if (!client->options.user || client->was_ready)
         return become_ready(client);
     if (!client->offers_auth_plain && !client->offers_auth_login)
         return fail(client, "offers neither AUTH PLAIN nor AUTH LOGIN");
@@ -195,6 +218,12 @@ static enum smtp_client_event take_step(struct smtp_client *client, struct buffe
 {
     int class = client->reply.code / 100;
 
+    if (client->state.current == AWAITING_XCLIENT && class != 3 && client->reply.code != 421) {
+        client->is_xclient_refused = class != 2;
+        forget_extensions(client);
+        state_move(&client->state, AWAITING_HELLO);
+        return SMTP_CLIENT_NEED_INPUT;
+    }
     if (class == 4 || class == 5) {
         state_move(&client->state, REFUSED);
         return SMTP_CLIENT_REFUSED;
@@ -344,6 +373,25 @@ void smtp_client_tls_started(struct smtp_client *client)
 {
     client->tls_active = true;
     state_move(&client->state, SENDING_HELLO);
+}
+
+void smtp_client_forward(struct smtp_client *client, const struct forwarded *forwarded,
+                         struct buffer *out)
+{
+    assert(client->state.current == READY && client->offers_xclient && client->offers_pipelining);
+    buffer_append_string(out, "XCLIENT");
+    if (forwarded->address[0])
+        buffer_append_format(out, strchr(forwarded->address, ':') ? " ADDR=IPV6:%s" : " ADDR=%s",
+                             forwarded->address);
+    if (forwarded->port > 0)
+        buffer_append_format(out, " PORT=%u", (unsigned)forwarded->port);
+    if (forwarded->session_id[0]) {
+        buffer_append_string(out, " SESSION=");
+        xtext_encode(span_from_string(forwarded->session_id), out);
+    }
+    buffer_append_format(out, " TTL=%u\r\n", forwarded->ttl);
+    write_hello(client, out);
+    state_move(&client->state, AWAITING_XCLIENT);
 }
 
 /* Whether it may stand in the transaction at hand. */

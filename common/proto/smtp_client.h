@@ -15,6 +15,7 @@
 #define MAILSTEAD_PROTO_SMTP_CLIENT_H
 
 #include "common/base/state.h"
+#include "common/proto/login.h"
 #include "common/proto/mail.h"
 #include "common/proto/smtp_reply.h"
 
@@ -25,7 +26,7 @@ enum smtp_client_event {
     SMTP_CLIENT_NEED_INPUT,
     SMTP_CLIENT_FLUSH,
     SMTP_CLIENT_STARTTLS, /* question: handshake, then smtp_client_tls_started */
-    SMTP_CLIENT_READY,    /* greeted: a transaction may begin.  Once, before the first one */
+    SMTP_CLIENT_READY,    /* greeted, or forwarded is answered: a transaction may begin */
     SMTP_CLIENT_REPLY,    /* `reply` answers `replied`; for RCPT and FINAL, number `index` */
     SMTP_CLIENT_REFUSED,  /* greeting, hello, STARTTLS or AUTH refused: `reply` says how; close */
     /*
@@ -56,7 +57,8 @@ struct smtp_client {
     struct state state;
     struct smtp_client_options options;
     bool offers_pipelining, offers_8bitmime, offers_size, offers_starttls, offers_auth_plain,
-        offers_auth_login, offers_smtputf8, offers_enhanced, offers_dsn;
+        offers_auth_login, offers_smtputf8, offers_enhanced, offers_dsn,
+        offers_xclient;               /* with all of ADDR, SESSION and TTL */
     uint64_t size_limit;              /* what SIZE announced; 0: none known */
     enum smtp_client_command replied; /* after SMTP_CLIENT_REPLY */
     unsigned index; /* of the recipient, from 0, in the order of smtp_client_rcpt */
@@ -64,7 +66,7 @@ struct smtp_client {
     const char *problem; /* after FAILED: what is wrong, static; NULL: it broke the protocol */
     /* ... the implementation's own members below */
     struct smtp_reply_reader reader;
-    bool tls_active;
+    bool tls_active, was_ready, is_xclient_refused;
     bool is_utf8; /* the transaction at hand */
     bool awaiting_mail, awaiting_data, awaiting_rset;
     unsigned recipients_sent, recipients_answered, finals_expected, finals_answered;
@@ -78,6 +80,14 @@ enum smtp_client_event smtp_client_next(struct smtp_client *client, struct span 
 /* Answers SMTP_CLIENT_STARTTLS; what came behind the reply is still in `in`: the session refuses
  * it. */
 void smtp_client_tls_started(struct smtp_client *client);
+
+/*
+ * Says whose mail follows, by XCLIENT and another hello, where both offers_xclient and
+ * offers_pipelining; between two transactions.  READY follows, whatever the peer says to it:
+ * one that refuses takes the mail all the same, and is not offered as taking XCLIENT any more.
+ */
+void smtp_client_forward(struct smtp_client *client, const struct forwarded *forwarded,
+                         struct buffer *out);
 
 /*
  * Begins a transaction after READY, or after the last FINAL or RSET reply of the one before.

@@ -49,6 +49,16 @@ static bool read_port(struct span value, struct smtp_xclient *xclient)
     return is_unavailable(value) || forwarded_set(&xclient->client, FORWARDED_PORT, value);
 }
 
+static bool read_session(struct span value, struct smtp_xclient *xclient)
+{
+    return forwarded_set(&xclient->client, FORWARDED_SESSION, value);
+}
+
+static bool read_ttl(struct span value, struct smtp_xclient *xclient)
+{
+    return forwarded_set(&xclient->client, FORWARDED_TTL, value);
+}
+
 static bool read_protocol(struct span value, struct smtp_xclient *xclient)
 {
     xclient->is_extended = span_equals_ignore_case(value, SPAN_LITERAL("ESMTP"));
@@ -63,7 +73,8 @@ static bool read_attribute(const struct smtp_parameter *parameter, struct smtp_x
     } rows[] = {
         { SPAN_LITERAL("NAME"), read_name }, { SPAN_LITERAL("ADDR"), read_address },
         { SPAN_LITERAL("PORT"), read_port }, { SPAN_LITERAL("PROTO"), read_protocol },
-        { SPAN_LITERAL("HELO"), read_helo },
+        { SPAN_LITERAL("HELO"), read_helo }, { SPAN_LITERAL("SESSION"), read_session },
+        { SPAN_LITERAL("TTL"), read_ttl },
     };
     char memory[512];
     struct buffer value = buffer_over(memory, sizeof(memory));

@@ -198,12 +198,16 @@ struct admin_port_config {
     struct string_list read, operate; /* names in certificates of clients */
 };
 
+/* What a node does with logins and mail for another node's accounts. */
+enum node_foreign { NODE_FOREIGN_REFUSE, NODE_FOREIGN_RELAY };
+
 struct node_config {
     char *name; /* NULL: this is no backend node */
     struct endpoint lmtp_store, imap_store, pop3_store,
         sieve_store;              /* an empty host: not configured */
     enum pass_client pass_client; /* of logins, to the stores */
     struct string_list frontends; /* addresses or CIDR networks that may connect */
+    enum node_foreign foreign;
 };
 
 enum storage_kind { STORAGE_NONE, STORAGE_SHARED };

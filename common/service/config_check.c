@@ -103,6 +103,18 @@ static void check_listener(struct config_loader *loader, size_t index)
         check_store(loader, index);
 }
 
+/* A node that relays must know the others. */
+static void check_foreign(struct config_loader *loader)
+{
+    const struct config *config = loader->config;
+
+    if (loader->program == CONFIG_BACKEND && config->node.foreign == NODE_FOREIGN_RELAY &&
+        config->cluster.backend_count == 0 && !config->directory.backend_base)
+        config_loader_complain(loader, config_loader_line(loader, "node", 0, "foreign"),
+                               "node.foreign: no other backend is known; expected backends in the "
+                               "section cluster, or directory.backend_base");
+}
+
 static void check_listeners(struct config_loader *loader)
 {
     if (loader->config->listener_count == 0)
@@ -445,5 +457,6 @@ void config_loader_check(struct config_loader *loader)
     check_admin_port(loader);
     if (loader->program != CONFIG_ADMIN)
         check_listeners(loader);
+    check_foreign(loader);
     fill_derived(loader->config);
 }

@@ -20,6 +20,7 @@ static const char *const tls_words[] = { "off", "starttls", "implicit", NULL };
 static const char *const tls_version_words[] = { "1.2", "1.3", NULL };
 static const char *const identity_words[] = { "email", "common_name", NULL };
 static const char *const pass_words[] = { "command", "proxy", NULL };
+static const char *const foreign_words[] = { "refuse", "relay", NULL };
 static const char *const state_words[] = { "up", "leaving", "down", NULL };
 static const char *const mechanism_words[] = { "PLAIN",       "LOGIN",    "XOAUTH2",
                                                "OAUTHBEARER", "EXTERNAL", NULL };
@@ -317,6 +318,9 @@ static const struct config_option node_options[] = {
          "How the node's own mail stores are told whose login it is; as cluster.pass_client."),
     LIST(NETWORK_LIST, node_config, frontends, "127.0.0.0/8, ::1", 0,
          "The addresses and CIDR networks of the frontends: nobody else may connect."),
+    WORD(node_config, foreign, "refuse", foreign_words, 0,
+         "What is done with logins and mail for another node's accounts: they are refused, so that "
+         "the frontend looks again, or relayed to that node, once."),
 };
 
 static const struct config_option storage_options[] = {

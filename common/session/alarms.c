@@ -24,8 +24,8 @@ static bool alarms_pay(struct alarms *alarms, uint64_t now_ms)
     return true;
 }
 
-bool alarms_raise(struct alarms *alarms, uint64_t now_ms, const char *session_id, const char *key,
-                  const char *host, const char *why)
+/* Whether one about `key` may be logged now. */
+static bool alarms_admit(struct alarms *alarms, uint64_t now_ms, const char *key)
 {
     uint64_t name = alarms_hash(key);
     size_t row = name % ALARMS_KEPT;
@@ -37,9 +37,28 @@ bool alarms_raise(struct alarms *alarms, uint64_t now_ms, const char *session_id
     }
     alarms->kept[row].name = name;
     alarms->kept[row].until_ms = now_ms + ALARM_AGAIN_MS;
+    return true;
+}
+
+bool alarms_raise(struct alarms *alarms, uint64_t now_ms, const char *session_id, const char *key,
+                  const char *host, const char *why)
+{
+    if (!alarms_admit(alarms, now_ms, key))
+        return false;
     LOG_EVENT(LOG_LEVEL_ERROR, session_id, "account_misconfigured", LOG_TEXT("name", key),
               LOG_TEXT("host", *host ? host : NULL), LOG_TEXT("why", why),
               LOG_INTEGER("unsaid", alarms->unsaid));
     alarms->unsaid = 0;
     return true;
+}
+
+void alarms_raise_unknown(struct alarms *alarms, uint64_t now_ms, const char *session_id,
+                          const char *account, const struct mail_reply *reply)
+{
+    if (!alarms_admit(alarms, now_ms, account))
+        return;
+    LOG_EVENT(LOG_LEVEL_ERROR, session_id, "store_knows_no_account", LOG_TEXT("account", account),
+              LOG_INTEGER("code", reply->code), LOG_TEXT("words", reply->text),
+              LOG_INTEGER("unsaid", alarms->unsaid));
+    alarms->unsaid = 0;
 }

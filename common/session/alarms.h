@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Alarms about entries of the directory that cannot be used.  Each is one line at level error,
- * however often clients ask for it: again after ALARM_AGAIN_MS at the soonest, and of all of them
- * together ALARMS_BURST at once and then one in ALARM_EACH_MS.  What was not logged is counted,
- * and told with the next one.  For one worker.
+ * Alarms about entries of the directory that cannot be used, or that a store does not know.  Each
+ * is one line at level error, however often clients ask for it: again after ALARM_AGAIN_MS at the
+ * soonest, and of all of them together ALARMS_BURST at once and then one in ALARM_EACH_MS.  What
+ * was not logged is counted, and told with the next one.  For one worker.
  */
 #ifndef MAILSTEAD_SESSION_ALARMS_H
 #define MAILSTEAD_SESSION_ALARMS_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "common/proto/mail.h"
 
 enum {
     ALARM_AGAIN_MS = 600000,
@@ -34,5 +36,9 @@ struct alarms {
  */
 bool alarms_raise(struct alarms *alarms, uint64_t now_ms, const char *session_id, const char *key,
                   const char *host, const char *why);
+
+/* A node's store does not know `account`, which the directory has given to that node. */
+void alarms_raise_unknown(struct alarms *alarms, uint64_t now_ms, const char *session_id,
+                          const char *account, const struct mail_reply *reply);
 
 #endif

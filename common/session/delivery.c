@@ -75,11 +75,22 @@ static void delivery_fail_connection(struct delivery *delivery, const char *why)
 
 /* --- the connection ------------------------------------------------------------------ */
 
+static bool delivery_tells_client(const struct delivery *delivery)
+{
+    return delivery->options.forwarded.session_id[0] != '\0';
+}
+
+static struct mail_link_options delivery_link_options(const struct delivery *delivery)
+{
+    return (struct mail_link_options){ .flavor = delivery->options.flavor,
+                                       .user = delivery->options.user,
+                                       .password = delivery->options.password,
+                                       .tells_client = delivery_tells_client(delivery) };
+}
+
 static void delivery_connect(struct delivery *delivery)
 {
-    const struct mail_link_options options = { .flavor = delivery->options.flavor,
-                                               .user = delivery->options.user,
-                                               .password = delivery->options.password };
+    const struct mail_link_options options = delivery_link_options(delivery);
 
     delivery->stage = DELIVERY_CONNECTING;
     delivery->link = mail_link_start(delivery->service, &delivery->target, &options,
@@ -88,8 +99,7 @@ static void delivery_connect(struct delivery *delivery)
 
 static bool delivery_take_waiting(struct delivery *delivery)
 {
-    const struct mail_link_options options = { .flavor = delivery->options.flavor,
-                                               .user = delivery->options.user };
+    const struct mail_link_options options = delivery_link_options(delivery);
 
     if (!delivery->service->mail_pool)
         return false;
@@ -195,6 +205,15 @@ static struct mail_reply delivery_refusal(const struct delivery *delivery)
     return (struct mail_reply){ .code = 0 };
 }
 
+/* False while the peer is told whose message it is; then it goes on when that is answered. */
+static bool delivery_is_introduced(const struct delivery *delivery)
+{
+    return delivery->was_mail_sent ||
+           (smtp_client_is_ready(&delivery->link->machine) &&
+            !(delivery_tells_client(delivery) &&
+              mail_link_introduce(delivery->link, &delivery->options.forwarded)));
+}
+
 /* Sends every command that may be sent now. */
 static void delivery_advance_held(struct delivery *delivery)
 {
@@ -203,7 +222,8 @@ static void delivery_advance_held(struct delivery *delivery)
     struct mail_reply refusal;
     bool is_sendable = true;
 
-    if (delivery->is_closed || delivery->stage != DELIVERY_ENVELOPE)
+    if (delivery->is_closed || delivery->stage != DELIVERY_ENVELOPE ||
+        !delivery_is_introduced(delivery))
         return;
     machine = &delivery->link->machine;
     refusal = delivery_refusal(delivery);

@@ -14,6 +14,7 @@
 #ifndef MAILSTEAD_SESSION_DELIVERY_H
 #define MAILSTEAD_SESSION_DELIVERY_H
 
+#include "common/proto/login.h"
 #include "common/proto/mail.h"
 #include "common/session/service.h"
 
@@ -53,6 +54,7 @@ struct delivery_options {
     const char *reverse_path; /* outlives the delivery */
     struct mail_parameters parameters;
     const char *user, *password; /* relay host; NULL: no AUTH.  Outlive the delivery */
+    struct forwarded forwarded;  /* whose message it is; no session_id: that is not said */
 };
 
 /* Starts a transaction with `target` (copied), whose kind is GO.  On the heap; owned by the caller.

@@ -176,6 +176,8 @@ void login_attempt_introduce(struct login_attempt *attempt, const struct forward
     to_port = peer_format(&own, to);
     memcpy(header.address, forwarded->address, sizeof(header.address));
     memcpy(header.id, forwarded->session_id, sizeof(header.id));
+    if (attempt->target->is_foreign)
+        header.ttl = FORWARDED_TTL_LAST;
     proxy_header_write(&header, to, to_port, &out);
     (void)!transport_send(attempt->transport, buffer_span(&out)); /* it shows at the read */
 }

@@ -92,6 +92,8 @@ void login_backend_start(struct login_session *session)
 
     state_move(&session->state, LOGIN_STATE_CONNECTING);
     deadline_clear(&session->deadline); /* the connector has its own */
+    if (login->target.is_foreign)
+        login->forwarded.ttl = FORWARDED_TTL_LAST;
     login->attempt = (struct login_attempt){
         .events = &login_backend_events,
         .session = &session->session,

@@ -44,6 +44,8 @@ static void login_client_credentials(struct login_session *session)
     login->refusal[0] = login->challenge[0] = '\0';
     login->kind = login->server_ops->credentials(&login->server)->kind;
     transport_watch(&session->client, 0);
+    if (head->service->peers_are_trusted)
+        session->session.was_relayed |= forwarded_was_relayed(claimed);
     if (head->service->peers_are_trusted && claimed->address[0]) {
         login->forwarded = *claimed;
         login->forwarded.ttl = claimed->ttl > 0 ? claimed->ttl - 1 : 0;

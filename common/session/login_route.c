@@ -115,15 +115,14 @@ static bool login_route_is_allowed(struct login_session *session)
 
 static void login_route_found(struct login_session *session)
 {
-    const struct session_service *service = session->session.service;
     struct login *login = session->login;
 
     if (!login_route_is_allowed(session)) {
         login_refusal_block(session);
         return;
     }
-    service->choose(service, session->session.listener->protocol, &login->request.route,
-                    &login->target);
+    session_choose_target(&session->session, session->session.listener->protocol,
+                          &login->request.route, &login->target);
     login->is_elsewhere = login->target.kind == TARGET_TEMPORARY && login->target.is_foreign;
     login_route_go(session);
 }

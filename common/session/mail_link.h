@@ -20,6 +20,7 @@ struct mail_link;
 struct mail_link_options {
     enum mail_flavor flavor;
     const char *user, *password; /* relay host; NULL: no AUTH.  Outlive the link */
+    bool tells_client;           /* mail_link_introduce is called before each transaction */
 };
 
 /* What its holder is told.  A holder that gives the link back inside of one is told nothing more.
@@ -46,9 +47,10 @@ struct mail_link {
     const struct mail_link_events *events; /* NULL: nobody holds it */
     void *context;
     struct smtp_client machine;
-    bool is_open;    /* there is a transport */
-    bool is_greeted; /* and the machine may be used */
-    bool is_reused;  /* it has carried a transaction before the one at hand */
+    bool is_open;                                           /* there is a transport */
+    bool is_greeted;                                        /* and the machine may be used */
+    char told[sizeof(((struct forwarded *)0)->session_id)]; /* whose mail it was last said to be */
+    bool is_reused; /* it has carried a transaction before the one at hand */
     /* The implementation's own: */
     struct list node; /* in the pool's list, while it waits there */
     struct connector *connector;
@@ -80,6 +82,13 @@ void mail_link_close(struct mail_link *link);
 
 /* Sends; what the peer does not take is held back.  False: it is broken, say so and close it. */
 bool mail_link_send(struct mail_link *link, struct span bytes) __attribute__((warn_unused_result));
+
+/*
+ * Says to a peer that wants to know it whose mail follows; true: `settled` comes when it is
+ * answered, and no command may be sent before.  False: it knows, or does not take it.
+ */
+bool mail_link_introduce(struct mail_link *link, const struct forwarded *forwarded)
+    __attribute__((warn_unused_result));
 
 /* True while something is held back. */
 static inline bool mail_link_is_full(const struct mail_link *link)

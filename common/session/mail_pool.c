@@ -46,6 +46,7 @@ struct mail_link *mail_pool_take(struct mail_pool *pool, const struct target *ta
         struct mail_link *link = LIST_ELEMENT(node, struct mail_link, node);
 
         if (link->options.flavor != options->flavor || link->options.user != options->user ||
+            link->options.tells_client != options->tells_client ||
             !smtp_client_is_ready(&link->machine) || !mail_pool_is_same(&link->target, target))
             continue;
         list_remove(node);

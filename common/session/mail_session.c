@@ -203,7 +203,9 @@ static void mail_session_forwarded(struct mail_session *session)
     const char *why = NULL;
 
     session->refused_recipients = 0;
-    if (!forwarded->address[0])
+    if (head->service->peers_are_trusted) /* a frontend's: whose mail it is, is for the store */
+        head->was_relayed = forwarded_was_relayed(forwarded);
+    if (head->service->peers_are_trusted || !forwarded->address[0])
         return;
     if (peers)
         mail_peers_remove(peers, &session->peer);
@@ -368,7 +370,7 @@ void mail_session_start(struct session_service *service, const struct listener_c
     session_start(&session->session, service, listener, peer, mail_session_asked_to_end);
     session->session.view = mail_session_view;
     session->open_handles = 2;
-    session->is_trusted = peer_is_in(&listener->xclient_from, peer);
+    session->is_trusted = service->peers_are_trusted || peer_is_in(&listener->xclient_from, peer);
     state_init(&session->state, mail_states,
                is_proxied    ? MAIL_STATE_PROXIED
                : is_implicit ? MAIL_STATE_SECURING

@@ -2,6 +2,7 @@
 /* What the machine of a mail session asks, and what its transaction answers. */
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/session/login_attempt.h"
 #include "common/session/mail_session_private.h"
 
 /* For the answer to a message when everything else has had its own time. */
@@ -152,12 +153,21 @@ static void mail_session_writable(struct mail_transaction *transaction)
         mail_session_resume(session);
 }
 
+/* Nobody may take its mail here any more. */
+static void mail_session_moved(struct mail_transaction *transaction)
+{
+    struct session *head = &mail_session_of(transaction)->session;
+
+    head->end(head, "the account moved");
+}
+
 static const struct mail_transaction_events mail_session_transaction_events = {
     .rcpt_decided = mail_session_rcpt_decided,
     .data_decided = mail_session_data_decided,
     .concluded = mail_session_concluded,
     .is_awaited = mail_session_is_awaited,
     .writable = mail_session_writable,
+    .moved = mail_session_moved,
 };
 
 /* --- questions ------------------------------------------------------------------------ */
@@ -184,6 +194,18 @@ static void mail_session_rcpt(struct mail_session *session)
         mail_session_resolved(session);
 }
 
+/* What a node was told goes on to its store; else it is what we know ourselves. */
+static void mail_session_forward(const struct mail_session *session, struct forwarded *forwarded)
+{
+    const struct forwarded *told = &session->machine.xclient.client;
+
+    login_attempt_forward(&session->session, forwarded);
+    if (!session->session.service->peers_are_trusted || !told->session_id[0])
+        return;
+    *forwarded = *told;
+    forwarded->ttl = told->ttl > 0 ? told->ttl - 1 : 0;
+}
+
 void mail_session_begin_transaction(struct mail_session *session)
 {
     mail_session_drop_transaction(session);
@@ -191,6 +213,7 @@ void mail_session_begin_transaction(struct mail_session *session)
         mail_transaction_new(&session->session, session->machine.reverse_path,
                              &session->machine.parameters, &mail_session_transaction_events);
     session->transaction->may_relay = session->machine.is_authenticated;
+    mail_session_forward(session, &session->transaction->forwarded);
     mail_session_reply(session, 250, "2.1.0", "Ok");
 }
 

@@ -22,6 +22,9 @@ struct mail_transaction *mail_transaction_new(const struct session *session,
     transaction->parameters = *parameters;
     snprintf(transaction->reverse_path, sizeof(transaction->reverse_path), "%s", reverse_path);
     header_scan_init(&transaction->scan);
+    list_init(&transaction->node);
+    if (session->service->peers_are_trusted)
+        list_append(&session->service->transactions, &transaction->node);
     return transaction;
 }
 
@@ -45,6 +48,7 @@ void mail_recipient_fini(struct mail_recipient *recipient)
 {
     free(recipient->path);
     free(recipient->recipient);
+    free(recipient->account);
     free(recipient->orcpt);
     *recipient = (struct mail_recipient){ NULL };
 }
@@ -63,6 +67,7 @@ void mail_transaction_drop_copy(struct mail_transaction *transaction)
 
 void mail_transaction_free(struct mail_transaction *transaction)
 {
+    list_remove(&transaction->node);
     mail_transaction_close_groups(transaction);
     if (transaction->is_storing) {
         transaction->is_abandoned = true;
@@ -77,6 +82,58 @@ void mail_transaction_free(struct mail_transaction *transaction)
         free(transaction->groups[i]);
     free(transaction->groups);
     free(transaction);
+}
+
+/* --- accounts that move ------------------------------------------------------------------------
+ */
+
+static bool mail_recipient_is_of(const struct mail_recipient *recipient, struct span account)
+{
+    return recipient->account && span_equals(span_from_string(recipient->account), account);
+}
+
+void mail_transaction_follow(struct mail_transaction *transaction, struct span account,
+                             struct span host)
+{
+    const struct mail_group *pending = transaction->pending_group;
+    bool has_moved = pending && mail_recipient_is_of(&transaction->pending, account) &&
+                     !span_equals(host, span_from_string(pending->target.name));
+
+    for (unsigned i = 0; i < transaction->recipient_count; i++) {
+        const struct mail_recipient *recipient = &transaction->recipients[i];
+
+        has_moved |= mail_recipient_is_of(recipient, account) &&
+                     !span_equals(host, span_from_string(recipient->group->target.name));
+    }
+    if (has_moved)
+        transaction->events->moved(transaction);
+}
+
+static bool mail_recipient_has_moved(const struct mail_transaction *transaction,
+                                     const struct mail_recipient *recipient,
+                                     const struct mail_group *group)
+{
+    struct route route;
+
+    if (!recipient->account)
+        return false;
+    resolver_look_up(transaction->session->service->resolver, ROUTE_KEY_ADDRESS, recipient->path,
+                     &route);
+    return route.outcome == ROUTE_UNKNOWN ||
+           (route.outcome == ROUTE_FOUND && strcmp(route.host, group->target.name) != 0);
+}
+
+void mail_transaction_follow_all(struct mail_transaction *transaction)
+{
+    const struct mail_group *pending = transaction->pending_group;
+    bool has_moved =
+        pending && mail_recipient_has_moved(transaction, &transaction->pending, pending);
+
+    for (unsigned i = 0; !has_moved && i < transaction->recipient_count; i++)
+        has_moved = mail_recipient_has_moved(transaction, &transaction->recipients[i],
+                                             transaction->recipients[i].group);
+    if (has_moved)
+        transaction->events->moved(transaction);
 }
 
 /* --- a delivery that fails ------------------------------------------------------------------ */

@@ -29,6 +29,7 @@ struct mail_group {
 struct mail_recipient {
     char *path;      /* as given in RCPT */
     char *recipient; /* as the backend knows it */
+    char *account;   /* at a node: the account's canonical name; else NULL */
     char *orcpt;     /* NULL: none */
     unsigned notify; /* of enum mail_notify */
     struct mail_group *group;
@@ -53,14 +54,18 @@ struct mail_transaction_events {
     bool (*is_awaited)(const struct mail_transaction *transaction);
     /* Content may flow again after mail_transaction_is_full. */
     void (*writable)(struct mail_transaction *transaction);
+    /* At a node: a recipient's account has another owner now, or none. */
+    void (*moved)(struct mail_transaction *transaction);
 };
 
 struct mail_transaction {
+    struct list node; /* in service->transactions, at a node */
     const struct session *session;
     const struct mail_transaction_events *events;
     enum mail_flavor flavor; /* towards the backend */
     char reverse_path[MAIL_PATH_SIZE];
     struct mail_parameters parameters;
+    struct forwarded forwarded;        /* whose message it is */
     bool may_relay;                    /* its sender may send to the world */
     struct mail_recipient *recipients; /* accepted ones */
     unsigned recipient_count, recipient_capacity;
@@ -93,6 +98,14 @@ void mail_transaction_free(struct mail_transaction *transaction);
 void mail_transaction_rcpt(struct mail_transaction *transaction, const char *path,
                            const struct mail_recipient_parameters *parameters,
                            const struct route *route);
+
+/*
+ * The directory says that `account` has the owner `host` now, or none (empty); or that any may have
+ * another: `moved` follows when that concerns a recipient.
+ */
+void mail_transaction_follow(struct mail_transaction *transaction, struct span account,
+                             struct span host);
+void mail_transaction_follow_all(struct mail_transaction *transaction);
 
 /* Decides whether content may come; data_decided follows (354 or a refusal). */
 void mail_transaction_data(struct mail_transaction *transaction);

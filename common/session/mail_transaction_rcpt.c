@@ -139,7 +139,11 @@ static void mail_rcpt_verify(struct mail_transaction *transaction, struct mail_g
             .session_id = transaction->session->id,
             .reverse_path = transaction->reverse_path,
             .parameters = transaction->parameters,
+            .forwarded = transaction->forwarded,
         };
+
+        if (group->target.is_foreign)
+            options.forwarded.ttl = FORWARDED_TTL_LAST;
 
         group->delivery = delivery_new(transaction->session->service, &group->target, &options,
                                        &mail_transaction_delivery_events, group);
@@ -180,15 +184,30 @@ static bool mail_may_send(const struct mail_transaction *transaction, const char
 
 static void mail_rcpt_begin(struct mail_transaction *transaction, const char *path,
                             const struct mail_recipient_parameters *parameters,
-                            const char *recipient)
+                            const struct route *route)
 {
     struct mail_recipient *pending = &transaction->pending;
+    const char *recipient = route->recipient;
 
     pending->path = memory_copy_string(path);
     pending->recipient = memory_copy_string(recipient[0] ? recipient : path);
     pending->notify = parameters->notify;
     if (parameters->orcpt[0])
         pending->orcpt = memory_copy_string(parameters->orcpt);
+    if (transaction->session->service->peers_are_trusted)
+        pending->account = memory_copy_string(route->account);
+}
+
+/*
+ * It makes the message one for several backends; true when it is refused.  Without a fallback only
+ * one can have it: who asks sends the others by themselves.
+ */
+static bool mail_rcpt_refuse_another(struct mail_transaction *transaction)
+{
+    if (mail_fallback_of(transaction))
+        return mail_rcpt_refuse_storing(transaction);
+    mail_rcpt_refuse(transaction, 451, MAIL_ELSEWHERE, "Not together with the other recipients");
+    return true;
 }
 
 /* The pending recipient goes where `target` says, or is refused. */
@@ -199,9 +218,8 @@ static void mail_rcpt_place(struct mail_transaction *transaction, const struct t
     case TARGET_DOWN:
     case TARGET_RELAY:
         transaction->pending_group = mail_group_for(transaction, target);
-        if (mail_fallback_of(transaction) &&
-            mail_rcpt_is_for_another(transaction, transaction->pending_group) &&
-            mail_rcpt_refuse_storing(transaction))
+        if (mail_rcpt_is_for_another(transaction, transaction->pending_group) &&
+            mail_rcpt_refuse_another(transaction))
             return;
         if (target->kind == TARGET_GO)
             mail_rcpt_verify(transaction, transaction->pending_group);
@@ -230,11 +248,11 @@ void mail_transaction_rcpt(struct mail_transaction *transaction, const char *pat
     const struct session_service *service = transaction->session->service;
     struct target target;
 
-    service->choose(service, PROTOCOL_LMTP, route, &target);
+    session_choose_target(transaction->session, PROTOCOL_LMTP, route, &target);
     if (target.kind == TARGET_FOREIGN && transaction->may_relay && mail_fallback_of(transaction) &&
         service->config->relay_host.address)
         target = (struct target){ .kind = TARGET_RELAY };
-    mail_rcpt_begin(transaction, path, parameters, route->recipient);
+    mail_rcpt_begin(transaction, path, parameters, route);
     if (target.kind == TARGET_GO && !mail_may_send(transaction, transaction->pending.recipient)) {
         target.kind = TARGET_TEMPORARY;
         target.reason = "the account's name cannot be sent";
@@ -259,12 +277,33 @@ static void mail_rcpt_look_again(struct mail_transaction *transaction)
 
     resolver_look_up(service->resolver, ROUTE_KEY_ADDRESS, transaction->pending.path, &route);
     if (route.outcome == ROUTE_FOUND)
-        service->choose(service, PROTOCOL_LMTP, &route, &target);
+        session_choose_target(transaction->session, PROTOCOL_LMTP, &route, &target);
     if (target.kind == TARGET_GO &&
         (strcmp(target.name, before->name) == 0 || ++transaction->pending.moves > MAIL_MOVES_MAX))
         target.kind = TARGET_DOWN;
     transaction->pending_group = NULL;
     mail_rcpt_place(transaction, &target);
+}
+
+/*
+ * Whether a node's own store says that it does not know an account that the directory has given to
+ * this node: RFC 3463's class 5.1, or none.
+ */
+static bool mail_rcpt_is_doubtful(const struct mail_group *group, const struct mail_reply *reply)
+{
+    return group->transaction->session->service->peers_are_trusted && !group->target.is_foreign &&
+           (reply->code == 550 || reply->code == 551 || reply->code == 553) &&
+           (!reply->enhanced[0] || strncmp(reply->enhanced, "5.1.", 4) == 0);
+}
+
+/* It is the store that is wrong, or behind: nobody's mail goes back for that. */
+static void mail_rcpt_doubt(struct mail_transaction *transaction, const struct mail_reply *reply)
+{
+    const struct session *session = transaction->session;
+
+    alarms_raise_unknown(&session->service->alarms, io_loop_now_ms(session->service->loop),
+                         session->id, transaction->pending.account, reply);
+    mail_rcpt_refuse(transaction, 451, "4.3.0", "The mail store does not know the account now");
 }
 
 void mail_delivery_rcpt(struct delivery *delivery, unsigned index, const struct mail_reply *reply)
@@ -277,5 +316,8 @@ void mail_delivery_rcpt(struct delivery *delivery, unsigned index, const struct 
         return;
     }
     transaction->pending.index = index;
-    mail_rcpt_decide(transaction, reply);
+    if (mail_rcpt_is_doubtful(group, reply))
+        mail_rcpt_doubt(transaction, reply);
+    else
+        mail_rcpt_decide(transaction, reply);
 }

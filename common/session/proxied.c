@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "common/io/network.h"
+#include "common/proto/login.h"
 
 bool peer_is_in(const struct string_list *networks, const struct sockaddr_storage *peer)
 {
@@ -63,6 +64,7 @@ const char *proxied_tls_name(const SSL *ssl, bool is_secured)
 
 void proxied_apply(const struct proxy_header *header, struct session *session)
 {
+    session->was_relayed = header->ttl == FORWARDED_TTL_LAST;
     if (!header->address[0])
         return;
     snprintf(session->peer_address, sizeof(session->peer_address), "%s", header->address);

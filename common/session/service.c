@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "common/io/listener.h"
+#include "common/session/mail_transaction.h"
 #include "common/session/session_walk.h"
 
 enum { SERVICE_OFFERS_MS = 1000 }; /* they are looked up again after */
@@ -15,6 +16,7 @@ void session_service_init(struct session_service *service)
     list_init(&service->strangers);
     list_init(&service->registry);
     list_init(&service->walks);
+    list_init(&service->transactions);
     map_init(&service->accounts);
     departures_init(&service->departures, service);
 }
@@ -102,6 +104,45 @@ enum log_level session_alarm(const struct session *session, const struct route *
     return LOG_LEVEL_INFO;
 }
 
+/* --- targets ------------------------------------------------------------------- */
+
+void session_target_backend(const struct session_service *service, enum protocol protocol,
+                            const char *name, struct target *target)
+{
+    const struct backend_tls_config *tls = &service->config->backend_tls;
+    const struct backend *backend = backends_find(&service->backends, name);
+
+    *target = (struct target){ .kind = TARGET_TEMPORARY };
+    snprintf(target->name, sizeof(target->name), "%s", name);
+    if (!backend) {
+        target->reason = "hostServer names no known backend";
+        target->is_misconfigured = true;
+        return;
+    }
+    target->backend = backend->id;
+    target->endpoint_count = backend_endpoints(backend, protocol, target->endpoints);
+    target->pass_client = service->config->cluster.pass_client;
+    target->tls = tls->transport;
+    target->tls_context = service->tls_backend;
+    if (tls->verify)
+        memcpy(target->tls_name, backend->tls_name, sizeof(target->tls_name));
+    target->kind = TARGET_GO;
+    if (!backends_is_up(&service->backends, backend, protocol)) {
+        target->kind = TARGET_DOWN;
+        target->reason = backend->state == BACKEND_DOWN ? "backend is set down" : "backend is down";
+    }
+}
+
+void session_choose_target(const struct session *session, enum protocol protocol,
+                           const struct route *route, struct target *target)
+{
+    session->service->choose(session->service, protocol, route, target);
+    if (target->kind != TARGET_GO || !target->is_foreign || !session->was_relayed)
+        return;
+    target->kind = TARGET_TEMPORARY;
+    target->reason = "a node has relayed it here, and it is another node's account";
+}
+
 /* --- accounts ----------------------------------------------------------------- */
 
 void session_log_in(struct session *session, const struct route *route, const char *backend)
@@ -140,11 +181,15 @@ void session_service_account_changed(struct session_service *service, struct spa
         else if (!session->abandoned)
             departures_remove(session);
     }
+    LIST_EACH (node, &service->transactions)
+        mail_transaction_follow(LIST_ELEMENT(node, struct mail_transaction, node), account, host);
 }
 
 void session_service_many_changed(struct session_service *service)
 {
     departures_check_all(&service->departures);
+    LIST_EACH (node, &service->transactions)
+        mail_transaction_follow_all(LIST_ELEMENT(node, struct mail_transaction, node));
 }
 
 /* --- the service --------------------------------------------------------------- */

@@ -46,10 +46,11 @@ struct session_service {
     struct list sessions;          /* of struct session */
     struct list strangers;         /* of them: who has told no credentials, the oldest first */
     size_t session_count;
-    size_t sessions_max;  /* crowd.h */
-    struct list registry; /* of all sessions, in the order in which they began */
-    struct list walks;    /* of struct session_walk, over the registry */
-    struct map accounts;  /* the sessions that are logged in, by account */
+    size_t sessions_max;      /* crowd.h */
+    struct list registry;     /* of all sessions, in the order in which they began */
+    struct list walks;        /* of struct session_walk, over the registry */
+    struct map accounts;      /* the sessions that are logged in, by account */
+    struct list transactions; /* a node's: of struct mail_transaction, all that are open */
     struct departures departures;
     struct alarms alarms;
     struct {
@@ -86,6 +87,7 @@ struct session {
     struct list departure_node;    /* in service->departures while it waits to go */
     uint64_t revision;             /* resolver_revision before it was found to be there */
     struct abuse_session abuse;    /* what is counted for it */
+    bool was_relayed;              /* by a node, to us: we relay it no further */
     const char *abandoned;         /* its backend has ended it: why; NULL: it has not */
     void (*end)(struct session *session, const char *reason); /* asks it to go; idempotent */
     /* May be NULL, then it has nothing to tell. */
@@ -110,6 +112,20 @@ void session_log_in(struct session *session, const struct route *route, const ch
 void session_act_for(struct session *session, const char *account);
 
 /*
+ * Where `route` leads this session: by service->choose; but what a node has relayed to us goes to
+ * our own store or nowhere, so that two nodes that disagree never send it to and fro.
+ */
+void session_choose_target(const struct session *session, enum protocol protocol,
+                           const struct route *route, struct target *target);
+
+/*
+ * Makes a target of the backend called `name`: GO, DOWN, or TEMPORARY and misconfigured when there
+ * is none.
+ */
+void session_target_backend(const struct session_service *service, enum protocol protocol,
+                            const char *name, struct target *target);
+
+/*
  * `target`, made from `route`, is refused temporarily: raises the alarm when somebody has to
  * correct something.  The level for the session's own line about it.
  */
@@ -127,7 +143,8 @@ void session_log_out(struct session *session);
 
 /*
  * The directory says that `account` is owned by `host` now (empty: it is gone): its sessions
- * that are logged in elsewhere depart, those that are logged in there stay.
+ * that are logged in elsewhere depart, those that are logged in there stay.  At a node the mail for
+ * it that is under way is given up, unless it is complete; who sends it keeps it.
  */
 void session_service_account_changed(struct session_service *service, struct span account,
                                      struct span host);

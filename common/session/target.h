@@ -6,6 +6,7 @@
 #ifndef MAILSTEAD_SESSION_TARGET_H
 #define MAILSTEAD_SESSION_TARGET_H
 
+#include <limits.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
 
@@ -23,6 +24,9 @@ enum target_kind {
     TARGET_FOREIGN    /* mail only: the domain is none of ours */
 };
 
+/* A backend whose health is not kept: a node does not probe the others. */
+enum { TARGET_NO_HEALTH = INT_MAX };
+
 struct target {
     enum target_kind kind;
     char name[ROUTE_HOST_SIZE]; /* the backend's name; recipients with one name make one group */
@@ -32,8 +36,8 @@ struct target {
     SSL_CTX *tls_context;              /* GO: borrowed; NULL when tls is off */
     char tls_name[ENDPOINT_HOST_SIZE]; /* GO: what the certificate must have; empty: anything */
     enum pass_client pass_client;      /* GO: how it learns whose login it is */
-    unsigned backend;                  /* its id, for its health; 0: none is kept */
-    bool is_foreign;                   /* a node's: the account is another node's */
+    unsigned backend;                  /* its id, for its health; 0: a node's own store */
+    bool is_foreign;       /* a node's: the account is another node's; GO: it is relayed there */
     bool is_misconfigured; /* TEMPORARY, and somebody has to correct an entry or a configuration */
     const char *reason;    /* static text for the log; NULL when GO */
 };

@@ -411,7 +411,7 @@ static void verifier_resolved(struct verifier *verifier)
         verifier_wait(verifier);
         return;
     }
-    service->choose(service, PROTOCOL_IMAP, route, &verifier->target);
+    session_choose_target(verifier->session, PROTOCOL_IMAP, route, &verifier->target);
     if (service->config->submission.verify == SUBMISSION_VERIFY_LDAP &&
         (verifier->target.kind == TARGET_GO || verifier->target.kind == TARGET_DOWN))
         verifier_bind(verifier);

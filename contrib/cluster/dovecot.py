@@ -66,6 +66,9 @@ service managesieve-login {{
 protocol imap {{
   mail_plugins = imap_zlib
 }}
+protocol lmtp {{
+  mail_plugins = $mail_plugins quota
+}}
 """
 
 
@@ -130,6 +133,10 @@ class Dovecot:
             file = self.folder / f"mailstead-{name}.conf"
             file.write_text(file.read_text().replace("(objectClass=mailsteadAccount)",
                                                      "(objectClass=mailsteadAccount)(!(employeeType=locked))"))
+        # One that has these attributes has a quota, by which mail is refused for good: for the tests.
+        own = self.folder / "mailstead-own.conf"
+        own.write_text(own.read_text().replace("user_attrs = ", "user_attrs = roomNumber=quota,"
+                                               "employeeNumber=quota_rule,"))
 
     def start(self):
         self.process.start()

@@ -30,7 +30,7 @@ def test_xclient_says_whose_mail_it_is(stage, fe3, unused):
     account = unused("sv1")
     with smtplib.LMTP(fe3.address, Network.LMTP, source_address=(fe3.address, 0), timeout=LONGEST_WAIT_S) as client:
         client.ehlo("filter.example.com")
-        assert client.esmtp_features["xclient"].upper() == "NAME ADDR PORT PROTO HELO"
+        assert client.esmtp_features["xclient"].upper() == "NAME ADDR PORT PROTO HELO SESSION TTL"
         assert client.docmd("XCLIENT", "NAME=spike.example.net ADDR=192.0.2.77 PORT=1025")[0] == 220
         assert client.docmd("MAIL", "FROM:<a@example.net>")[0] == 503  # the session begins anew
         client.ehlo("client.example.net")

@@ -94,12 +94,21 @@ def test_recipients_that_do_not_exist(fe1, fresh):
         assert raw.ask_smtp(b"QUIT").startswith(b"221 ")
 
 
-def test_a_recipient_that_the_store_refuses_is_refused_at_once(cluster, fe1, fresh):
+def test_a_recipient_whom_the_store_alone_does_not_know_is_refused_for_now_with_an_alarm(cluster, fe1, fresh):
     account = fresh("sv2")
-    lock(cluster, account)
+    label(cluster, account, LOCKED)
     with pytest.raises(smtplib.SMTPRecipientsRefused) as refused:
         send_at(fe1, account, "refused")
-    assert refused.value.recipients[account.address][0] == 550
+    assert refused.value.recipients[account.address][0] == 451
+    assert f"event=store_knows_no_account account={account.address} code=550" in cluster.backends["sv2"].daemon.log()
+
+
+def test_a_message_that_the_store_refuses_is_refused_at_once(cluster, fe1, fresh):
+    account = fresh("sv2")
+    label(cluster, account, FULL)
+    with pytest.raises(smtplib.SMTPDataError) as refused:
+        send_at(fe1, account, "refused")
+    assert refused.value.smtp_code == 552
 
 
 def test_bare_postmaster_is_accepted(cluster, fe1):
@@ -202,7 +211,7 @@ def test_a_permanent_refusal_after_queueing_is_reported_to_the_sender(cluster, f
     backend = down("sv3")
     assert clients.send(fe1, [recipient.address], clients.make_message("doomed", [recipient.address]),
                         sender=sender.address) == {}
-    lock(cluster, recipient)
+    label(cluster, recipient, FULL)
     backend.start()
     report = wait_until(lambda: clients.read_by_imap(fe1, sender), "a failure report arrives", 30, 0.1)[0]
     assert report.lower().startswith(b"return-path: <>")
@@ -216,8 +225,8 @@ def test_a_permanent_refusal_after_queueing_is_reported_to_the_sender(cluster, f
     assert message_fields["Reporting-MTA"] == f"dns; {fe1.hostname()}"
     assert recipient_fields["Final-Recipient"].lower() == f"rfc822; {recipient.address}"
     assert recipient_fields["Action"] == "failed"
-    assert recipient_fields["Status"] == "5.1.1"
-    assert recipient_fields["Diagnostic-Code"].startswith("smtp; 550")
+    assert recipient_fields["Status"] == "5.2.2"
+    assert recipient_fields["Diagnostic-Code"].startswith("smtp; 552")
     assert original.get_content_type() in ("message/rfc822", "text/rfc822-headers")
     assert b"Subject: doomed" in report
 
@@ -227,14 +236,18 @@ def test_no_report_goes_to_the_null_sender(cluster, fe1, fresh, down):
     backend = down("sv3")
     assert clients.send(fe1, [recipient.address], clients.make_message("bounce", [recipient.address]),
                         sender="") == {}
-    lock(cluster, recipient)
+    label(cluster, recipient, FULL)
     backend.start()
     wait_until(lambda: not fe1.admin().queued(recipient), "nothing waits in the queue")
 
 
-def lock(cluster, account):
-    """The directory still routes the account, but its store says that there is none."""
-    cluster.slapd.modify(f"dn: {account.dn}\nchangetype: modify\nadd: employeeType\nemployeeType: locked\n")
+LOCKED = "add: employeeType\nemployeeType: locked\n"
+FULL = "add: roomNumber\nroomNumber: maildir:User quota\n-\nadd: employeeNumber\nemployeeNumber: *:bytes=1\n"
+
+
+def label(cluster, account, changes):
+    """The directory still routes it, but its store says that there is no such account (LOCKED), or no room (FULL)."""
+    cluster.slapd.modify(f"dn: {account.dn}\nchangetype: modify\n{changes}")
     cluster.replica.wait_for_provider()
 
 

@@ -4,13 +4,14 @@
  *
  * Options of a server: submission first (AUTH by all mechanisms but EXTERNAL), and words of tls
  * (STARTTLS is available), secure (TLS is active), trusted, plaintext, dsn, utf8,
- * convert (bare line ends), and size=N, recipients=N, errors=N.  Answers: tls, CODE ENHANCED TEXT (ENHANCED may be "-"), judged CODE
- * ENHANCED TEXT, goodbye TEXT.
+ * convert (bare line ends), and size=N, recipients=N, errors=N.  Answers: tls, CODE ENHANCED TEXT
+ * (ENHANCED may be "-"), judged CODE ENHANCED TEXT, goodbye TEXT.
  *
  * Options of a client: starttls alone, user=NAME, password=WORD.  Answers: tls,
  * mail PATH [size=N] [8bit] [utf8] [full] [hdrs] [envid=TEXT], rcpt PATH, rcpt-dsn PATH NOTIFY
  * ORCPT (the bits of the one, and the other or "-"), unsafe PATH (which must be refused), data,
- * content TEXT (written as it is), end ACCEPTED, reset, quit.
+ * content TEXT (written as it is), end ACCEPTED, reset, quit,
+ * forward ADDRESS PORT SESSION TTL.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -279,6 +280,8 @@ static enum transcript_step note_ready(const struct smtp_client *client, struct 
         buffer_append_string(note, " dsn");
     if (client->offers_enhanced)
         buffer_append_string(note, " enhanced");
+    if (client->offers_xclient)
+        buffer_append_string(note, " xclient");
     if (client->offers_size)
         buffer_append_format(note, " size=%llu", (unsigned long long)client->size_limit);
     return TRANSCRIPT_EVENT;
@@ -379,12 +382,27 @@ static bool client_rcpt_dsn(struct smtp_client *client, struct span rest, struct
     return smtp_client_rcpt(client, path, &parameters, out);
 }
 
+static bool client_forward(struct smtp_client *client, struct span rest, struct buffer *out)
+{
+    static const enum forwarded_field fields[] = { FORWARDED_ADDRESS, FORWARDED_PORT,
+                                                   FORWARDED_SESSION, FORWARDED_TTL };
+    struct forwarded forwarded = { .port = 0 };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(fields); i++)
+        if (!forwarded_set(&forwarded, fields[i], transcript_take_word(&rest)))
+            return false;
+    smtp_client_forward(client, &forwarded, out);
+    return true;
+}
+
 static bool client_path_command(struct smtp_client *client, struct span verb, struct span rest,
                                 struct buffer *out)
 {
     char path[2 * MAIL_PATH_SIZE];
     bool is_mail = span_equals(verb, SPAN_LITERAL("mail"));
 
+    if (span_equals(verb, SPAN_LITERAL("forward")))
+        return client_forward(client, rest, out);
     if (span_equals(verb, SPAN_LITERAL("rcpt-dsn")))
         return client_rcpt_dsn(client, rest, out);
     if (!span_copy_string(is_mail ? transcript_take_word(&rest) : rest, path, sizeof(path)))

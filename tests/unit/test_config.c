@@ -338,7 +338,7 @@ static void test_wrong_syntax_is_reported_where_it_began(void **unused)
     assert_config_refused(
         GOOD "node {\n colour = blue }\n",
         "5: node.colour: no such option; expected one of name, lmtp_store, imap_store, "
-        "pop3_store, sieve_store, pass_client, frontends\n");
+        "pop3_store, sieve_store, pass_client, frontends, foreign\n");
     assert_config_refused("cluster {\n hostname = a.org\n",
                           "1: this brace is never closed; expected }\n");
     assert_config_refused("\nuser = \"mail\nworkers = 3\n",

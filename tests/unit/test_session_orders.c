@@ -95,7 +95,9 @@ static void a_session_tells_whose_tls_it_has(void **state)
 
     rig->imap.proxy_protocol_from = (struct string_list){ networks, 1 };
     rig->imap.proxy_protocol_tls = true;
-    proxy_header_write(&(struct proxy_header){ "192.0.2.7", 12345, true, "" }, NULL, 0, &header);
+    proxy_header_write(
+        &(struct proxy_header){ .address = "192.0.2.7", .port = 12345, .is_tls = true }, NULL, 0,
+        &header);
     client = rig_connect(rig, &rig->imap);
     assert_true(transport_send(&client->transport, buffer_span(&header)));
     rig_expect(client, "* OK ");
