@@ -52,4 +52,9 @@ SSL_CTX *tls_server_context(const struct tls_server_options *options, size_t *wr
  */
 SSL_CTX *tls_client_context(const char *ca_file, bool verify, char error[TLS_ERROR_SIZE]);
 
+/* Has a client context show a certificate to servers that ask for one; false and `error` when it is
+ * of no use. */
+bool tls_client_show(SSL_CTX *context, const struct tls_certificate *certificate,
+                     char error[TLS_ERROR_SIZE]) __attribute__((warn_unused_result));
+
 #endif

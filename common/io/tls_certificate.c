@@ -193,3 +193,31 @@ bool tls_peer_identity(const SSL *ssl, enum tls_identity kind, char *name, size_
     ERR_clear_error();
     return is_copied;
 }
+
+static bool has_one_of(const X509 *certificate, char *const *names, size_t count)
+{
+    struct tls_names own;
+    bool has = false;
+
+    tls_names_read(&own, certificate);
+    for (size_t i = 0; i < own.count; i++)
+        for (size_t j = 0; j < count; j++)
+            has |=
+                span_equals_ignore_case(span_from_string(own.items[i]), span_from_string(names[j]));
+    tls_names_fini(&own);
+    ERR_clear_error();
+    return has;
+}
+
+const char *tls_peer_refusal(const SSL *ssl, char *const *names, size_t count)
+{
+    const X509 *certificate = ssl ? SSL_get0_peer_certificate(ssl) : NULL;
+
+    if (!certificate || !(SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER))
+        return "it shows no certificate";
+    if (SSL_get_verify_result(ssl) != X509_V_OK)
+        return X509_verify_cert_error_string(SSL_get_verify_result(ssl));
+    if (!is_in_force(certificate))
+        return "its certificate is not in force";
+    return has_one_of(certificate, names, count) ? NULL : "its certificate has another name";
+}

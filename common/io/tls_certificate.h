@@ -54,4 +54,10 @@ enum tls_identity {
 bool tls_peer_identity(const SSL *ssl, enum tls_identity kind, char *name, size_t capacity)
     __attribute__((warn_unused_result));
 
+/*
+ * Why the peer of `ssl` has not proved, to an authority that its context asks for, that it has one
+ * of `names` (as tls_names_read gives them, in letters of any case): static text; NULL: it has.
+ */
+const char *tls_peer_refusal(const SSL *ssl, char *const *names, size_t count);
+
 #endif

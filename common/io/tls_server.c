@@ -104,6 +104,12 @@ static bool tls_use(SSL_CTX *context, const struct tls_certificate *certificate,
     return !failed;
 }
 
+bool tls_client_show(SSL_CTX *context, const struct tls_certificate *certificate,
+                     char error[TLS_ERROR_SIZE])
+{
+    return tls_use(context, certificate, error);
+}
+
 /* --- certificates of clients ------------------------------------------------------- */
 
 /* Whoever shows no good certificate is a client like any other. */

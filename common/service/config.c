@@ -140,6 +140,7 @@ void config_free(struct config *config)
     config_wipe_secrets(config, 0);
     free(config->tls.pem.certificate);
     free(config->admin_port.pem.certificate);
+    free(config->backend_tls.pem.certificate);
     free(config->admin_port.client_ca);
     for (size_t i = 0; i < config->tls.other_count; i++)
         free(config->tls.others[i].pem.certificate);

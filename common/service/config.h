@@ -156,6 +156,8 @@ struct tls_config {
 };
 
 struct backend_tls_config {
+    char *certificate_file, *key_file; /* by which backends know us; NULL: none is shown */
+    struct pem_config pem;
     enum tls_mode transport;
     bool verify;
     char *ca;
@@ -207,6 +209,8 @@ struct node_config {
         sieve_store;              /* an empty host: not configured */
     enum pass_client pass_client; /* of logins, to the stores */
     struct string_list frontends; /* addresses or CIDR networks that may connect */
+    struct string_list
+        frontend_names; /* that their certificates must have; empty: none is needed */
     enum node_foreign foreign;
 };
 

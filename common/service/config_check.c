@@ -103,6 +103,33 @@ static void check_listener(struct config_loader *loader, size_t index)
         check_store(loader, index);
 }
 
+/* Who must show a certificate can say nothing outside TLS. */
+static void check_frontend_listener(struct config_loader *loader, size_t index)
+{
+    const struct listener_config *listener = &loader->config->listeners[index];
+
+    if (listener->tls == TLS_MODE_OFF || listener->plaintext_allowed ||
+        listener->proxy_protocol_tls)
+        config_loader_complain(loader, config_loader_line(loader, "listen", index, NULL),
+                               "listen \"%s\": node.frontend_names asks for certificates; expected "
+                               "TLS, and neither plaintext_allowed nor proxy_protocol_tls",
+                               listener->name);
+}
+
+static void check_frontend_names(struct config_loader *loader)
+{
+    const struct config *config = loader->config;
+
+    if (loader->program != CONFIG_BACKEND || config->node.frontend_names.count == 0)
+        return;
+    if (!config->tls.client_ca)
+        config_loader_complain(loader, config_loader_line(loader, "node", 0, "frontend_names"),
+                               "node.frontend_names: there is no tls.client_ca; expected the "
+                               "authorities of the frontends' certificates");
+    for (size_t i = 0; i < config->listener_count; i++)
+        check_frontend_listener(loader, i);
+}
+
 /* A node that relays must know the others. */
 static void check_foreign(struct config_loader *loader)
 {
@@ -307,6 +334,8 @@ static void check_pairs(struct config_loader *loader)
 
     check_pair(loader, "tls", "certificate", config->tls.certificate_file, "key",
                config->tls.key_file);
+    check_pair(loader, "backend_tls", "certificate", config->backend_tls.certificate_file, "key",
+               config->backend_tls.key_file);
     check_pair(loader, "directory", "bind_dn", config->directory.bind_dn, "bind_password_file",
                config->directory.bind_password.file);
     check_pair(loader, "admin", "bind_dn", config->admin.bind_dn, "bind_password_file",
@@ -458,5 +487,6 @@ void config_loader_check(struct config_loader *loader)
     if (loader->program != CONFIG_ADMIN)
         check_listeners(loader);
     check_foreign(loader);
+    check_frontend_names(loader);
     fill_derived(loader->config);
 }

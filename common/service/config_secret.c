@@ -177,9 +177,12 @@ static void read_admin_port(struct config_loader *loader)
 static void read_certificates(struct config_loader *loader)
 {
     struct tls_config *tls = &loader->config->tls;
+    struct backend_tls_config *own = &loader->config->backend_tls;
 
     read_pair(loader, certificate_source("tls", 0, NULL), &tls->pem, tls->certificate_file,
               tls->key_file);
+    read_pair(loader, certificate_source("backend_tls", 0, NULL), &own->pem, own->certificate_file,
+              own->key_file);
     for (size_t i = 0; i < tls->other_count; i++) {
         struct certificate_config *other = &tls->others[i];
 
@@ -214,20 +217,27 @@ static void check_certificates(struct config_loader *loader)
 }
 
 /* Judged as those towards mail clients are, so that a wrong one refuses the start or the reload. */
-static void check_admin_port_certificate(struct config_loader *loader)
+static void check_pem(struct config_loader *loader, const char *section,
+                      const struct pem_config *pem, const char *file, char *client_ca_file)
 {
-    const struct admin_port_config *port = &loader->config->admin_port;
-    const struct tls_config tls = { .pem = port->pem,
+    const struct tls_config tls = { .pem = *pem,
                                     .min_version = TLS_VERSION_1_2,
                                     .ciphers = loader->config->tls.ciphers,
-                                    .client_ca = port->client_ca_file };
-    struct source source = certificate_source("admin_port", 0, NULL);
+                                    .client_ca = client_ca_file };
+    struct source source = certificate_source(section, 0, NULL);
     char error[TLS_ERROR_SIZE];
     size_t wrong;
 
-    if (port->pem.certificate && port->pem.key && port->client_ca &&
-        !config_certificates_are_usable(&tls, &wrong, error))
-        complain_content(loader, &source, port->certificate_file, error);
+    if (pem->certificate && pem->key && !config_certificates_are_usable(&tls, &wrong, error))
+        complain_content(loader, &source, file, error);
+}
+
+static void check_admin_port_certificate(struct config_loader *loader)
+{
+    const struct admin_port_config *port = &loader->config->admin_port;
+
+    if (port->client_ca)
+        check_pem(loader, "admin_port", &port->pem, port->certificate_file, port->client_ca_file);
 }
 
 static void check_authorities(struct config_loader *loader, const char *section, const char *file)
@@ -260,6 +270,9 @@ void config_loader_read_secrets(struct config_loader *loader)
         check_certificates(loader);
     if (loader->complaints == 0)
         check_admin_port_certificate(loader);
+    if (loader->complaints == 0)
+        check_pem(loader, "backend_tls", &config->backend_tls.pem,
+                  config->backend_tls.certificate_file, NULL);
     check_authorities(loader, "directory", config->directory.ca);
     check_authorities(loader, "backend_tls", config->backend_tls.ca);
     check_authorities(loader, "relay_host", config->relay_host.ca);
@@ -284,8 +297,10 @@ void config_wipe_secrets(struct config *config, unsigned keep)
 {
     if (!(keep & CONFIG_SECRET_DIRECTORY))
         explicit_bzero(config->directory.bind_password.value, CONFIG_SECRET_SIZE);
-    if (!(keep & CONFIG_SECRET_TLS_KEY))
+    if (!(keep & CONFIG_SECRET_TLS_KEY)) {
         wipe_keys(&config->tls);
+        wipe_key(&config->backend_tls.pem);
+    }
     if (!(keep & CONFIG_SECRET_ADMIN_PORT))
         wipe_key(&config->admin_port.pem);
     if (!(keep & CONFIG_SECRET_RELAY_HOST))

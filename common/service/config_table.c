@@ -235,6 +235,11 @@ static const struct config_option backend_tls_options[] = {
     BOOLEAN(backend_tls_config, verify, "true", "Whether a backend's certificate must be valid."),
     PATH(backend_tls_config, ca, "ca", NULL, TEXT_MAX,
          "The PEM file of the authorities of backends; without it, the system's."),
+    PATH(backend_tls_config, certificate_file, "certificate", NULL, TEXT_MAX,
+         "The PEM file with the certificate, and its chain, that is shown to backends that ask for "
+         "one; without it, none is."),
+    PATH(backend_tls_config, key_file, "key", NULL, TEXT_MAX,
+         "The PEM file with the private key of certificate."),
     TEXT(backend_tls_config, name, "%b", 0,
          "The name that the certificate of a backend from the directory must have; %b stands for "
          "the backend's name."),
@@ -318,6 +323,10 @@ static const struct config_option node_options[] = {
          "How the node's own mail stores are told whose login it is; as cluster.pass_client."),
     LIST(NETWORK_LIST, node_config, frontends, "127.0.0.0/8, ::1", 0,
          "The addresses and CIDR networks of the frontends: nobody else may connect."),
+    LIST(TEXT_LIST, node_config, frontend_names, NULL, 0,
+         "The names that a frontend's certificate must have one of: DNS names, or the common name "
+         "of "
+         "one that has none; it is verified by tls.client_ca, and without this none is needed."),
     WORD(node_config, foreign, "refuse", foreign_words, 0,
          "What is done with logins and mail for another node's accounts: they are refused, so that "
          "the frontend looks again, or relayed to that node, once."),

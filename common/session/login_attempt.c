@@ -54,7 +54,10 @@ static void login_attempt_conclude(struct login_attempt *attempt, enum login_cli
     struct span text = attempt->ops->text(&attempt->machine);
 
     if (event == LOGIN_CLIENT_FAILED) {
-        login_attempt_fail(attempt, "broke the protocol");
+        LOG_EVENT(LOG_LEVEL_WARNING, attempt->session->id, "backend_failed",
+                  LOG_TEXT("backend", attempt->target->name), LOG_TEXT("why", "broke the protocol"),
+                  LOG_SPAN("words", text));
+        attempt->events->failed(attempt, "broke the protocol");
         return;
     }
     login_attempt_report(attempt, true);

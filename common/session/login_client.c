@@ -194,18 +194,22 @@ void login_client_begin(struct login_session *session)
 static void login_client_secured(struct login_session *session)
 {
     const struct config *config = session->session.service->config;
+    const char *why;
 
     state_move(&session->state, LOGIN_STATE_TALKING);
     session->is_secured = true;
     if (!tls_peer_identity(session->client.ssl, config->tls.client_identity,
                            session->login->identity, sizeof(session->login->identity)))
         session->login->identity[0] = '\0';
-    if (session->session.listener->tls != TLS_MODE_STARTTLS) {
+    why = session_why_not_served(&session->session, session->client.ssl);
+    if (session->session.listener->tls != TLS_MODE_STARTTLS)
         login_client_greet(session);
-        return;
-    }
-    session->login->server_ops->tls_started(&session->login->server);
-    login_client_pump(session); /* ManageSieve tells its capabilities unasked */
+    else
+        session->login->server_ops->tls_started(&session->login->server);
+    if (why && session->state.current == LOGIN_STATE_TALKING)
+        login_session_goodbye(session, why, "it has no frontend's certificate");
+    else if (session->session.listener->tls == TLS_MODE_STARTTLS)
+        login_client_pump(session); /* ManageSieve tells its capabilities unasked */
 }
 
 static void login_client_ready(struct transport *transport, unsigned readiness)

@@ -63,12 +63,18 @@ void mail_session_talked_early(struct mail_session *session)
 
 void mail_session_secured(struct mail_session *session)
 {
+    const char *why;
+
     state_move(&session->state, MAIL_STATE_TALKING);
     session->is_secured = true;
-    if (session->session.listener->tls == TLS_MODE_STARTTLS)
-        smtp_server_tls_started(&session->machine);
-    else
+    if (session->session.listener->tls != TLS_MODE_STARTTLS) {
         mail_session_greet(session);
+        return;
+    }
+    smtp_server_tls_started(&session->machine);
+    why = session_why_not_served(&session->session, session->client.ssl);
+    if (why)
+        mail_session_goodbye(session, why, "it has no frontend's certificate");
 }
 
 /* False when it has come to its end: its address, or the worker, has too many. */

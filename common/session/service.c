@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "common/io/listener.h"
+#include "common/io/tls_certificate.h"
 #include "common/session/mail_transaction.h"
 #include "common/session/session_walk.h"
 
@@ -102,6 +103,22 @@ enum log_level session_alarm(const struct session *session, const struct route *
     (void)alarms_raise(&service->alarms, io_loop_now_ms(service->loop), session->id, route->key,
                        route->host, target->reason);
     return LOG_LEVEL_INFO;
+}
+
+const char *session_why_not_served(const struct session *session, const SSL *ssl)
+{
+    const struct session_service *service = session->service;
+    const struct string_list *names = &service->config->node.frontend_names;
+    const char *why;
+
+    if (!service->peers_are_trusted || names->count == 0)
+        return NULL;
+    why = tls_peer_refusal(ssl, names->items, names->count);
+    if (why)
+        LOG_EVENT(LOG_LEVEL_WARNING, session->id, "connection_refused",
+                  LOG_TEXT("peer", session->peer_address),
+                  LOG_TEXT("listener", session->listener->name), LOG_TEXT("why", why));
+    return why ? "This is for frontends, and your certificate is none of theirs" : NULL;
 }
 
 /* --- targets ------------------------------------------------------------------- */

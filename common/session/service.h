@@ -132,6 +132,12 @@ void session_target_backend(const struct session_service *service, enum protocol
 enum log_level session_alarm(const struct session *session, const struct route *route,
                              const struct target *target);
 
+/*
+ * To be asked by a session whose peer has begun TLS by `ssl`, NULL: it has not.  Why a node does
+ * not serve it, which is logged: it has not shown a frontend's certificate; NULL: it is served.
+ */
+const char *session_why_not_served(const struct session *session, const SSL *ssl);
+
 /* It waits for credentials: a worker that is full may ask it to end for another. */
 void session_is_stranger(struct session *session);
 

@@ -29,7 +29,8 @@ static void worker_accepted(struct listener *listener, int fd, const struct sock
 
         peer_format(peer, address);
         LOG_EVENT(LOG_LEVEL_WARNING, NULL, "connection_refused", LOG_TEXT("peer", address),
-                  LOG_TEXT("listener", configured->name));
+                  LOG_TEXT("listener", configured->name),
+                  LOG_TEXT("why", "its address is none of node.frontends"));
         close(fd);
         return;
     }
@@ -192,6 +193,8 @@ static bool worker_load_tls(struct worker *worker)
 {
     const struct config *config = worker->child->config;
     struct session_service *service = &worker->service;
+    const struct tls_certificate own = { config->backend_tls.pem.certificate,
+                                         config->backend_tls.pem.key };
     char error[TLS_ERROR_SIZE] = "";
 
     if (config->tls.pem.certificate && config->tls.pem.key && !worker_load_certificates(worker))
@@ -200,10 +203,12 @@ static bool worker_load_tls(struct worker *worker)
         return true;
     service->tls_backend =
         tls_client_context(config->backend_tls.ca, config->backend_tls.verify, error);
-    if (!service->tls_backend)
-        LOG_EVENT(LOG_LEVEL_ERROR, NULL, "tls_failed", LOG_TEXT("section", "backend_tls"),
-                  LOG_TEXT("why", error));
-    return service->tls_backend != NULL;
+    if (service->tls_backend &&
+        (!own.certificate || tls_client_show(service->tls_backend, &own, error)))
+        return true;
+    LOG_EVENT(LOG_LEVEL_ERROR, NULL, "tls_failed", LOG_TEXT("section", "backend_tls"),
+              LOG_TEXT("why", error));
+    return false;
 }
 
 static void worker_init_service(struct worker *worker)

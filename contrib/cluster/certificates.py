@@ -46,7 +46,7 @@ class Certificates:
     def issue(self, name, hosts):
         """One more certificate of a server, signed by the CA."""
         alternatives = ",".join(f"IP:{host}" if host[0].isdigit() else f"DNS:{host}" for host in hosts)
-        self.sign(name, "ca", f"/CN={hosts[0]}", f"subjectAltName={alternatives}\nextendedKeyUsage=serverAuth\n")
+        self.sign(name, "ca", f"/CN={hosts[0]}", f"subjectAltName={alternatives}\nextendedKeyUsage=serverAuth,clientAuth\n")
 
     def issue_client(self, name, ca="admin-ca", subject=None, more=""):
         """One more certificate of an administrator, signed by the admin CA unless another is asked for."""

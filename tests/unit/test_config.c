@@ -338,7 +338,8 @@ static void test_wrong_syntax_is_reported_where_it_began(void **unused)
     assert_config_refused(
         GOOD "node {\n colour = blue }\n",
         "5: node.colour: no such option; expected one of name, lmtp_store, imap_store, "
-        "pop3_store, sieve_store, pass_client, frontends, foreign\n");
+        "pop3_store, sieve_store, pass_client, frontends, frontend_names, "
+        "foreign\n");
     assert_config_refused("cluster {\n hostname = a.org\n",
                           "1: this brace is never closed; expected }\n");
     assert_config_refused("\nuser = \"mail\nworkers = 3\n",
@@ -449,6 +450,20 @@ static void test_a_storage_has_a_folder_for_each_server(void **unused)
     assert_config_refused_as(NODE_WITH("sv1", "release_hook = \"/bin/true\""), CONFIG_BACKEND,
                              "5: storage.release_hook: nothing is attached with storage.kind none; "
                              "expected it with shared\n");
+}
+
+static void test_a_node_that_asks_frontends_for_certificates_can_verify_them(void **unused)
+{
+    (void)unused;
+    assert_config_refused_as(
+        CLUSTER DIRECTORY
+        "node { name = sv1 lmtp_store = \"unix:/run/lmtp\" frontend_names = { fe1.example.org } }\n"
+        "listen \"lmtp\" { protocol = lmtp address = \"*:24\" tls = off }\n",
+        CONFIG_BACKEND,
+        "3: node.frontend_names: there is no tls.client_ca; expected the authorities of the "
+        "frontends' certificates\n"
+        "4: listen \"lmtp\": node.frontend_names asks for certificates; expected TLS, and neither "
+        "plaintext_allowed nor proxy_protocol_tls\n");
 }
 
 static void test_only_balancers_are_believed_about_tls(void **unused)
@@ -571,6 +586,7 @@ int main(void)
         cmocka_unit_test(test_a_password_for_the_relay_host_needs_tls_or_loopback),
         cmocka_unit_test(test_backend_needs_a_store_for_each_listener),
         cmocka_unit_test(test_a_storage_has_a_folder_for_each_server),
+        cmocka_unit_test(test_a_node_that_asks_frontends_for_certificates_can_verify_them),
         cmocka_unit_test(test_only_balancers_are_believed_about_tls),
         cmocka_unit_test(test_users_can_log_in_on_a_submission_listener),
         cmocka_unit_test(test_files_that_cannot_be_read_are_refused),
