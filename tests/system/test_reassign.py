@@ -134,9 +134,9 @@ def test_a_backend_refuses_an_account_that_it_does_not_own(cluster, fresh):
     """Whoever asks the wrong node gets a temporary refusal, never another user's or an empty mailbox."""
     account, gate = fresh("sv1"), cluster.backends["sv2"].daemon
     tls = clients.trusting(cluster)
-    assert "[UNAVAILABLE]" in clients.refusal(gate, account, tls=tls)
+    assert "[UNAVAILABLE ELSEWHERE]" in clients.refusal(gate, account, tls=tls)
     with pytest.raises(clients.REFUSALS) as refused:
         clients.pop3_login(gate, account, tls=tls)
-    assert "[SYS/TEMP]" in str(refused.value)
+    assert "[SYS/TEMP/ELSEWHERE]" in str(refused.value)
     assert clients.lmtp_answer(gate, account.address).startswith(b"451")
     assert clients.lmtp_answer(cluster.backends["sv1"].daemon, account.address).startswith(b"250")
