@@ -8,6 +8,7 @@
 #include "admin/block.h"
 #include "admin/check.h"
 #include "admin/dovecot.h"
+#include "admin/failover_command.h"
 #include "admin/lookup.h"
 #include "admin/mirror.h"
 #include "admin/move.h"
@@ -257,6 +258,30 @@ const struct command commands[] = {
               "who would carry its accounts if it failed now, and which second failure would cost\n"
               "most.  Nothing is changed.\n",
       .run = plan_run },
+    { .name = "failover",
+      .words = "BACKEND",
+      .words_min = 1,
+      .words_max = 1,
+      .options =
+          OPTION_TO | OPTION_PLANNED | OPTION_OFF | OPTION_DEADLINE | OPTION_RATE | OPTION_JOURNAL,
+      .summary = "have a sibling serve the accounts of a backend that failed, or is to rest",
+      .help =
+          "The backend lets go (it acknowledges that, or is fenced, or is said to be off), the\n"
+          "sibling attaches its storage, the accounts are rewritten, and who has followed is\n"
+          "shown.  Without --to it is the first of its siblings that can.  It can be stopped or\n"
+          "killed, and run again: it goes on.\n",
+      .run = failover_run_command },
+    { .name = "failback",
+      .words = "BACKEND",
+      .words_min = 1,
+      .words_max = 1,
+      .options = OPTION_OFF | OPTION_RATE | OPTION_JOURNAL,
+      .summary = "have a backend serve its accounts again after a failover",
+      .help =
+          "Who has its storage releases it, the backend attaches it and returns, its accounts\n"
+          "are rewritten, and who has followed is shown.  It can be stopped or killed, and run\n"
+          "again: it goes on.\n",
+      .run = failback_run_command },
     { .name = "reassign",
       .words = "",
       .options = OPTION_FROM | OPTION_TO | OPTION_PERMANENT | OPTIONS_MOVE,

@@ -21,7 +21,13 @@ enum command_status {
     COMMAND_CONTENDED /* stopped, because somebody else changes the same things */
 };
 
-enum { ARGUMENTS_DOMAINS_MAX = 64, ARGUMENTS_NODES_MAX = 64, COMMAND_WORDS_MAX = 1000 };
+enum { ARGUMENTS_LIST_MAX = 64, COMMAND_WORDS_MAX = 1000 };
+
+/* The values of an option that may be given more than once. */
+struct argument_list {
+    const char *items[ARGUMENTS_LIST_MAX];
+    size_t count;
+};
 
 /* What the command line said.  The texts are borrowed from it. */
 struct arguments {
@@ -38,8 +44,7 @@ struct arguments {
     bool is_all;
     unsigned limit; /* 0: not given */
     const char *from, *to;
-    const char *domains[ARGUMENTS_DOMAINS_MAX];
-    size_t domain_count;
+    struct argument_list domains;
     const char *filter, *journal;
     unsigned rate; /* 0: not given */
     bool is_permanent, is_dry_run, is_yes;
@@ -53,9 +58,10 @@ struct arguments {
     unsigned deadline_s; /* 0: not given */
     bool is_undo;
     bool is_fenced;
-    const char *nodes[ARGUMENTS_NODES_MAX]; /* none: the command's own choice */
-    size_t node_count;
+    struct argument_list nodes; /* none: the command's own choice */
     bool is_local;
+    bool is_planned, accepts_behind;
+    struct argument_list off; /* nodes that are said to be off */
 };
 
 /* Options, as bits of a row's set, which has 64; the rows are in options.c. */
@@ -98,6 +104,8 @@ enum command_option {
     OPTION_HOST = 1ULL << 48,
     OPTION_DOVECOT = 1ULL << 49, /* --write, --mail-directory and --dovecot-version */
     OPTIONS_NODES = OPTION_NODE | OPTION_LOCAL,
+    OPTION_PLANNED = 1ULL << 50, /* and --accept-behind */
+    OPTION_OFF = 1ULL << 51,
     OPTIONS_EVERYWHERE = OPTION_CONFIG | OPTION_HOST | OPTION_JSON | OPTION_HELP,
     /* How reassign and restore do it. */
     OPTIONS_MOVE = OPTION_DOMAIN | OPTION_FILTER | OPTION_MOVE_LIMIT | OPTION_RATE |

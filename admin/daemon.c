@@ -55,15 +55,15 @@ void daemon_sign(const struct reach_node *node, json_t *line)
 
 static bool find_node(struct daemon_one *one, const struct arguments *arguments)
 {
-    if (arguments->node_count > 1) {
+    if (arguments->nodes.count > 1) {
         fprintf(stderr, "mailstead: --node can be given once here\n");
         return false;
     }
-    one->node = arguments->node_count > 0 ? reach_find(&one->reach, arguments->nodes[0])
-                                          : reach_own(&one->reach);
+    one->node = arguments->nodes.count > 0 ? reach_find(&one->reach, arguments->nodes.items[0])
+                                           : reach_own(&one->reach);
     if (!one->node)
         fprintf(stderr, "mailstead: the section cluster has no frontend or backend %s\n",
-                arguments->nodes[0]);
+                arguments->nodes.items[0]);
     return one->node != NULL;
 }
 

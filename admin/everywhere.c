@@ -18,12 +18,12 @@ static void take(struct everywhere *everywhere, const struct reach_node *node)
 
 static bool take_named(struct everywhere *everywhere, const struct arguments *arguments)
 {
-    for (size_t i = 0; i < arguments->node_count; i++) {
-        const struct reach_node *node = reach_find(&everywhere->reach, arguments->nodes[i]);
+    for (size_t i = 0; i < arguments->nodes.count; i++) {
+        const struct reach_node *node = reach_find(&everywhere->reach, arguments->nodes.items[i]);
 
         if (!node) {
             fprintf(stderr, "mailstead: the section cluster has no frontend or backend %s\n",
-                    arguments->nodes[i]);
+                    arguments->nodes.items[i]);
             return false;
         }
         take(everywhere, node);
@@ -64,7 +64,7 @@ static bool choose(struct everywhere *everywhere, const struct arguments *argume
     bool is_here = arguments->is_local || !has_others(&everywhere->reach) ||
                    (kind == EVERYWHERE_HERE && !arguments->is_all);
 
-    if (arguments->node_count > 0)
+    if (arguments->nodes.count > 0)
         return take_named(everywhere, arguments);
     if (!is_here)
         take_kind(everywhere, kind);
@@ -76,7 +76,7 @@ static bool choose(struct everywhere *everywhere, const struct arguments *argume
 bool everywhere_open(struct everywhere *everywhere, const struct arguments *arguments,
                      enum everywhere_kind kind)
 {
-    if (arguments->is_local && arguments->node_count > 0) {
+    if (arguments->is_local && arguments->nodes.count > 0) {
         fprintf(stderr, "mailstead: --node or --local, not both\n");
         return false;
     }
@@ -85,9 +85,9 @@ bool everywhere_open(struct everywhere *everywhere, const struct arguments *argu
         return false;
     reach_init(&everywhere->reach, everywhere->config);
     everywhere->nodes =
-        memory_new((everywhere->reach.count + ARGUMENTS_NODES_MAX) * sizeof(*everywhere->nodes));
+        memory_new((everywhere->reach.count + ARGUMENTS_LIST_MAX) * sizeof(*everywhere->nodes));
     everywhere->unasked =
-        memory_new((everywhere->reach.count + ARGUMENTS_NODES_MAX) * sizeof(*everywhere->unasked));
+        memory_new((everywhere->reach.count + ARGUMENTS_LIST_MAX) * sizeof(*everywhere->unasked));
     if (choose(everywhere, arguments, kind))
         return true;
     everywhere_close(everywhere);

@@ -6,13 +6,13 @@
  */
 #include "admin/move.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "admin/backend_list.h"
 #include "admin/daemon.h"
 #include "admin/follow.h"
+#include "admin/interrupt.h"
 #include "admin/move_view.h"
 #include "admin/probe.h"
 #include "common/base/memory.h"
@@ -24,65 +24,56 @@ struct move {
     struct backend_set backends;
     struct reassign_plan plan;
     struct reassign_result result;
+    char *domains[ARGUMENTS_LIST_MAX]; /* owned, in lower case */
+    char *filter;                      /* owned, in parentheses; or NULL */
+};
+
+/* --- a run, shown ----------------------------------------------------------------------- */
+
+struct showing {
+    const struct reassign_plan *plan;
     struct move_view view;
-    char *domains[ARGUMENTS_DOMAINS_MAX]; /* owned, in lower case */
-    char *filter;                         /* owned, in parentheses; or NULL */
     bool is_stopping;
 };
 
-static volatile sig_atomic_t was_interrupted;
-
-static void on_interrupt(int number)
-{
-    (void)number;
-    was_interrupted = 1;
-}
-
-static void catch_interrupts(void)
-{
-    struct sigaction action = { .sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND };
-
-    was_interrupted = 0;
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
-    signal(SIGXFSZ, SIG_IGN); /* a journal that may not grow is an error like others */
-    signal(SIGPIPE, SIG_IGN); /* nobody may read what is shown, and the run goes on */
-}
-
-/* Once nothing is under way any more. */
-static void release_interrupts(void)
-{
-    signal(SIGINT, SIG_DFL);
-    signal(SIGTERM, SIG_DFL);
-    signal(SIGHUP, SIG_DFL);
-}
-
 static bool should_stop(void *context)
 {
-    struct move *move = context;
+    struct showing *showing = context;
 
-    if (was_interrupted && !move->is_stopping) {
-        move->is_stopping = true;
-        move_view_stopping(&move->view);
+    if (interrupt_came() && !showing->is_stopping) {
+        showing->is_stopping = true;
+        move_view_stopping(&showing->view);
     }
-    return was_interrupted != 0;
+    return interrupt_came();
 }
 
 static void show_progress(void *context, const struct reassign_progress *progress)
 {
-    struct move *move = context;
+    struct showing *showing = context;
 
-    if (!move->plan.is_dry_run)
-        move_view_progress(&move->view, progress);
+    if (!showing->plan->is_dry_run)
+        move_view_progress(&showing->view, progress);
 }
 
 static void show_complaint(void *context, const char *dn, const char *why)
 {
-    struct move *move = context;
+    struct showing *showing = context;
 
-    move_view_complaint(&move->view, dn, why);
+    move_view_complaint(&showing->view, dn, why);
+}
+
+void move_run(const struct config *config, struct reassign_plan *plan, bool is_json,
+              struct reassign_result *result)
+{
+    struct showing showing = { .plan = plan };
+
+    plan->progress = show_progress;
+    plan->complain = show_complaint;
+    plan->should_stop = should_stop;
+    plan->context = &showing;
+    move_view_init(&showing.view, plan, is_json);
+    reassign_run(config, plan, result);
+    move_view_result(&showing.view, result);
 }
 
 /* --- before ------------------------------------------------------------------------- */
@@ -197,8 +188,8 @@ static bool take_selection(struct move *move)
 {
     const struct arguments *arguments = move->arguments;
 
-    for (size_t i = 0; i < arguments->domain_count; i++)
-        if (!take_domain(move, arguments->domains[i]))
+    for (size_t i = 0; i < arguments->domains.count; i++)
+        if (!take_domain(move, arguments->domains.items[i]))
             return false;
     move->plan.domains = (const char *const *)move->domains;
     return !arguments->filter || take_filter(move, arguments->filter);
@@ -237,10 +228,9 @@ static enum command_status run(struct move *move)
 
     if (status != COMMAND_OK)
         return status;
-    catch_interrupts();
-    reassign_run(move->config, &move->plan, &move->result);
-    release_interrupts();
-    move_view_result(&move->view, &move->result);
+    interrupt_catch();
+    move_run(move->config, &move->plan, move->arguments->is_json, &move->result);
+    interrupt_release();
     if (move->result.progress.moved > 0 && !move->plan.is_dry_run)
         follow_report(move->config, move->arguments->is_json);
     return move_status(&move->result);
@@ -265,12 +255,7 @@ static enum command_status move_accounts(const struct arguments *arguments, enum
         .is_dry_run = arguments->is_dry_run,
         .journal_directory =
             arguments->journal ? arguments->journal : config->admin.journal_directory,
-        .progress = show_progress,
-        .complain = show_complaint,
-        .should_stop = should_stop,
-        .context = &move,
     };
-    move_view_init(&move.view, &move.plan, arguments->is_json);
     backend_list_load(config, &move.backends);
     status = run(&move);
     backend_set_fini(&move.backends);

@@ -10,6 +10,13 @@
 enum command_status reassign_run_command(const struct arguments *arguments);
 enum command_status restore_run_command(const struct arguments *arguments);
 
+/*
+ * Runs `plan`, of which all but its functions is set, and shows its progress and its result.
+ * Interrupts are caught by the caller (interrupt.h): one stops it behind what is in flight.
+ */
+void move_run(const struct config *config, struct reassign_plan *plan, bool is_json,
+              struct reassign_result *result);
+
 /* The exit status that stands for the end of a run: what was changed counts, too. */
 enum command_status move_status(const struct reassign_result *result);
 

@@ -11,15 +11,7 @@
 
 enum { NUMBER_MAX = 1000000000, USAGE_WIDTH = 79 };
 /* KIND_MAYBE: a text that may be empty, which is as if it was not given. */
-enum option_kind {
-    KIND_FLAG,
-    KIND_TEXT,
-    KIND_MAYBE,
-    KIND_NUMBER,
-    KIND_DOMAIN,
-    KIND_NODE,
-    KIND_DURATION
-};
+enum option_kind { KIND_FLAG, KIND_TEXT, KIND_MAYBE, KIND_NUMBER, KIND_LIST, KIND_DURATION };
 
 struct option_row {
     enum command_option option;
@@ -39,6 +31,10 @@ struct option_row {
     {                                                                                              \
         option, name, letter, KIND_TEXT, value, offsetof(struct arguments, member), help           \
     }
+#define LIST(option, name, value, member, help)                                                    \
+    {                                                                                              \
+        option, name, 0, KIND_LIST, value, offsetof(struct arguments, member), help                \
+    }
 #define NUMBER(option, name, member, help)                                                         \
     {                                                                                              \
         option, name, 0, KIND_NUMBER, "N", offsetof(struct arguments, member), help                \
@@ -49,8 +45,8 @@ static const struct option_row rows[] = {
     TEXT(OPTION_TO, "to", 0, "BACKEND", to, "the backend that they go to"),
     FLAG(OPTION_PERMANENT, "permanent", 0, is_permanent,
          "their mail has moved too: no oldHostServer remains"),
-    { OPTION_DOMAIN, "domain", 0, KIND_DOMAIN, "DOMAIN", 0,
-      "only accounts with an address in DOMAIN; may be given more than once" },
+    LIST(OPTION_DOMAIN, "domain", "DOMAIN", domains,
+         "only accounts with an address in DOMAIN; may be given more than once"),
     TEXT(OPTION_FILTER, "filter", 0, "FILTER", filter,
          "only entries that match this LDAP filter too"),
     NUMBER(OPTION_MOVE_LIMIT, "limit", limit, "change at most N accounts"),
@@ -59,6 +55,12 @@ static const struct option_row rows[] = {
          "keep the journal in FOLDER, not where the configuration says"),
     FLAG(OPTION_DRY_RUN, "dry-run", 'n', is_dry_run, "say what would be done, and change nothing"),
     FLAG(OPTION_YES, "yes", 'y', is_yes, "do it although it looks unsafe"),
+    FLAG(OPTION_PLANNED, "planned", 0, is_planned,
+         "the backend works: it lets go itself, or nothing is done"),
+    LIST(OPTION_OFF, "is-off", "NODE", off,
+         "your word that NODE is off and stays off; may be given more than once"),
+    FLAG(OPTION_PLANNED, "accept-behind", 0, accepts_behind,
+         "also move accounts whose copy is not complete: what it lacks is not there"),
     FLAG(OPTION_LOGIN, "login", 0, is_login, "ADDRESS is a login name, not a mail address"),
     FLAG(OPTION_WHY, "why", 0, wants_why, "show each step of the lookup"),
     FLAG(OPTION_CHECK, "check", 0, is_check,
@@ -84,8 +86,7 @@ static const struct option_row rows[] = {
     FLAG(OPTION_UNDO, "undo", 0, is_undo, "take it back"),
     FLAG(OPTION_FENCED, "fenced", 0, is_fenced,
          "the node that holds the storage is off, or cannot write to it any more"),
-    { OPTION_NODE, "node", 0, KIND_NODE, "NAME", 0,
-      "ask this frontend or backend of the section cluster" },
+    LIST(OPTION_NODE, "node", "NAME", nodes, "ask this frontend or backend of the section cluster"),
     FLAG(OPTION_LOCAL, "local", 0, is_local, "ask the daemon of this machine alone"),
     FLAG(OPTION_ALL, "all", 0, is_all, "everything"),
     NUMBER(OPTION_LIMIT, "limit", limit, "show at most N messages"),
@@ -125,15 +126,17 @@ static bool set_number(struct arguments *arguments, const struct option_row *row
     return true;
 }
 
-/* Adds what may be given more than once to `list`, which has room for `max`. */
-static bool add_text(const char **list, size_t *count, size_t max, const struct option_row *row,
-                     const char *text, char error[OPTIONS_ERROR_SIZE])
+static bool add_to_list(struct arguments *arguments, const struct option_row *row, const char *text,
+                        char error[OPTIONS_ERROR_SIZE])
 {
-    if (*count == max) {
-        snprintf(error, OPTIONS_ERROR_SIZE, "--%s may be given %zu times", row->name, max);
+    struct argument_list *list = member_of(arguments, row);
+
+    if (list->count == ARGUMENTS_LIST_MAX) {
+        snprintf(error, OPTIONS_ERROR_SIZE, "--%s may be given %d times", row->name,
+                 ARGUMENTS_LIST_MAX);
         return false;
     }
-    list[(*count)++] = text;
+    list->items[list->count++] = text;
     return true;
 }
 
@@ -182,12 +185,8 @@ static bool set_option(struct arguments *arguments, const struct option_row *row
         return true;
     case KIND_NUMBER:
         return set_number(arguments, row, text, error);
-    case KIND_DOMAIN:
-        return add_text(arguments->domains, &arguments->domain_count, ARGUMENTS_DOMAINS_MAX, row,
-                        text, error);
-    case KIND_NODE:
-        return add_text(arguments->nodes, &arguments->node_count, ARGUMENTS_NODES_MAX, row, text,
-                        error);
+    case KIND_LIST:
+        return add_to_list(arguments, row, text, error);
     case KIND_DURATION:
         return set_duration(arguments, row, text, error);
     }

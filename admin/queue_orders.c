@@ -156,7 +156,7 @@ static void print_adopted(const json_t *answer)
 enum command_status queue_adopt_run(const struct arguments *arguments)
 {
     /* The daemon has another working directory; another machine, other folders. */
-    char *directory = arguments->node_count > 0 ? NULL : realpath(arguments->words[0], NULL);
+    char *directory = arguments->nodes.count > 0 ? NULL : realpath(arguments->words[0], NULL);
     json_t *lines =
         daemon_answer(arguments, json_pack("{s:s,s:s}", "command", "queue-adopt", "directory",
                                            directory ? directory : arguments->words[0]));

@@ -187,8 +187,10 @@ struct admin_config {
     bool starttls;
     char *ca;
     char *client_certificate, *client_key; /* PEM files, for admin ports; NULL: not configured */
-    char *node_ca;           /* of their certificates; default: ca; NULL: the system's */
-    char *journal_directory; /* where reassign writes down what it changes */
+    char *node_ca;            /* of their certificates; default: ca; NULL: the system's */
+    char *fence_hook;         /* the program that turns a node off; NULL: none */
+    unsigned fence_timeout_s; /* that it may take */
+    char *journal_directory;  /* where reassign writes down what it changes */
 };
 
 /* Where orders, metrics and health can be had over HTTPS, and who may ask. */

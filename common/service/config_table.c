@@ -286,8 +286,15 @@ static const struct config_option admin_options[] = {
     PATH(admin_config, node_ca, "node_ca", NULL, TEXT_MAX,
          "The PEM file of the authorities of the certificates of admin ports; without it, that of "
          "ca."),
+    PATH(admin_config, fence_hook, "fence_hook", NULL, TEXT_MAX,
+         "The program that mailstead failover runs to turn a node off that does not let go by "
+         "itself: MAILSTEAD_NODE and MAILSTEAD_ADDRESS in its environment say which; exit status 0 "
+         "means that it is off."),
+    NUMBER(admin_config, fence_timeout_s, "60", 1, 3600,
+           "Seconds that fence_hook may take; then it is killed, and has failed."),
     PATH(admin_config, journal_directory, "journal_directory", NULL, TEXT_MAX,
-         "Where each run of mailstead reassign and restore leaves a journal; without it, the "
+         "Where each run of mailstead reassign, restore and failover leaves a journal; without it, "
+         "the "
          "folder journal in state_directory."),
 };
 

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What follows what while accounts go home to a backend. */
+#include "admin/failover_private.h"
+
+/* --- home ------------------------------------------------------------------------------------- */
+
+void home_look_take(struct failover *failover, enum failover_result result, const char *why)
+{
+    const char *backend = failover->order->backend;
+
+    if (result != FAILOVER_DONE)
+        failover_end(failover, COMMAND_REFUSED,
+                     "%s cannot take its accounts back: %s; nothing was changed", backend, why);
+    else
+        failover_go(failover, failover->order->holders.count > 0 ? HOME_SYNCHRONISE : HOME_RETURN);
+}
+
+void home_holder_ask(struct failover *failover)
+{
+    failover->node = failover->order->holders.items[failover->item];
+    failover->server = failover->order->backend;
+}
+
+void home_synchronise_take(struct failover *failover, enum failover_result result, const char *why)
+{
+    if (result != FAILOVER_DONE && !failover_is_said_to_be_off(failover, failover->node)) {
+        failover_end(
+            failover, COMMAND_REFUSED,
+            "the accounts of %s at %s could not be synchronised with it: %s; nothing was changed",
+            failover->order->backend, failover->node, why);
+    } else if (++failover->item < failover->order->holders.count) {
+        failover_go(failover, HOME_SYNCHRONISE);
+    } else {
+        failover->item = 0;
+        failover_go(failover, HOME_RELEASE);
+    }
+}
+
+static void release_next(struct failover *failover)
+{
+    failover->has_let_go = true;
+    if (++failover->item < failover->order->holders.count)
+        failover_go(failover, HOME_RELEASE);
+    else
+        failover_go(failover, HOME_RETURN);
+}
+
+void home_release_take(struct failover *failover, enum failover_result result, const char *why)
+{
+    const char *backend = failover->order->backend;
+
+    if (result == FAILOVER_DONE)
+        release_next(failover);
+    else if (result == FAILOVER_SILENT && failover_is_said_to_be_off(failover, failover->node))
+        failover_probe(failover);
+    else if (result == FAILOVER_SILENT)
+        failover_end(
+            failover, COMMAND_REFUSED,
+            "%s has the storage of %s, and cannot be told to release it: %s; when you have seen "
+            "that it is off, and stays off: --is-off %s",
+            failover->node, backend, why, failover->node);
+    else
+        failover_end(failover, COMMAND_REFUSED, "%s did not release the storage of %s: %s",
+                     failover->node, backend, why);
+}
+
+static void return_failed(struct failover *failover, enum failover_result result, const char *why)
+{
+    const char *backend = failover->order->backend;
+
+    if (result == FAILOVER_SILENT)
+        failover_end(failover, COMMAND_FAILED,
+                     "%s was told to return, and does not answer any more: %s; run it again",
+                     backend, why);
+    else if (failover->order->holders.count == 0)
+        failover_end(failover, COMMAND_FAILED, "%s cannot return: %s", backend, why);
+    else {
+        failover_say(failover, "%s cannot return: %s; its accounts go back to where they were",
+                     backend, why);
+        failover_go(failover, HOME_UNDO_LEAVE);
+    }
+}
+
+void home_return_take(struct failover *failover, enum failover_result result, const char *why)
+{
+    /* Its storage may still be claimed by a node that is off: the next order has that word. */
+    if (result == FAILOVER_DONE || (result == FAILOVER_REFUSED && failover->was_fenced))
+        failover_go(failover, HOME_ATTACH);
+    else
+        return_failed(failover, result, why);
+}
+
+void home_attach_take(struct failover *failover, enum failover_result result, const char *why)
+{
+    if (result == FAILOVER_DONE)
+        failover_go(failover, HOME_READY);
+    else
+        return_failed(failover, result, why);
+}
+
+void home_ready_take(struct failover *failover, enum failover_result result, const char *why)
+{
+    if (result == FAILOVER_DONE)
+        failover_go(failover, REWRITE);
+    else
+        return_failed(failover, result, why);
+}
+
+void home_undo_leave_take(struct failover *failover, enum failover_result result, const char *why)
+{
+    failover->item = 0;
+    failover->was_fenced = false; /* the backend has released its storage itself */
+    if (result == FAILOVER_DONE)
+        failover_go(failover, HOME_UNDO_ATTACH);
+    else
+        failover_end(failover, COMMAND_FAILED,
+                     "%s could not return, and did not let go again: %s; its accounts wait",
+                     failover->order->backend, why);
+}
+
+void home_undo_attach_take(struct failover *failover, enum failover_result result, const char *why)
+{
+    const struct failover_order *order = failover->order;
+
+    if (result != FAILOVER_DONE)
+        failover_end(
+            failover, COMMAND_FAILED,
+            "%s could not return, and %s did not attach its storage again: %s; its accounts wait",
+            order->backend, failover->node, why);
+    else if (++failover->item < order->holders.count)
+        failover_go(failover, HOME_UNDO_ATTACH);
+    else
+        failover_end(failover, COMMAND_FAILED,
+                     "%s could not return; its accounts are served as before", order->backend);
+}
+
+void home_again_take(struct failover *failover, enum failover_result result, const char *why)
+{
+    if (result != FAILOVER_DONE)
+        failover_say(failover, "what came while they moved is not synchronised yet: %s", why);
+    failover_go(failover, ENDED);
+}
+
+void home_holder_is_off(struct failover *failover)
+{
+    release_next(failover);
+}

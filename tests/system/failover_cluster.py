@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Three backends that can take each other over: siblings, one folder with all storages, a fence hook."""
+import json
+import subprocess
+
+from cluster import Cluster, Network, wait_until
+
+STORAGE = """\
+storage {{
+    kind = "shared"
+    directory = "{folder}/storage"
+    require_mount = "off"
+    check_interval_s = 1
+}}
+"""
+SIBLINGS = {"sv1": ["sv2", "sv3"], "sv2": ["sv3", "sv1"], "sv3": ["sv1"]}
+FENCE = """\
+    fence_hook = "{folder}/fence"
+    fence_timeout_s = 2
+"""
+# Whatever it says: the tests end what it is to turn off.
+FENCE_HOOK = """\
+#!/bin/sh
+echo "$MAILSTEAD_ACTION $MAILSTEAD_NODE $MAILSTEAD_ADDRESS" >>{folder}/fence.log
+while [ -e {folder}/fence.hangs ]; do sleep 0.05; done
+if [ -e {folder}/fence.refuses ]; then echo "no power switch" >&2; exit 1; fi
+"""
+
+
+class FailoverCluster(Cluster):
+    def __init__(self, folder, network, build, account_count=120, workers=1):
+        super().__init__(folder, network, build, account_count=account_count, workers=workers,
+                         timeouts={"login_hold_s": 2})
+
+    def members_text(self):
+        lines = [f'    backend "{name}" {{ address = "{backend.address}" lmtp_port = {Network.LMTP} '
+                 f'imap_port = {Network.IMAP} pop3_port = {Network.POP3} sieve_port = {Network.SIEVE} '
+                 f'control_socket = "{backend.daemon.control_socket}" '
+                 f'siblings = {{ {", ".join(SIBLINGS[name])} }} }}\n'
+                 for name, backend in self.backends.items()]
+        lines += [f'    frontend "{name}" {{ address = "{frontend.address}" '
+                  f'control_socket = "{frontend.control_socket}" }}\n'
+                  for name, frontend in self.frontends.items()]
+        return "".join(lines)
+
+    def create(self):
+        super().create()
+        (self.folder / "fence").write_text(FENCE_HOOK.format(folder=self.folder))
+        (self.folder / "fence").chmod(0o755)
+        for backend in self.backends.values():
+            backend.daemon.write_configuration(STORAGE.format(folder=self.folder))
+        self.set_fence(True)
+
+    def set_fence(self, is_there):
+        """Whether the command, which has the configuration of fe1, has a fence hook."""
+        fe1 = self.frontends["fe1"]
+        fe1.write_configuration()
+        if is_there:
+            text = fe1.configuration.read_text()
+            fe1.configuration.write_text(text.replace("admin {\n", "admin {\n" + FENCE.format(folder=self.folder)))
+
+    def start(self):
+        super().start()
+        for name, backend in self.backends.items():
+            backend.daemon.admin().text("storage", "init", name)
+
+    # -- what is ordered --------------------------------------------------------
+    def order(self, *words):
+        return self.frontends["fe1"].admin().run(*words)
+
+    def lines(self, *words, status=0):
+        """The lines of JSON that it prints."""
+        done = self.order(*words, "--json")
+        assert done.returncode == status, f"{done.returncode}: {done.stdout}{done.stderr}"
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def begin(self, *words):
+        """The command, under way."""
+        return subprocess.Popen(self.frontends["fe1"].admin().command(*words, "--json"), text=True,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def fence(self, word, is_so=True):
+        """fence("refuses"), fence("hangs"): what the hook does from now on."""
+        file = self.folder / f"fence.{word}"
+        if is_so:
+            file.touch()
+        else:
+            file.unlink(missing_ok=True)
+
+    def fenced(self):
+        """What the hook was asked since this was asked last."""
+        log = self.folder / "fence.log"
+        lines = log.read_text().splitlines() if log.exists() else []
+        log.write_text("")
+        return lines
+
+    # -- what is so ----------------------------------------------------------------
+    def hosts(self):
+        """How many accounts there are for each (hostServer, oldHostServer)."""
+        counts = {}
+        for entry in self.slapd.search("(objectClass=mailsteadAccount)", ("hostServer", "oldHostServer")):
+            pair = tuple(entry.get(name, [""])[0] for name in ("hostserver", "oldhostserver"))
+            counts[pair] = counts.get(pair, 0) + 1
+        return counts
+
+    def node(self, name):
+        return self.backends[name].daemon.admin().json("node", "status")[0]
+
+    def start_node(self, name):
+        """It runs and follows the directory; what it serves is another question."""
+        backend = self.backends[name]
+        if not backend.dovecot.process.is_running():
+            backend.dovecot.start()
+        if not backend.daemon.process.is_running():
+            backend.daemon.launch()
+        wait_until(lambda: self.follows(backend), f"{name} follows the directory", 30)
+
+    @staticmethod
+    def follows(backend):
+        done = backend.daemon.admin().run("node", "status", "--json")
+        return done.returncode == 0 and json.loads(done.stdout)["is_synchronised"]
