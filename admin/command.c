@@ -17,6 +17,7 @@
 #include "admin/plan.h"
 #include "admin/queue.h"
 #include "admin/queue_orders.h"
+#include "admin/replica.h"
 #include "admin/serving.h"
 #include "admin/sessions.h"
 #include "admin/status.h"
@@ -138,6 +139,21 @@ const struct command commands[] = {
           "Makes the marker in storage.directory/SERVER, and attaches the storage.  A folder that\n"
           "has another server's marker is refused.\n",
       .run = storage_init_run },
+    { .name = "replica status",
+      .words = "",
+      .options = OPTION_BACKEND | OPTION_SERVER | OPTION_BEHIND,
+      .summary = "how the copies of a backend's accounts stand",
+      .help = "Of this machine's backend, or that of --backend.  With --server it is what that\n"
+              "backend told of its accounts' copies here, which can be asked when it is off.\n",
+      .run = replica_status_run },
+    { .name = "replica sync",
+      .words = "[ACCOUNT]",
+      .words_max = 1,
+      .options = OPTION_BACKEND | OPTION_SERVER | OPTION_ALL,
+      .summary = "copy an account, or all that are not clean, now",
+      .help = "Ends when they are clean, or some cannot be: replica status --behind says why.\n"
+              "With --server only those whose copies that backend has.\n",
+      .run = replica_sync_run },
     { .name = "block list",
       .words = "",
       .options = OPTIONS_NODES,

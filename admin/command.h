@@ -54,6 +54,8 @@ struct arguments {
     const char *sender, *recipient, *domain, *state;
     unsigned older_than_s; /* 0: not given */
     bool wants_unknown;
+    const char *server;
+    bool wants_behind;
     const char *account, *address, *session;
     unsigned deadline_s; /* 0: not given */
     bool is_undo;
@@ -101,6 +103,8 @@ enum command_option {
     OPTION_FENCED = 1ULL << 34,
     OPTION_NODE = 1ULL << 40,
     OPTION_LOCAL = 1ULL << 41,
+    OPTION_SERVER = 1ULL << 42,
+    OPTION_BEHIND = 1ULL << 43,
     OPTION_HOST = 1ULL << 48,
     OPTION_DOVECOT = 1ULL << 49, /* --write, --mail-directory and --dovecot-version */
     OPTIONS_NODES = OPTION_NODE | OPTION_LOCAL,

@@ -321,15 +321,22 @@ static void compose_secrets(const struct dovecot_plan *plan, struct dovecot_file
 static void put_doveadm(struct dovecot_file *file, const struct dovecot_plan *plan)
 {
     const struct config *config = plan->config;
-    const char *more = config->tls.certificate_file ? "    ssl = yes\n" : "";
+    bool has_tls = config->replica.tls && config->tls.certificate_file;
+    const char *more = has_tls ? "    ssl = yes\n" : "";
 
     if (!*config->dovecot.doveadm.host)
         return;
     dovecot_file_put(file, "# For the replica: another node's Dovecot, and this node's gate.\n"
                            "service doveadm {\n");
     dovecot_put_listener(file, "doveadm", "address", &config->dovecot.doveadm, config->user, more);
+    dovecot_file_put(file, "}\n");
+    if (has_tls && config->backend_tls.ca)
+        dovecot_file_put(file,
+                         "# Who the other Dovecot must be, for doveadm sync.\n"
+                         "ssl_client_ca_file = %s\n",
+                         config->backend_tls.ca);
     dovecot_file_put(file,
-                     "}\n# Not here, so that this file can be shown.\n"
+                     "# Not here, so that this file can be shown.\n"
                      "!include_try %s/mailstead-secrets.conf\n",
                      plan->folder);
 }

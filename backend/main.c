@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mailstead-backend: stands in front of a node's mail store and serves only what the node owns. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "backend/choose.h"
 #include "backend/node.h"
+#include "backend/replica/process.h"
+#include "backend/replica/touches.h"
 #include "backend/storage_hand.h"
 #include "common/base/log.h"
 #include "common/io/network.h"
@@ -17,6 +20,7 @@ struct backend_worker {
     struct worker worker;
     struct network *frontends; /* who may connect */
     size_t frontend_count;
+    struct touches *touches; /* for the replica process; NULL: there is none */
 };
 
 static bool backend_may_connect(void *context, const struct sockaddr_storage *peer)
@@ -39,6 +43,31 @@ static bool backend_load_frontends(struct backend_worker *backend, const struct 
     return true;
 }
 
+/* What was relayed to another node is that one's to copy. */
+static void backend_touched(void *context, const char *owner, enum route_key key, const char *name)
+{
+    struct backend_worker *backend = context;
+
+    if (backend->touches && strcmp(owner, backend->worker.child->config->node.name) == 0)
+        touches_note(backend->touches, key, name);
+}
+
+static void backend_touches_stopped(void *context)
+{
+    worker_released(&((struct backend_worker *)context)->worker);
+}
+
+static void backend_release(struct worker *worker, void *context)
+{
+    struct backend_worker *backend = context;
+
+    if (backend->touches)
+        touches_stop(backend->touches, backend_touches_stopped, backend);
+    else
+        worker_released(worker);
+    backend->touches = NULL;
+}
+
 static bool backend_worker_run(struct child *child)
 {
     struct backend_worker backend = { .frontends = NULL };
@@ -46,11 +75,16 @@ static bool backend_worker_run(struct child *child)
         .choose = backend_choose,
         .peers_are_trusted = true,
         .may_connect = backend_may_connect,
+        .touched = backend_touched,
+        .touched_context = &backend,
+        .release = backend_release,
         .context = &backend,
     };
     bool is_started = backend_load_frontends(&backend, &child->config->node.frontends) &&
                       worker_start(&backend.worker, child, &options);
 
+    if (is_started && config_has_replica(child->config))
+        backend.touches = touches_start(&child->loop, child->config, &backend.worker.service);
     if (is_started)
         worker_run_loop(&backend.worker);
     free(backend.frontends);
@@ -68,6 +102,11 @@ static const struct supervisor_role backend_roles[] = {
       .secrets = CONFIG_SECRET_ADMIN_PORT,
       .is_wanted = admin_port_is_wanted,
       .run = admin_port_run },
+    { .name = "replica",
+      .socket_name = "replica.sock",
+      .secrets = CONFIG_SECRET_REPLICA,
+      .is_wanted = replica_is_wanted,
+      .run = replica_run },
     { .name = "worker",
       .is_per_core = true,
       .secrets = CONFIG_SECRET_TLS_KEY,

@@ -32,6 +32,7 @@ struct mirror {
     char path[MIRROR_PATH_SIZE];
     sqlite3 *database; /* NULL while it is not open */
     sqlite3_stmt *find, *host, *meta, *begin, *commit;
+    sqlite3_stmt *next;                          /* prepared when it is first needed */
     struct mirror_host hosts[MIRROR_HOSTS_KEPT]; /* of the open file, by id */
     uint64_t view;        /* the revision of which a transaction reads at least; 0: there is none */
     ino_t inode;          /* of the file that is open */
@@ -41,11 +42,20 @@ struct mirror {
 };
 
 /* Columns of mirror_find_statement. */
-enum { MIRROR_COLUMN_NAMES, MIRROR_COLUMN_HOST, MIRROR_COLUMN_OLD_HOST, MIRROR_COLUMN_FLAGS };
+enum {
+    MIRROR_COLUMN_NAMES,
+    MIRROR_COLUMN_HOST,
+    MIRROR_COLUMN_OLD_HOST,
+    MIRROR_COLUMN_FLAGS,
+    MIRROR_COLUMN_ID
+};
 
 static const char mirror_find_statement[] =
     "SELECT e.names, e.host, e.old_host, e.flags FROM lookup l CROSS JOIN entry e ON e.id = l.entry"
     " WHERE l.hash = ?1";
+/* Its columns are those of mirror_find_statement, and the number. */
+static const char mirror_next_statement[] =
+    "SELECT names, host, old_host, flags, id FROM entry WHERE id > ?1 ORDER BY id LIMIT ?2";
 static const char mirror_host_statement[] = "SELECT name FROM host WHERE id = ?1";
 /*
  * A third of a lookup's time would go into copying two pages out of the kernel's cache.  A page
@@ -61,8 +71,10 @@ static void mirror_shut(struct mirror *mirror)
     sqlite3_finalize(mirror->meta);
     sqlite3_finalize(mirror->begin);
     sqlite3_finalize(mirror->commit);
+    sqlite3_finalize(mirror->next);
     sqlite3_close(mirror->database);
-    mirror->find = mirror->host = mirror->meta = mirror->begin = mirror->commit = NULL;
+    mirror->find = mirror->host = mirror->meta = mirror->begin = mirror->commit = mirror->next =
+        NULL;
     mirror->database = NULL;
     mirror->was_filled = false;
     mirror->view = 0;
@@ -236,9 +248,10 @@ static bool mirror_read_host(struct mirror *mirror, int64_t id, struct mirror_ho
 }
 
 /* Copies the name of the host whose id is in `column`; empty when there is none. */
-static bool mirror_copy_host(struct mirror *mirror, int column, char name[ROUTE_HOST_SIZE])
+static bool mirror_copy_host(struct mirror *mirror, sqlite3_stmt *row, int column,
+                             char name[ROUTE_HOST_SIZE])
 {
-    int64_t id = sqlite3_column_int64(mirror->find, column);
+    int64_t id = sqlite3_column_int64(row, column);
     struct mirror_host *host = &mirror->hosts[(uint64_t)id % MIRROR_HOSTS_KEPT];
 
     name[0] = '\0';
@@ -250,14 +263,14 @@ static bool mirror_copy_host(struct mirror *mirror, int column, char name[ROUTE_
     return true;
 }
 
-static bool mirror_copy_row(struct mirror *mirror, struct route_entry *entry)
+static bool mirror_copy_row(struct mirror *mirror, sqlite3_stmt *row, struct route_entry *entry)
 {
-    int flags = sqlite3_column_int(mirror->find, MIRROR_COLUMN_FLAGS);
+    int flags = sqlite3_column_int(row, MIRROR_COLUMN_FLAGS);
 
     entry->has_several_hosts = flags & MIRROR_FLAG_SEVERAL_HOSTS;
     entry->is_relayed = flags & MIRROR_FLAG_RELAYED;
-    return mirror_copy_host(mirror, MIRROR_COLUMN_HOST, entry->host) &&
-           mirror_copy_host(mirror, MIRROR_COLUMN_OLD_HOST, entry->old_host);
+    return mirror_copy_host(mirror, row, MIRROR_COLUMN_HOST, entry->host) &&
+           mirror_copy_host(mirror, row, MIRROR_COLUMN_OLD_HOST, entry->old_host);
 }
 
 /* Walks the rows with the key's hash; the count of those that have the key, or -1. */
@@ -270,7 +283,7 @@ static int mirror_walk(struct mirror *mirror, unsigned kind, struct span value,
     while ((result = sqlite3_step(mirror->find)) == SQLITE_ROW) {
         if (!mirror_row_has_key(mirror, kind, value, entry->account))
             continue;
-        if (!mirror_copy_row(mirror, entry))
+        if (!mirror_copy_row(mirror, mirror->find, entry))
             break;
         count++;
     }
@@ -330,4 +343,41 @@ bool mirror_read_backends(struct mirror *mirror, struct bytes *list, bool *is_kn
         return true;
     mirror_fail(mirror);
     return false;
+}
+
+/* Its canonical name is the first of its names; false when there is none. */
+static bool mirror_read_entry(struct mirror *mirror, sqlite3_stmt *row, struct route_entry *entry)
+{
+    struct mirror_unpacker names = mirror_unpacker_over(mirror_column(row, MIRROR_COLUMN_NAMES));
+
+    if (!mirror_unpacker_next(&names))
+        return false;
+    memcpy(entry->account, names.name, names.length + 1);
+    return mirror_copy_row(mirror, row, entry);
+}
+
+int mirror_walk_entries(struct mirror *mirror, int64_t *after, unsigned limit,
+                        void (*visit)(void *context, const struct route_entry *entry),
+                        void *context)
+{
+    struct route_entry entry;
+    int count = 0, result;
+
+    mirror_view(mirror, 0);
+    if (!mirror_is_open(mirror) || !mirror_is_filled(mirror) ||
+        (!mirror->next && !mirror_prepare(mirror, mirror_next_statement, &mirror->next)))
+        return -1;
+    sqlite3_bind_int64(mirror->next, 1, *after);
+    sqlite3_bind_int64(mirror->next, 2, limit);
+    while ((result = sqlite3_step(mirror->next)) == SQLITE_ROW) {
+        *after = sqlite3_column_int64(mirror->next, MIRROR_COLUMN_ID);
+        count++;
+        if (mirror_read_entry(mirror, mirror->next, &entry))
+            visit(context, &entry);
+    }
+    sqlite3_reset(mirror->next);
+    if (result == SQLITE_DONE)
+        return count;
+    mirror_fail(mirror);
+    return -1;
 }

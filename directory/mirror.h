@@ -29,8 +29,8 @@ struct route_source mirror_source(struct mirror *mirror);
 /*
  * Lookups that follow may all be made in one view of the file, which begins with the next of them
  * unless the last call had the same `revision`: that is not 0, and is committed.  It saves each of
- * them the locks.  0: each sees the newest.  A view keeps the writer's log from being begun anew, and
- * should be ended soon when nobody looks anything up.
+ * them the locks.  0: each sees the newest.  A view keeps the writer's log from being begun anew,
+ * and should be ended soon when nobody looks anything up.
  */
 void mirror_view(struct mirror *mirror, uint64_t revision);
 
@@ -43,6 +43,15 @@ uint64_t mirror_revision(struct mirror *mirror);
  */
 bool mirror_read_backends(struct mirror *mirror, struct bytes *list, bool *is_known)
     __attribute__((warn_unused_result));
+
+/*
+ * Gives `visit` up to `limit` entries behind the one numbered `*after` (0: from the first), in the
+ * order of their numbers, and sets `*after` to the last of them: their count.  An entry that is
+ * new has a higher number than all that were there.  -1: they cannot be read.
+ */
+int mirror_walk_entries(struct mirror *mirror, int64_t *after, unsigned limit,
+                        void (*visit)(void *context, const struct route_entry *entry),
+                        void *context);
 
 /* The path of the mirror's file under `state_directory`. */
 void mirror_path(const char *state_directory, char *path, size_t size);

@@ -29,8 +29,7 @@ forbid common/session "frontend/|backend/|admin/|sqlite3|ldap|lber|confuse" \
 forbid directory "common/(proto|session)/|frontend/|backend/|admin/" \
     'directory uses base, io and service'
 forbid frontend 'backend/|admin/|ldap|lber|confuse' 'frontend never sees backend, admin or libldap'
-forbid backend 'frontend/|admin/|ldap|lber|confuse|sqlite3' \
-    'backend never sees frontend, admin, sqlite or libldap'
+forbid backend 'frontend/|admin/|ldap|lber|confuse' 'backend never sees frontend, admin or libldap'
 forbid admin 'lber|ldap|sqlite3' 'admin reaches libldap only through directory/'
 
 # Only the admin port has the HTTP server, and GnuTLS with it.
@@ -44,6 +43,13 @@ for file in $(grep -rlE '#[[:space:]]*include[[:space:]]+<(ldap|lber)' --include
     case $file in
         directory/ldap_link.c | directory/ldap_link_*.[ch]) ;;
         *) echo "$file: only directory/ldap_link*.c may include <ldap.h>"; failed=1 ;;
+    esac
+done
+
+for file in $(grep -rlE '#[[:space:]]*include[[:space:]]+<sqlite3' --include='*.[ch]' backend); do
+    case $file in
+        backend/replica/ledger.c) ;;
+        *) echo "$file: only backend/replica/ledger.c may include <sqlite3.h>"; failed=1 ;;
     esac
 done
 

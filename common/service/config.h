@@ -57,6 +57,7 @@ struct backend_config {
     char *name;    /* a value of hostServer */
     char *address; /* IP address or name */
     uint16_t lmtp_port, imap_port, pop3_port, sieve_port;
+    uint16_t doveadm_port;       /* of its Dovecot, for copies (section replica) */
     char *tls_name;              /* what its certificate must have; default: address */
     unsigned weight;             /* its share when accounts are planned */
     struct string_list siblings; /* backends that take its accounts over, the first choice first */
@@ -243,6 +244,21 @@ struct dovecot_config {
     struct secret doveadm_password;
 };
 
+/* A copy of each account on another backend, kept by Dovecot's two-way sync. */
+struct replica_config {
+    struct endpoint doveadm; /* of the own Dovecot; an empty host: no copies */
+    struct secret password;  /* doveadm's, the same at all backends */
+    bool tls;                /* towards both Dovecots */
+    char *to;                /* the backend that has the copies, when there are any */
+    char *state_dict;        /* of the other Dovecot: where it is told what it has */
+    unsigned delay_ms;       /* from a change to its copy */
+    unsigned at_a_time, background_per_second;
+    unsigned session_s;                /* copies of accounts in use */
+    unsigned timeout_s, timeout_max_s; /* of one synchronisation */
+    unsigned retry_min_s, retry_max_s; /* back-off bounds */
+    unsigned sweep_s;                  /* all are copied again; 0: never */
+};
+
 struct queue_config {
     char *directory;
     unsigned retry_min_s, retry_max_s; /* back-off bounds */
@@ -322,6 +338,7 @@ struct config {
     struct node_config node;
     struct storage_config storage;
     struct dovecot_config dovecot;
+    struct replica_config replica;
     struct queue_config queue;
     struct smtp_config smtp;
     struct submission_config submission;
@@ -355,6 +372,12 @@ void config_print_complaint(void *stream, const char *file, int line, const char
 /* Wipes the secrets and frees all; NULL is allowed. */
 void config_free(struct config *config);
 
+/* True when the node keeps copies of its accounts (section replica). */
+static inline bool config_has_replica(const struct config *config)
+{
+    return config->replica.doveadm.host[0] != '\0';
+}
+
 /* Secrets that a kind of process keeps; all others are wiped. */
 enum config_secret {
     CONFIG_SECRET_DIRECTORY = 1,
@@ -362,7 +385,8 @@ enum config_secret {
     CONFIG_SECRET_RELAY_HOST = 4,
     CONFIG_SECRET_ADMIN = 8,
     CONFIG_SECRET_MASTER = 16,
-    CONFIG_SECRET_ADMIN_PORT = 32
+    CONFIG_SECRET_ADMIN_PORT = 32,
+    CONFIG_SECRET_REPLICA = 64
 };
 void config_wipe_secrets(struct config *config, unsigned keep);
 

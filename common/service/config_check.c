@@ -383,6 +383,47 @@ static void check_storage(struct config_loader *loader)
                          "nothing is attached with storage.kind none; expected it with shared");
 }
 
+static const struct backend_config *find_backend(const struct config *config, const char *name)
+{
+    for (size_t i = 0; i < config->cluster.backend_count; i++)
+        if (strcmp(config->cluster.backends[i].name, name) == 0)
+            return &config->cluster.backends[i];
+    return NULL;
+}
+
+/* Copies go to another backend, whose address is known. */
+static void check_replica(struct config_loader *loader)
+{
+    struct config *config = loader->config;
+    struct replica_config *replica = &config->replica;
+    const struct backend_config *own =
+        config->node.name ? find_backend(config, config->node.name) : NULL;
+    const char *to = replica->to                      ? replica->to
+                     : own && own->siblings.count > 0 ? own->siblings.items[0]
+                                                      : NULL;
+
+    if (loader->program != CONFIG_BACKEND || !config_has_replica(config))
+        return;
+    check_pair(loader, "replica", "doveadm", true, "password_file", replica->password.file != NULL);
+    if (!to)
+        config_loader_complain(loader, config_loader_line(loader, "replica", 0, "doveadm"),
+                               "replica.to: is missing, and cluster.backend \"%.127s\" has no "
+                               "siblings; expected one of both",
+                               config->node.name ? config->node.name : "");
+    else if (!find_backend(config, to) || (own && strcmp(to, own->name) == 0))
+        config_loader_complain(loader, config_loader_line(loader, "replica", 0, "to"),
+                               "replica.to: \"%.127s\" is no other backend; expected one of "
+                               "cluster.backend",
+                               to);
+    else if (!replica->to)
+        replica->to = memory_copy_string(to);
+    if (replica->retry_min_s > replica->retry_max_s)
+        config_loader_complain(loader, config_loader_line(loader, "replica", 0, "retry_min_s"),
+                               "replica.retry_min_s: %u is more than replica.retry_max_s; expected "
+                               "%u at most",
+                               replica->retry_min_s, replica->retry_max_s);
+}
+
 /* What never leaves this machine. */
 static bool is_loopback(const char *host)
 {
@@ -481,6 +522,7 @@ void config_loader_check(struct config_loader *loader)
     check_backends(loader);
     check_pairs(loader);
     check_relay_host(loader);
+    check_replica(loader);
     check_certificates(loader);
     check_storage(loader);
     check_admin_port(loader);

@@ -64,6 +64,12 @@ static const struct source doveadm_source = {
     .programs = CONFIG_BIT(CONFIG_ADMIN),
     .is_secret = true,
 };
+static const struct source replica_source = {
+    .section = "replica",
+    .option = "password_file",
+    .programs = CONFIG_BIT(CONFIG_BACKEND),
+    .is_secret = true,
+};
 
 static struct source certificate_source(const char *section, size_t index, const char *title)
 {
@@ -264,6 +270,7 @@ void config_loader_read_secrets(struct config_loader *loader)
     read_secret(loader, &admin_source, &config->admin.bind_password);
     read_secret(loader, &dovecot_source, &config->dovecot.bind_password);
     read_secret(loader, &doveadm_source, &config->dovecot.doveadm_password);
+    read_secret(loader, &replica_source, &config->replica.password);
     read_certificates(loader);
     read_admin_port(loader);
     if (loader->complaints == 0)
@@ -307,6 +314,8 @@ void config_wipe_secrets(struct config *config, unsigned keep)
         explicit_bzero(config->relay_host.password.value, CONFIG_SECRET_SIZE);
     if (!(keep & CONFIG_SECRET_MASTER))
         explicit_bzero(config->master.password.value, CONFIG_SECRET_SIZE);
+    if (!(keep & CONFIG_SECRET_REPLICA))
+        explicit_bzero(config->replica.password.value, CONFIG_SECRET_SIZE);
     if (!(keep & CONFIG_SECRET_ADMIN)) {
         explicit_bzero(config->admin.bind_password.value, CONFIG_SECRET_SIZE);
         explicit_bzero(config->dovecot.bind_password.value, CONFIG_SECRET_SIZE);

@@ -94,6 +94,8 @@ static const struct config_option backend_options[] = {
     PORT(backend_config, imap_port, "143", "Where it takes IMAP."),
     PORT(backend_config, pop3_port, "110", "Where it takes POP3."),
     PORT(backend_config, sieve_port, "4190", "Where it takes ManageSieve."),
+    PORT(backend_config, doveadm_port, "24245",
+         "Where its Dovecot takes doveadm's protocol, for the copies of section replica."),
     ROW(TEXT, backend_config, tls_name, "tls_name", NULL, 1, 253, NULL, 0,
         "The name that its certificate must have; without it, its address."),
     NUMBER(backend_config, weight, "1", 0, 65535, "Its share when accounts are planned."),
@@ -401,6 +403,42 @@ static const struct config_option dovecot_options[] = {
            "The file with the password that doveadm's protocol asks for."),
 };
 
+static const struct config_option replica_options[] = {
+    ROW(ENDPOINT, replica_config, doveadm, "doveadm", NULL, 0, 0, NULL, 0,
+        "Where the node's own Dovecot takes doveadm's protocol; without it, no copies are kept."),
+    SECRET(replica_config, password, "password_file",
+           "The file with doveadm_password, the same in the Dovecot of each backend."),
+    BOOLEAN(replica_config, tls, "true",
+            "Whether both Dovecots are spoken to inside TLS (not over a unix socket), verified as "
+            "section backend_tls says."),
+    ROW(TEXT, replica_config, to, "to", NULL, 1, 127, NULL, 0,
+        "The backend that has the copies; without it, the first of this backend's siblings."),
+    TEXT(replica_config, state_dict, "fs:posix:prefix=/var/lib/dovecot/mailstead/", 0,
+         "The dictionary, as Dovecot has it, in which the other backend's Dovecot keeps what this "
+         "one says about the copies."),
+    NUMBER(replica_config, delay_ms, "500", 0, 600000,
+           "Milliseconds from a delivery, or the end of a session, to the synchronisation; what "
+           "comes in between goes with it."),
+    NUMBER(replica_config, at_a_time, "4", 1, 64, "Synchronisations at a time."),
+    NUMBER(replica_config, background_per_second, "10", 1, 1000,
+           "How many of them a second may be first ones, or of accounts that only may have "
+           "changed; each costs some 30 ms of processor time, of both backends together."),
+    NUMBER(replica_config, session_s, "60", 1, DAY_S,
+           "Seconds between the copies of an account whose client goes on talking."),
+    NUMBER(replica_config, timeout_s, "60", 1, 3600,
+           "Seconds after which a synchronisation is given up; twice as many each time that the "
+           "same account takes longer."),
+    NUMBER(replica_config, timeout_max_s, "7200", 1, DAY_S, "The most of those seconds."),
+    NUMBER(replica_config, retry_min_s, "5", 1, DAY_S,
+           "Seconds before an account whose synchronisation failed is tried again."),
+    NUMBER(replica_config, retry_max_s, "900", 1, DAY_S,
+           "The most of those seconds, and those before one is tried again whose copies can never "
+           "become the same by themselves."),
+    NUMBER(replica_config, sweep_s, "86400", 0, 30 * DAY_S,
+           "Seconds after which an account is synchronised although nothing was heard of it: the "
+           "gate does not see what changes mail behind it.  0 is never."),
+};
+
 static const struct config_option listen_options[] = {
     WORD(listener_config, protocol, NULL, protocol_words, ~0U, "What is spoken there."),
     ROW(LISTEN_ADDRESS, listener_config, endpoint, "address", NULL, 0, 0, NULL, ~0U,
@@ -612,6 +650,9 @@ const struct config_section config_sections[] = {
            "alone."),
     SINGLE("dovecot", "", offsetof(struct config, dovecot), dovecot_options,
            "The Dovecot behind this node, whose configuration mailstead dovecot-config writes."),
+    SINGLE("replica", "", offsetof(struct config, replica), replica_options,
+           "Copies of this backend's accounts on another one, for sites without shared disks; for "
+           "mailstead-backend with Dovecot."),
     TITLED("listen", "", listeners, listener_count, listener_config, listen_options,
            "One listening address; its title is only for people."),
     SINGLE("queue", "", offsetof(struct config, queue), queue_options,

@@ -149,6 +149,7 @@ static void login_session_view(const struct session *head, struct session_view *
     unsigned state = session->state.current;
 
     view->tls = login_session_tls(session);
+    view->bytes_in = state == LOGIN_STATE_RELAYING ? session->relay.bytes_in : 0;
     view->is_busy =
         state == LOGIN_STATE_RELAYING ? login_relay_is_busy(session) : state != LOGIN_STATE_TALKING;
 }

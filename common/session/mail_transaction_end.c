@@ -107,6 +107,21 @@ static void mail_transaction_count(const struct mail_transaction *transaction)
         board_count(slot, counters[transaction->recipients[i].result], 1);
 }
 
+/* Who has the message now, or may have it. */
+static void mail_transaction_touch(const struct mail_transaction *transaction)
+{
+    const struct session_service *service = transaction->session->service;
+
+    for (unsigned i = 0; service->touched && i < transaction->recipient_count; i++) {
+        const struct mail_recipient *recipient = &transaction->recipients[i];
+
+        if (recipient->group && (recipient->result == MAIL_RESULT_ACCEPTED ||
+                                 recipient->result == MAIL_RESULT_UNANSWERED))
+            service->touched(service->touched_context, recipient->group->target.name,
+                             ROUTE_KEY_ADDRESS, recipient->recipient);
+    }
+}
+
 /*
  * Those of whom the sender wants to hear that they have it, and whose backend does not say so
  * itself (RFC 3461 section 5.2.2): their fate is to be reported.  True when there are any.
@@ -166,6 +181,7 @@ void mail_transaction_settle(struct mail_transaction *transaction)
     must_store = mail_outcome(results, replies, count, fates, &reply);
     has_successes = mail_note_successes(transaction, fates);
     mail_transaction_count(transaction);
+    mail_transaction_touch(transaction);
     if (!must_store) {
         mail_transaction_close(transaction, &reply, fates, has_successes);
     } else if (!transaction->copy || transaction->copy_is_broken) {

@@ -58,6 +58,9 @@ void session_finish(struct session *session)
     struct session_service *service = session->service;
 
     session_log_out(session);
+    if (session->account && service->touched)
+        service->touched(service->touched_context, session->backend, ROUTE_KEY_LOGIN,
+                         session->login_key);
     abuse_session_release(session);
     free(session->account);
     free(session->login_key);

@@ -27,6 +27,10 @@ struct mail_pool;
 typedef void session_choose(const struct session_service *service, enum protocol protocol,
                             const struct route *route, struct target *target);
 
+/* The mail of an account at `backend` may have changed: a delivery, or the end of its session. */
+typedef void session_touched(void *context, const char *backend, enum route_key key,
+                             const char *name);
+
 struct session_service {
     struct io_loop *loop;
     const struct config *config;
@@ -36,6 +40,8 @@ struct session_service {
     session_choose *choose;
     const struct mail_fallback *fallback; /* NULL: nothing can be queued here */
     void *fallback_context;
+    session_touched *touched; /* NULL: nobody wants to know */
+    void *touched_context;
     struct mail_pool *mail_pool;   /* NULL: connections for mail are not used again */
     struct mail_peers *mail_peers; /* NULL: sessions are not counted by address */
     struct abuse *abuse;           /* NULL: nobody is limited */
@@ -65,8 +71,9 @@ struct session_service {
 
 /* What a session tells of itself. */
 struct session_view {
-    const char *tls; /* the version, "balancer", or "no" */
-    bool is_busy;    /* it would lose something if it ended now */
+    const char *tls;   /* the version, "balancer", or "no" */
+    bool is_busy;      /* it would lose something if it ended now */
+    uint64_t bytes_in; /* that were relayed from the client */
 };
 
 /* The common head of a session. */
@@ -88,6 +95,7 @@ struct session {
     uint64_t revision;             /* resolver_revision before it was found to be there */
     struct abuse_session abuse;    /* what is counted for it */
     bool was_relayed;              /* by a node, to us: we relay it no further */
+    uint64_t touched_bytes;        /* bytes_in when somebody last looked for changes */
     const char *abandoned;         /* its backend has ended it: why; NULL: it has not */
     void (*end)(struct session *session, const char *reason); /* asks it to go; idempotent */
     /* May be NULL, then it has nothing to tell. */

@@ -227,6 +227,8 @@ static void worker_init_service(struct worker *worker)
         .choose = options->choose,
         .fallback = options->fallback,
         .fallback_context = options->fallback_context,
+        .touched = options->touched,
+        .touched_context = options->touched_context,
         .peers_are_trusted = options->peers_are_trusted,
         .holds_logins = options->holds_logins,
         .emptied = worker_emptied,

@@ -21,6 +21,8 @@ struct worker_options {
     session_choose *choose;
     const struct mail_fallback *fallback; /* NULL: none */
     void *fallback_context;
+    session_touched *touched; /* NULL: nobody wants to know */
+    void *touched_context;
     bool peers_are_trusted;
     bool holds_logins;
     bool probes_backends;

@@ -19,7 +19,8 @@ class Backend:
 
     def __init__(self, name, cluster, address):
         self.name, self.address = name, address
-        self.dovecot = Dovecot(name, cluster.folder, address, cluster.replica, cluster.certificates)
+        self.dovecot = Dovecot(name, cluster.folder, address, cluster.replica, cluster.certificates,
+                               cluster.replicas is not None)
         self.daemon = BackendDaemon(name, cluster, address, self.dovecot)
 
     def create(self):
@@ -56,17 +57,18 @@ class Cluster:
 
     `network` is the loopback network of its own, `backend_tls` how frontends speak to
     backends: "off" or "starttls".  `spare` is the name of one more backend, which runs and
-    is in nobody's configuration.
+    is in nobody's configuration.  With `replicas` each backend has a storage of its own, and copies
+    its accounts to the next one; the text is more of that section.
     """
 
     def __init__(self, folder, network, build, account_count=1000, backends=("sv1", "sv2", "sv3"),
                  frontends=("fe1", "fe2"), workers=2, backend_tls="starttls", timeouts=None,
-                 spare=None):
+                 spare=None, replicas=None):
         self.folder, self.network, self.build = Path(folder), network, Path(build)
         if len(str(self.folder)) > LONGEST_FOLDER:
             raise TroubleError(f"the folder's name is too long for unix sockets: {self.folder} "
                                f"(at most {LONGEST_FOLDER} bytes)")
-        self.workers, self.backend_tls = workers, backend_tls
+        self.workers, self.backend_tls, self.replicas = workers, backend_tls, replicas
         self.timeouts = timeouts or {"login_hold_s": 2}  # of the frontends
         self.certificates = Certificates(self.folder)
         self.slapd = Slapd(self.folder, network.address(1), self.certificates,
@@ -83,12 +85,21 @@ class Cluster:
     def members_text(self):
         """The backends and frontends as they stand in each configuration."""
         lines = [f'    backend "{name}" {{ address = "{backend.address}" lmtp_port = {Network.LMTP} '
-                 f'imap_port = {Network.IMAP} pop3_port = {Network.POP3} sieve_port = {Network.SIEVE} admin_port = {Network.ADMIN} }}\n'
+                 f'imap_port = {Network.IMAP} pop3_port = {Network.POP3} sieve_port = {Network.SIEVE} '
+                 f'admin_port = {Network.ADMIN} {self.siblings_text(name)}}}\n'
                  for name, backend in self.backends.items()]
         lines += [f'    frontend "{name}" {{ address = "{frontend.address}" '
                   f'admin_port = {Network.ADMIN} control_socket = "{frontend.control_socket}" }}\n'
                   for name, frontend in self.frontends.items()]
         return "".join(lines)
+
+    def siblings_text(self, name):
+        """The next one has the copies, when there are any."""
+        if self.replicas is None:
+            return ""
+        names = list(self.backends)
+        sibling = names[(names.index(name) + 1) % len(names)]
+        return f'siblings = {{ "{sibling}" }} doveadm_port = {Network.STORE_DOVEADM} '
 
     def all_backends(self):
         return [*self.backends.values(), *([self.spare] if self.spare else [])]

@@ -22,7 +22,14 @@ dovecot {{
     group = "{group}"
     run_directory = "{run}"
     state_directory = "{state}"
-}}
+{more}}}
+"""
+
+# A storage of its own, and a port for the copies of it on another backend.
+REPLICA = """\
+    mail_directory = "{storage}"
+    doveadm = "{address}:{port}"
+    doveadm_password_file = "{secret}"
 """
 
 # Beside what mailstead dovecot-config writes, for the tests.
@@ -75,13 +82,13 @@ protocol lmtp {{
 class Dovecot:
     """The store of the backend `name`, in `folder`/NAME/dovecot, mail in `folder`/storage/NAME."""
 
-    def __init__(self, name, folder, address, slapd, tls):
+    def __init__(self, name, folder, address, slapd, tls, has_replica=False):
         self.name, self.address = name, address
         self.root = Path(folder)
         self.folder = self.root / name / "dovecot"
         self.run_folder = self.root / name / "d"  # short: unix sockets have short names
         self.configuration = self.folder / "dovecot.conf"
-        self.slapd, self.tls = slapd, tls
+        self.slapd, self.tls, self.has_replica = slapd, tls, has_replica
         self.process = Process(f"dovecot-{name}", folder, ["/usr/sbin/dovecot", "-F", "-c", self.configuration],
                                is_ready=self.is_ready)
 
@@ -98,11 +105,21 @@ class Dovecot:
 
     def section(self):
         """What the configuration of the node in front says of this store."""
-        identity = self.identity()
+        identity, more = self.identity(), ""
+        if self.has_replica:
+            more = REPLICA.format(storage=self.root / "storage" / self.name, address=self.address,
+                                  port=Network.STORE_DOVEADM, secret=self.doveadm_secret())
         return SECTION.format(uri=self.slapd.uri, dn=self.slapd.dn("dovecot"),
                               secret=self.slapd.secret_file("dovecot"), user=identity.pw_name,
                               group=grp.getgrgid(identity.pw_gid).gr_name, run=self.run_folder,
-                              state=self.folder / "state")
+                              state=self.folder / "state", more=more)
+
+    def doveadm_secret(self):
+        """The file with the password between the stores, made when it is not there."""
+        file = self.root / "doveadm.secret"
+        file.write_text("between stores\n")
+        file.chmod(0o600)
+        return file
 
     @staticmethod
     def identity():
@@ -122,7 +139,8 @@ class Dovecot:
     def configure(self, admin):
         """Writes the configuration, anew when it was there."""
         identity, is_root = self.identity(), os.getuid() == 0
-        admin.text("dovecot-config", "--write", self.folder, "--mail-directory", self.root / "storage")
+        shared = [] if self.has_replica else ["--mail-directory", self.root / "storage"]
+        admin.text("dovecot-config", "--write", self.folder, *shared)
         (self.folder / "local.conf").write_text(LOCAL.format(
             address=self.address, ports=Network, login_process="" if is_root else "chroot =",
             unprivileged="" if is_root else

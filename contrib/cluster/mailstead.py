@@ -81,6 +81,17 @@ node {{
 }}
 """
 
+REPLICA = """\
+replica {{
+    doveadm = "{address}:{ports.STORE_DOVEADM}"
+    password_file = "{secret}"
+    state_dict = "fs:posix:prefix={states}/"
+{more}}}
+backend_tls {{
+    ca = "{ca}"
+}}
+"""
+
 LISTENER = """\
 listen "{name}" {{
     protocol = "{protocol}"
@@ -230,12 +241,19 @@ class BackendDaemon(Daemon):
 
     def own_text(self):
         login = "    plaintext_allowed = true\n" if self.cluster.backend_tls == "off" else ""
-        return BACKEND.format(name=self.name, address=self.address, ports=Network) + "".join([
+        return BACKEND.format(name=self.name, address=self.address, ports=Network) + self.replica_text() + "".join([
             self.store.section() if self.store else "",
             self.listener("lmtp", "lmtp", Network.LMTP, "starttls"),
             self.listener("imap", "imap", Network.IMAP, "starttls", login),
             self.listener("pop3", "pop3", Network.POP3, "starttls", login),
             self.listener("sieve", "sieve", Network.SIEVE, "starttls", login)])
+
+    def replica_text(self):
+        if self.cluster.replicas is None:
+            return ""
+        return REPLICA.format(address=self.address, ports=Network, secret=self.store.doveadm_secret(),
+                              states=self.cluster.folder / "told", more=self.cluster.replicas,
+                              ca=self.cluster.certificates.ca)
 
 
 class Admin:

@@ -17,6 +17,7 @@ class Network:
     SIEVE, STORE_SIEVE = 4190, 14190
     ADMIN = 8443
     STORE_IMAP_PROXIED = 10144  # begins with the PROXY protocol
+    STORE_DOVEADM = 24245
 
     def __init__(self, prefix):
         self.prefix = prefix
