@@ -36,7 +36,7 @@ void backend_list_load(const struct config *config, struct backend_set *set)
     backend_set_init(set, config);
     if (!config->directory.backend_base)
         return;
-    lines = daemon_ask(config, json_pack("{s:s}", "command", "backends"), error);
+    lines = daemon_ask(config, json_pack("{s:s}", "command", "backends"), DAEMON_TIMEOUT_MS, error);
     if (lines)
         take_answer(lines, set);
     else if (!backend_read_directory(set, error)) {

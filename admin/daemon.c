@@ -16,25 +16,16 @@ void daemon_socket(const struct config *config, char path[CONFIG_ERROR_SIZE])
     child_run_path(config, "control.sock", path, CONFIG_ERROR_SIZE);
 }
 
-json_t *daemon_ask(const struct config *config, json_t *request, char error[CONFIG_ERROR_SIZE])
+json_t *daemon_ask(const struct config *config, json_t *request, unsigned timeout_ms,
+                   char error[CONFIG_ERROR_SIZE])
 {
     struct reach reach;
     json_t *lines;
 
     reach_init(&reach, config);
-    lines = reach_ask_lines(reach_own(&reach), request, DAEMON_TIMEOUT_MS, error);
+    lines = reach_ask_lines(reach_own(&reach), request, timeout_ms, error);
     reach_fini(&reach);
     return lines;
-}
-
-bool daemon_ask_at(const char *path, json_t *request, unsigned timeout_ms,
-                   void (*line)(json_t *object, void *context), void *context,
-                   char error[CONFIG_ERROR_SIZE])
-{
-    struct reach_node node = { .role = REACH_UNLISTED };
-
-    snprintf(node.path, sizeof(node.path), "%s", path);
-    return reach_ask(&node, request, timeout_ms, line, context, error);
 }
 
 void daemon_complain(const struct reach_node *node, const char *error)

@@ -23,14 +23,7 @@ void daemon_socket(const struct config *config, char path[CONFIG_ERROR_SIZE]);
  * Takes over `request`.  NULL when the daemon cannot be reached or says no: `error` tells it in one
  * line.
  */
-json_t *daemon_ask(const struct config *config, json_t *request, char error[CONFIG_ERROR_SIZE]);
-
-/*
- * As daemon_ask, of the daemon whose control socket is `path`; `line` gets each line as it comes,
- * borrowed, `timeout_ms` after the last one at most.
- */
-bool daemon_ask_at(const char *path, json_t *request, unsigned timeout_ms,
-                   void (*line)(json_t *object, void *context), void *context,
+json_t *daemon_ask(const struct config *config, json_t *request, unsigned timeout_ms,
                    char error[CONFIG_ERROR_SIZE]);
 
 /*

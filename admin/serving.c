@@ -175,20 +175,15 @@ static void add_trouble(json_t *troubles, const char *part, const char *why)
                                               json_any_text(why)));
 }
 
-static void overlook(json_t *object, void *context)
-{
-    (void)object;
-    (void)context;
-}
-
 static void ask_control(const struct config *config, json_t *troubles)
 {
-    char path[CONFIG_ERROR_SIZE], error[CONFIG_ERROR_SIZE];
+    char error[CONFIG_ERROR_SIZE];
+    json_t *lines =
+        daemon_ask(config, json_pack("{s:s}", "command", "status"), SERVING_TIMEOUT_MS, error);
 
-    daemon_socket(config, path);
-    if (!daemon_ask_at(path, json_pack("{s:s}", "command", "status"), SERVING_TIMEOUT_MS, overlook,
-                       NULL, error))
+    if (!lines)
         add_trouble(troubles, "control.sock", error);
+    json_decref(lines);
 }
 
 static void visit_all(const struct config *config, json_t *troubles)

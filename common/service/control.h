@@ -95,14 +95,4 @@ bool control_client_ask(struct control_client *client, struct control_inquiry *i
 /* No more calls; what was asked for may still happen. */
 void control_client_withdraw(struct control_client *client, struct control_inquiry *inquiry);
 
-/*
- * For the `mailstead` command: asks the daemon whose socket is `path`, blocking
- * up to `timeout_ms` between lines; `request` stays the caller's.  `line` (may be NULL) gets each
- * answer, borrowed.  False and `error`
- * when it cannot be reached or answered with an error.
- */
-bool control_ask(const char *path, json_t *request, unsigned timeout_ms,
-                 void (*line)(json_t *object, void *context), void *context, char *error,
-                 size_t error_size);
-
 #endif

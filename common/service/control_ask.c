@@ -1,22 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The asking side, for a program without a loop: one connection, one request, its lines.
- * The form that waits does so in poll(2) only, and never longer than its timeout for the next line.
+ * The asking side, for a program without a loop: one connection, one request, its lines.  It never
+ * waits; whoever does polls `fd`.
  */
 #include "common/service/control_ask.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/base/clock.h"
 #include "common/base/memory.h"
 #include "common/io/endpoint.h"
-#include "common/service/control.h"
 
 static void break_by_errno(struct control_asking *asking)
 {
@@ -107,50 +104,4 @@ void control_asking_end(struct control_asking *asking)
     asking->fd = -1;
     free(asking->request);
     asking->request = NULL;
-}
-
-/* False, and the answer is broken, when nothing can be done before `deadline_ms`. */
-static bool wait_for(struct control_asking *asking, uint64_t deadline_ms)
-{
-    for (;;) {
-        uint64_t now_ms = clock_monotonic_ms();
-        struct pollfd descriptor = { .fd = asking->fd, .events = control_asking_events(asking) };
-        int count = now_ms < deadline_ms ? poll(&descriptor, 1, (int)(deadline_ms - now_ms)) : 0;
-
-        if (count > 0)
-            return true;
-        if (count == 0)
-            control_answer_break(asking->answer, "no answer in time");
-        else if (errno != EINTR)
-            break_by_errno(asking);
-        else
-            continue;
-        return false;
-    }
-}
-
-bool control_ask(const char *path, json_t *request, unsigned timeout_ms,
-                 void (*line)(json_t *object, void *context), void *context, char *error,
-                 size_t error_size)
-{
-    uint64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
-    struct control_asking asking;
-    struct control_answer answer;
-    bool is_good;
-
-    control_answer_init(&answer, line, context);
-    control_asking_start(&asking, path, request, &answer);
-    while (answer.state == CONTROL_ANSWER_OPEN && wait_for(&asking, deadline_ms)) {
-        size_t before = answer.line_count;
-
-        control_asking_go_on(&asking);
-        if (answer.line_count > before)
-            deadline_ms = clock_monotonic_ms() + timeout_ms;
-    }
-    is_good = answer.state == CONTROL_ANSWER_DONE;
-    if (!is_good)
-        snprintf(error, error_size, "%s", answer.error);
-    control_asking_end(&asking);
-    control_answer_fini(&answer);
-    return is_good;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One request to a control.sock and its answer, without a loop and without waiting: for who asks
- * several at a time.  control_ask (control.h) is the form that waits.
+ * several at a time (admin/reach.h).
  */
 #ifndef MAILSTEAD_SERVICE_CONTROL_ASK_H
 #define MAILSTEAD_SERVICE_CONTROL_ASK_H

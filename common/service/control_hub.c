@@ -18,7 +18,7 @@
 #include "common/service/any_text.h"
 #include "common/service/supervisor.h"
 
-enum { HUB_WAIT_MS = 2000, HUB_LOOK_MS = 20, HUB_YOUNG_MS = 5000 };
+enum { HUB_WAIT_MS = 2000, HUB_LOOK_MS = 20, HUB_YOUNG_MS = 5000, LEG_ERROR_MAX = 400 };
 
 /* A connected process. */
 struct control_peer {
@@ -54,8 +54,9 @@ static void leg_end(struct control_leg *leg, const char *peer_name, struct span 
 
     if (error.length > 0 && !*exchange->error) {
         snprintf(exchange->error, sizeof(exchange->error), "%s: %.*s", peer_name,
-                 SPAN_PRINTF(span_take(error, 400)));
-        text_end_whole(exchange->error);
+                 SPAN_PRINTF(span_take(error, LEG_ERROR_MAX)));
+        if (error.length > LEG_ERROR_MAX)
+            text_end_whole(exchange->error);
     }
     leg_free(leg);
     if (list_is_empty(&exchange->legs))

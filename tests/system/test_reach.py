@@ -94,6 +94,7 @@ def test_a_dead_node_is_named_and_hides_nothing_of_the_others(cluster, office):
     assert done.returncode == PARTLY and done.stderr.startswith("mailstead: fe9: ") and done.stderr.count("\n") == 1
 
 
+@pytest.mark.long
 def test_silent_nodes_cost_their_time_once(office, silent):
     office.write("".join(frontend(f"fe{number}", *address) for number, address in enumerate(silent, 8)))
     began = time.monotonic()
@@ -190,3 +191,41 @@ def test_all_nodes_acknowledge_a_move(office, fresh):
 def test_the_daemons_own_configuration_names_them_all_and_itself_once(fe1):
     nodes = [json.loads(line)["node"] for line in fe1.admin_of_all().run("status", "--json").stdout.splitlines()]
     assert sorted(nodes) == ["fe1", "fe2", "sv1", "sv2", "sv3"]
+
+
+def connect_many(address, count):
+    """Connections that have not logged in, from several addresses."""
+    connections = []
+    for number in range(count):
+        connection = socket.socket()
+        connection.bind((f"127.0.0.{number % 8 + 1}", 0))
+        connection.setblocking(False)
+        connection.connect_ex((address, Network.IMAP))
+        connections.append(connection)
+    return connections
+
+
+@pytest.mark.long
+def test_ten_thousand_sessions_are_shown_over_the_admin_port(office, fe1):
+    for way in ("fe1", "fe2"):
+        connections = connect_many(office.cluster.frontends[way].address, 10000)
+        try:
+            # They are taken one after the other, and may stay for login_s.
+            wait_until(lambda w=way: len({row["id"] for row in office.json("who", "--node", w)}) >= 10000,
+                       f"{way} shows all sessions", 5, 0.05)
+        finally:
+            for connection in connections:
+                connection.close()
+
+
+@pytest.mark.long
+def test_hundreds_of_sessions_of_a_backend_are_ended_everywhere(office, fe1, fe2, fresh):
+    accounts, bystander = fresh("sv1", 3), log_in(fe1, fresh("sv2"))
+    sessions = [log_in(server, account) for account in accounts for server in (fe1, fe2) for _ in range(60)]
+    kicked = {row["node"]: row["kicked"] for row in office.json("kick", "--backend", "sv1")}
+    assert kicked["fe1"] >= 180 and kicked["fe2"] >= 180
+    for session in sessions:
+        session.socket.settimeout(20)
+        assert session.rest() == b""
+    assert bystander.ask(b"b NOOP").startswith(b"b OK")
+    bystander.close()

@@ -12,6 +12,7 @@
 
 #include "common/base/clock.h"
 #include "common/service/control.h"
+#include "tests/unit/control_support.h"
 
 enum { ASK_TIMEOUT_MS = 20000, CLIENTS_MAX = 16 };
 
@@ -42,6 +43,31 @@ static void run_fail(struct control_request *request, json_t *arguments, void *c
     (void)arguments;
     (void)context;
     control_finish(request, "there is no such message");
+}
+
+/* More than is passed on, of characters of two bytes that are cut in their middle; and no UTF-8. */
+static void run_complain(struct control_request *request, json_t *arguments, void *context)
+{
+    char text[501] = "x";
+
+    (void)context;
+    for (int i = 1; i < 499; i += 2)
+        memcpy(text + i, "\xc3\xbc", 3);
+    control_finish(request, json_object_get(arguments, "latin") ? "\xfc" : text);
+}
+
+/* Refuses logins of an account whose name is no UTF-8. */
+static void run_block(struct control_request *request, json_t *arguments, void *context)
+{
+    struct child *child = context;
+    const struct block block = { .key = 1,
+                                 .until_ms = clock_monotonic_ms() + 60000,
+                                 .account = "j\xf6rg@x",
+                                 .network = "192.0.2.0/24" };
+
+    (void)arguments;
+    block_list_add(&child->board->blocks, &block);
+    control_finish(request, NULL);
 }
 
 static void run_long(struct control_request *request, json_t *arguments, void *context)
@@ -96,8 +122,10 @@ static void run_who(struct control_request *request, json_t *arguments, void *co
 }
 
 static const struct control_command store_commands[] = {
-    { "echo", run_echo }, { "count", run_count }, { "fail", run_fail },       { "long", run_long },
-    { "die", run_die },   { "hold", run_hold },   { "is-held", run_is_held }, { NULL, NULL },
+    { "echo", run_echo }, { "count", run_count },       { "fail", run_fail },
+    { "long", run_long }, { "complain", run_complain }, { "block", run_block },
+    { "die", run_die },   { "hold", run_hold },         { "is-held", run_is_held },
+    { NULL, NULL },
 };
 static const struct control_command worker_commands[] = { { "who", run_who }, { NULL, NULL } };
 
@@ -337,6 +365,33 @@ static void test_errors_are_the_answer_s_end(void **unused)
     assert_string_equal(ask_error, "No such file or directory");
 }
 
+static void test_errors_are_cut_between_characters_and_are_utf_8(void **unused)
+{
+    (void)unused;
+    start_daemon();
+    assert_false(ask("{\"command\":\"complain\"}"));
+    assert_int_equal(strlen(ask_error), strlen("store 0: x") + 398);
+    assert_true(span_is_utf8(span_from_string(ask_error)));
+    assert_false(ask("{\"command\":\"complain\",\"latin\":1}"));
+    assert_string_equal(ask_error, "store 0: \\FC");
+    daemon_stop();
+}
+
+static void test_a_blocked_name_that_is_no_utf_8_is_shown_and_lifted_as_it_is_shown(void **unused)
+{
+    (void)unused;
+    start_daemon();
+    assert_true(ask("{\"command\":\"block\"}"));
+    assert_true(ask("{\"command\":\"block-list\"}"));
+    assert_int_equal(json_array_size(answers), 1);
+    assert_string_equal(json_string_value(json_object_get(answer(0), "account")), "j\\F6rg@x");
+    assert_true(ask("{\"command\":\"block-clear\",\"account\":\"jorg@x\"}"));
+    assert_int_equal(json_integer_value(json_object_get(answer(0), "lifted")), 0);
+    assert_true(ask("{\"command\":\"block-clear\",\"account\":\"j\\\\F6rg@x\"}"));
+    assert_int_equal(json_integer_value(json_object_get(answer(0), "lifted")), 1);
+    daemon_stop();
+}
+
 static void test_a_process_that_dies_ends_its_answers(void **unused)
 {
     (void)unused;
@@ -499,6 +554,8 @@ int main(void)
         DAEMON_TEST(test_a_command_behind_the_start_waits_for_who_has_it),
         DAEMON_TEST(test_the_first_question_to_all_workers_is_answered_by_all),
         DAEMON_TEST(test_errors_are_the_answer_s_end),
+        DAEMON_TEST(test_errors_are_cut_between_characters_and_are_utf_8),
+        DAEMON_TEST(test_a_blocked_name_that_is_no_utf_8_is_shown_and_lifted_as_it_is_shown),
         DAEMON_TEST(test_a_process_that_dies_ends_its_answers),
         DAEMON_TEST(test_a_new_control_child_is_found_again),
         DAEMON_TEST(test_the_status_comes_from_the_board),

@@ -5,7 +5,7 @@
 
 #include "common/base/log.h"
 #include "common/service/child.h"
-#include "common/service/control.h"
+#include "tests/unit/control_support.h"
 
 static void collect(json_t *object, void *context)
 {
