@@ -123,11 +123,13 @@ const struct command commands[] = {
       .words = "SERVER",
       .words_min = 1,
       .words_max = 1,
-      .options = OPTION_NODE,
+      .options = OPTION_DEADLINE | OPTION_YES | OPTION_NODE,
       .summary = "give up the storage of a server, so that another node may have it",
       .help =
-          "Its accounts are refused temporarily from then on.  Their sessions should have ended\n"
-          "before: see \"mailstead kick\", or use \"mailstead node leave\".\n",
+          "Its accounts are refused temporarily from then on, and their sessions end.  If some "
+          "are\n"
+          "left after --deadline, 10 s unless given, it fails and the node keeps the storage,\n"
+          "unserved.  With --yes it is given up all the same: the mail store may still write.\n",
       .run = storage_release_run },
     { .name = "storage init",
       .words = "SERVER",

@@ -4,14 +4,19 @@
 #include "admin/node.h"
 #include "admin/output.h"
 
+enum { STORAGE_SESSIONS_S = 10 /* the node waits so long for sessions, if nothing is said */ };
+
 /* The order is about the server that the command line names. */
 static enum command_status storage_give_order(const struct arguments *arguments,
                                               const char *command)
 {
-    json_t *answer = node_order(arguments,
-                                json_pack("{s:s, s:s, s:b}", "command", command, "server",
-                                          arguments->words[0], "fenced", arguments->is_fenced),
-                                0);
+    unsigned deadline_s = arguments->deadline_s > 0 ? arguments->deadline_s : STORAGE_SESSIONS_S;
+    json_t *answer =
+        node_order(arguments,
+                   json_pack("{s:s, s:s, s:b, s:b, s:i}", "command", command, "server",
+                             arguments->words[0], "fenced", arguments->is_fenced, "force",
+                             arguments->is_yes, "deadline_s", (int)deadline_s),
+                   deadline_s);
 
     if (!answer)
         return COMMAND_FAILED;

@@ -36,7 +36,7 @@ static const char *backend_why_silent(const struct session_service *service)
 /* Why an account of this node's is not served now; NULL: it is.  Its storage is oldHostServer's, or
  * the node's own when it has none. */
 static const char *backend_why_not_now(const struct session_service *service,
-                                       const struct route *route)
+                                       const struct route *route, unsigned *number)
 {
     const struct config *config = service->config;
     const char *server = *route->old_host ? route->old_host : config->node.name;
@@ -45,8 +45,10 @@ static const char *backend_why_not_now(const struct session_service *service,
     if (config->storage.kind == STORAGE_NONE)
         return NULL;
     storage = node_board_storage(service->backends.board, server);
-    if (storage_is_attached(storage, io_loop_now_ms(service->loop)))
+    if (storage_is_attached(storage, io_loop_now_ms(service->loop))) {
+        *number = node_board_storage_number(service->backends.board, storage);
         return NULL;
+    }
     if (storage)
         atomic_store(&storage->is_missed, 1);
     return "the storage of the account is not attached";
@@ -55,7 +57,7 @@ static const char *backend_why_not_now(const struct session_service *service,
 static void backend_choose_own(const struct session_service *service, enum protocol protocol,
                                const struct route *route, struct target *target)
 {
-    target->reason = backend_why_not_now(service, route);
+    target->reason = backend_why_not_now(service, route, &target->storage);
     if (!target->reason)
         backend_choose_store(service, protocol, target);
 }

@@ -12,8 +12,10 @@
  * where it was stuck. node-return      start_hook, the own storage, serve again node-override
  * is_on: serve before the first synchronisation since the start storage-attach   server; initialise
  * (make its marker, the first time); fenced (an operator's word that the node that holds it is
- * off).  Ends when it is attached. storage-release  server storage-init     server: makes its
- * marker, and attaches it
+ * off).  Ends when it is attached.
+ *     storage-release  server; deadline_s (10): by then the sessions that use it have ended, or it
+ *                      fails and is kept; force: it is given up all the same
+ *     storage-init     server: makes its marker, and attaches it
  *
  * Orders may be repeated: what is done already ends well at once.
  */

@@ -53,17 +53,23 @@ static void node_run_status(struct control_request *request, json_t *arguments, 
     node_stores_answer(node, request, answer);
 }
 
-static void node_run_leave(struct control_request *request, json_t *arguments, void *context)
+/* In which the sessions are to end. */
+static uint64_t deadline_of(const json_t *arguments)
 {
     const json_t *seconds = json_object_get(arguments, "deadline_s");
     json_int_t deadline_s =
         json_is_integer(seconds) ? json_integer_value(seconds) : LEAVE_DEADLINE_S;
 
+    return deadline_s < 0                      ? 0
+           : deadline_s > LEAVE_DEADLINE_MAX_S ? LEAVE_DEADLINE_MAX_S
+                                               : (uint64_t)deadline_s;
+}
+
+static void node_run_leave(struct control_request *request, json_t *arguments, void *context)
+{
     node_log_order("leave", NULL, arguments);
     node_wait(context, request);
-    node_leave(context, deadline_s < 0                      ? 0
-                        : deadline_s > LEAVE_DEADLINE_MAX_S ? LEAVE_DEADLINE_MAX_S
-                                                            : (uint64_t)deadline_s);
+    node_leave(context, deadline_of(arguments));
 }
 
 static void node_run_return(struct control_request *request, json_t *arguments, void *context)
@@ -165,7 +171,7 @@ static void storage_run_release(struct control_request *request, json_t *argumen
         control_finish(request, "state_directory cannot be written: nothing was done");
         return;
     }
-    storage_release(storage);
+    storage_release(storage, deadline_of(arguments) * 1000, flag_of(arguments, "force"));
     storage_wait(storage, request, STORAGE_DETACHED);
 }
 

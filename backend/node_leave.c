@@ -154,7 +154,7 @@ static bool node_storage_is_gone(struct storage *storage, const struct storage *
         return false;
     if (storage->is_to_go) {
         storage->is_to_go = false;
-        storage_release(storage);
+        storage_release(storage, SESSIONS_SLACK_MS, false);
         return false;
     }
     if (state == STORAGE_FAILED)

@@ -6,6 +6,7 @@
  */
 #include "backend/storage.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,6 +175,10 @@ void storage_attach(struct storage *storage, bool mark, bool holder_was_fenced)
     storage->is_refused = false;
     storage->retry_ms = 0;
     storage_move(storage, STORAGE_ATTACHING, "");
+    if (storage->is_in_use) { /* its keeper's next word is all that is needed */
+        storage->is_in_use = false;
+        return;
+    }
     storage->is_delayed = storage->keeper.number || storage->work.number;
     if (!storage->is_delayed)
         storage_bring(storage);
@@ -192,19 +197,62 @@ static void storage_take_away(struct storage *storage)
     storage_settle(storage);
 }
 
-void storage_release(struct storage *storage)
+static void storage_give_up(struct storage *storage)
 {
     const struct storage_config *config = storage_config(storage);
 
-    if (storage->state.current == STORAGE_RELEASING || storage->state.current == STORAGE_ATTACHING)
-        return;
-    storage->retry_ms = 0;
-    storage_move(storage, STORAGE_RELEASING, "");
+    storage->is_vacated = false;
     if (storage->keeper.number)
         storage_job_dismiss(storage->storages->jobs, &storage->keeper,
                             seconds_ms(config->check_timeout_s) + CLAIM_SLACK_MS);
     else if (!storage->work.number)
         storage_begin(storage, HAND_DISCLAIM);
+}
+
+static uint64_t storage_sessions(const struct storage *storage)
+{
+    return node_board_storage_sessions(storage->storages->child->board, storage->row);
+}
+
+/* The workers see on the board that it is not attached, and end what uses it (storage_use.h). */
+static void storage_look_at_sessions(struct storage *storage)
+{
+    uint64_t sessions = storage_sessions(storage);
+    char why[STORAGE_WHY_SIZE];
+
+    if (sessions == 0) {
+        storage_give_up(storage);
+    } else if (clock_monotonic_ms() < storage->vacate_ms) {
+        return;
+    } else if (storage->is_forced) {
+        LOG_EVENT(LOG_LEVEL_WARNING, NULL, "storage_forced", LOG_TEXT("server", storage->server),
+                  LOG_INTEGER("sessions", sessions));
+        storage_give_up(storage);
+    } else {
+        storage->is_vacated = false;
+        storage->is_in_use = storage->keeper.number != 0;
+        snprintf(why, sizeof(why), "%" PRIu64 " sessions are still open", sessions);
+        storage_fail(storage, why);
+    }
+}
+
+void storage_release(struct storage *storage, uint64_t patience_ms, bool is_forced)
+{
+    bool is_waiting = storage->state.current == STORAGE_RELEASING && storage->is_vacated;
+
+    if (!is_waiting && (storage->state.current == STORAGE_RELEASING ||
+                        storage->state.current == STORAGE_ATTACHING))
+        return;
+    storage->vacate_ms = clock_monotonic_ms() + patience_ms;
+    storage->is_forced = is_forced;
+    storage->is_vacated = true;
+    storage->retry_ms = 0;
+    if (!is_waiting) {
+        storage->is_in_use = false;
+        storage_move(storage, STORAGE_RELEASING, "");
+    }
+    if (storage_sessions(storage) == 0)
+        storage_give_up(storage);
 }
 
 /* --- ends of jobs
@@ -237,6 +285,8 @@ static void storage_work_attaching(struct storage *storage, bool is_good, const 
 
 static void storage_work_releasing(struct storage *storage, bool is_good, const char *why)
 {
+    if (storage->is_vacated) /* the order came while something else was done */
+        return;
     if (!is_good) {
         storage_fail(storage, why);
     } else if (storage->work.kind == HAND_DISCLAIM) {
@@ -268,9 +318,11 @@ static void storage_on_keeper_well(struct storage_job *job)
     enum storage_state state = storage->state.current;
     uint64_t lease_ms = storage_lease_ms(storage);
 
-    if (state == STORAGE_RELEASING)
+    if (state == STORAGE_RELEASING && !storage->is_vacated)
         return;
     storage_job_extend(job, lease_ms);
+    if (state == STORAGE_RELEASING || storage->is_in_use)
+        return; /* it is kept, and not served */
     atomic_store(&storage->row->valid_until_ms, clock_monotonic_ms() + lease_ms);
     if (state == STORAGE_ATTACHED)
         return;
@@ -290,8 +342,10 @@ static void storage_on_keeper_ended(struct storage_job *job, bool is_good)
 {
     struct storage *storage = CONTAINER_OF(job, struct storage, keeper);
 
+    storage->is_in_use = false;
     switch ((enum storage_state)storage->state.current) {
     case STORAGE_RELEASING:
+        storage->is_vacated = false;
         if (is_good) {
             LOG_EVENT(LOG_LEVEL_INFO, NULL, "storage_released",
                       LOG_TEXT("server", storage->server));
@@ -355,8 +409,9 @@ void storages_tell(struct storages *storages)
 
         LIST_EACH (waiting, &storage->waiters)
             control_reply(LIST_ELEMENT(waiting, struct storage_waiter, node)->request,
-                          json_pack("{s:s, s:s}", "event", state_name(&storage->state), "server",
-                                    storage->server));
+                          json_pack("{s:s, s:s, s:I}", "event", state_name(&storage->state),
+                                    "server", storage->server, "sessions",
+                                    (json_int_t)storage_sessions(storage)));
     }
 }
 
@@ -378,6 +433,8 @@ void storages_look(struct storages *storages)
         struct storage *storage = LIST_ELEMENT(node, struct storage, node);
 
         storage_look_at_lease(storage, now_ms);
+        if (storage->is_vacated)
+            storage_look_at_sessions(storage);
         storage_retry(storage, now_ms);
         storage_look_at_missed(storage, now_ms);
     }
@@ -458,7 +515,8 @@ void storage_wait(struct storage *storage, struct control_request *request,
 
 json_t *storage_row(const struct storage *storage)
 {
-    return json_pack("{s:s, s:s, s:s, s:I}", "server", storage->server, "state",
+    return json_pack("{s:s, s:s, s:s, s:I, s:I}", "server", storage->server, "state",
                      state_name(&storage->state), "why", storage->why, "since_ms",
-                     (json_int_t)storage->since_ms);
+                     (json_int_t)storage->since_ms, "sessions",
+                     (json_int_t)storage_sessions(storage));
 }

@@ -39,6 +39,10 @@ struct storage {
     bool is_delayed;    /* it is to be attached when what is under way is over */
     bool is_refused;    /* nothing is tried again without an order */
     bool is_to_go;      /* the node leaves: it is still to be released */
+    bool is_vacated;    /* RELEASING: its sessions end, and nothing is given up before */
+    bool is_forced;     /* it is given up at `vacate_ms` although sessions are left */
+    bool is_in_use;     /* FAILED: they did not end, and its keeper keeps it */
+    uint64_t vacate_ms; /* monotonic */
     uint64_t since_ms;  /* wall clock, of the state */
     uint64_t retry_ms;  /* monotonic; 0: never */
     uint64_t missed_ms; /* when somebody last needed it in vain and that was logged */
@@ -66,16 +70,19 @@ size_t storages_in(const struct storages *storages, enum storage_state state);
 /* Brings and claims it.  `mark` first makes the marker.  Does nothing to one that is attached. */
 void storage_attach(struct storage *storage, bool mark, bool holder_was_fenced);
 
-/* Gives it up and takes it away; also one that is not attached, which may be claimed all the same.
+/*
+ * Has the sessions end that use it, then gives it up and takes it away; also one that is not
+ * attached, which may be claimed all the same.  If sessions are left after `patience_ms` it fails,
+ * and the claim stays; `is_forced`: it is given up all the same.
  */
-void storage_release(struct storage *storage);
+void storage_release(struct storage *storage, uint64_t patience_ms, bool is_forced);
 
 /* When it settles, now or later, `request` is answered and finished: well if it is `wanted` then.
  */
 void storage_wait(struct storage *storage, struct control_request *request,
                   enum storage_state wanted);
 
-/* {"server":...,"state":...,"why":...,"since_ms":...} */
+/* {"server":...,"state":...,"why":...,"since_ms":...,"sessions":...} */
 json_t *storage_row(const struct storage *storage);
 
 #endif

@@ -90,6 +90,8 @@ void board_retire_slot(struct board *board, struct board_slot *slot)
         if (!board_counter_is_gauge(i))
             board_count(&board->retired, i, count);
     }
+    for (int i = 0; i < BOARD_STORAGES; i++)
+        atomic_store(&slot->storage_sessions[i], 0);
     atomic_store(&slot->is_ready, 0);
     atomic_store(&slot->is_draining, 0);
     atomic_store(&slot->heartbeat_ms, 0);

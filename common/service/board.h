@@ -61,6 +61,7 @@ struct board_slot {
     _Atomic int is_ready; /* its loop runs */
     _Atomic int is_draining;
     _Atomic int64_t counters[BOARD_COUNTERS];
+    _Atomic unsigned storage_sessions[BOARD_STORAGES]; /* that use each; node_board_use */
 };
 
 /* The health of one backend for one protocol, as this frontend sees it. */

@@ -57,6 +57,35 @@ struct board_storage *node_board_storage(struct board *board, const char *server
     return NULL;
 }
 
+unsigned node_board_storage_number(const struct board *board, const struct board_storage *storage)
+{
+    return (unsigned)(storage - board->node.storages) + 1;
+}
+
+bool node_board_use(struct board *board, struct board_slot *slot, unsigned number, uint64_t now_ms)
+{
+    atomic_fetch_add(&slot->storage_sessions[number - 1], 1);
+    if (storage_is_attached(&board->node.storages[number - 1], now_ms))
+        return true;
+    node_board_leave(slot, number);
+    return false;
+}
+
+void node_board_leave(struct board_slot *slot, unsigned number)
+{
+    atomic_fetch_sub(&slot->storage_sessions[number - 1], 1);
+}
+
+uint64_t node_board_storage_sessions(const struct board *board, const struct board_storage *storage)
+{
+    unsigned number = node_board_storage_number(board, storage);
+    uint64_t sessions = 0;
+
+    for (size_t i = 0; i < BOARD_SLOTS; i++)
+        sessions += atomic_load(&board->slots[i].storage_sessions[number - 1]);
+    return sessions;
+}
+
 bool storage_is_attached(const struct board_storage *storage, uint64_t now_ms)
 {
     return storage && atomic_load(&storage->state) == STORAGE_ATTACHED &&

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 struct board;
+struct board_slot;
 
 enum { BOARD_STORAGES = 64, BOARD_SERVER_SIZE = 128 };
 
@@ -59,6 +60,22 @@ enum node_state node_board_state(const struct board *board);
  * given back.  NULL when there is none left, or the name is no server's.
  */
 struct board_storage *node_board_storage(struct board *board, const char *server);
+
+/* Its number for target.storage and node_board_use, from 1 on. */
+unsigned node_board_storage_number(const struct board *board, const struct board_storage *storage);
+
+/*
+ * A session of the process with `slot` begins to use the storage with this number; false, and it
+ * does not, when that is not attached.  Counted first and looked at then: who stops serving a
+ * storage first and counts then misses nobody.
+ */
+bool node_board_use(struct board *board, struct board_slot *slot, unsigned number, uint64_t now_ms)
+    __attribute__((warn_unused_result));
+void node_board_leave(struct board_slot *slot, unsigned number);
+
+/* How many sessions use it, in all processes that live. */
+uint64_t node_board_storage_sessions(const struct board *board,
+                                     const struct board_storage *storage);
 
 /* Whether it is attached, and the lease runs. */
 bool storage_is_attached(const struct board_storage *storage, uint64_t now_ms);

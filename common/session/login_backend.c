@@ -7,6 +7,8 @@
 
 #include <assert.h>
 
+#include "common/session/storage_use.h"
+
 static void login_backend_closed(struct transport *transport)
 {
     struct login_session *session = CONTAINER_OF(transport, struct login_session, backend);
@@ -21,6 +23,8 @@ static void login_backend_ready(struct transport *transport, unsigned readiness)
 
     if (session->state.current == LOGIN_STATE_RELAYING)
         login_relay_ready(session, transport, readiness);
+    else if (session->state.current == LOGIN_STATE_PARTING)
+        login_relay_parting_ready(session);
     else if (session->state.current == LOGIN_STATE_AUTHENTICATING)
         login_attempt_ready(&session->login->attempt, readiness);
 }
@@ -35,6 +39,7 @@ void login_backend_abandon(struct login_session *session)
     login_attempt_end(&session->login->attempt);
     if (session->backend_is_open)
         transport_close(&session->backend);
+    session_leave_storages(&session->session);
 }
 
 /* --- the attempt's events ----------------------------------------------------------- */

@@ -177,6 +177,30 @@ void login_relay_ready(struct login_session *session, struct transport *transpor
         deadline_set(&session->deadline, service->config->timeout.backend_s * 1000ULL);
 }
 
+void login_relay_part(struct login_session *session, const char *reason)
+{
+    state_move(&session->state, LOGIN_STATE_PARTING);
+    session->end_reason = reason;
+    session->relay.has_ended = true;
+    session_log_out(&session->session);
+    deadline_clear(&session->deadline);
+    transport_close(&session->client);
+    transport_shutdown(&session->backend);
+    transport_watch(&session->backend, TRANSPORT_READABLE);
+}
+
+void login_relay_parting_ready(struct login_session *session)
+{
+    struct io_loop *loop = session->session.service->loop;
+    ssize_t count;
+
+    do
+        count = transport_read(&session->backend, loop->scratch, IO_SCRATCH_SIZE);
+    while (count > 0);
+    if (count != TRANSPORT_AGAIN)
+        login_session_end(session, session->end_reason);
+}
+
 void login_relay_idle(struct login_session *session)
 {
     const struct session_service *service = session->session.service;

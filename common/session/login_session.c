@@ -9,6 +9,7 @@
 
 #include "common/base/log.h"
 #include "common/session/login_state.h"
+#include "common/session/storage_use.h"
 
 static const struct state_row login_states[] = {
     [LOGIN_STATE_PROXIED] = { "proxied", STATE_BIT(LOGIN_STATE_SECURING) |
@@ -38,7 +39,9 @@ static const struct state_row login_states[] = {
                                                            STATE_BIT(LOGIN_STATE_ENDING) },
     [LOGIN_STATE_DELAYED] = { "delayed",
                               STATE_BIT(LOGIN_STATE_TALKING) | STATE_BIT(LOGIN_STATE_ENDING) },
-    [LOGIN_STATE_RELAYING] = { "relaying", STATE_BIT(LOGIN_STATE_ENDING) },
+    [LOGIN_STATE_RELAYING] = { "relaying",
+                               STATE_BIT(LOGIN_STATE_PARTING) | STATE_BIT(LOGIN_STATE_ENDING) },
+    [LOGIN_STATE_PARTING] = { "parting", STATE_BIT(LOGIN_STATE_ENDING) },
     [LOGIN_STATE_ENDING] = { "ending", 0 },
 };
 
@@ -110,6 +113,7 @@ void login_session_end(struct login_session *session, const char *reason)
         login_backend_abandon(session);
     else if (session->backend_is_open)
         transport_close(&session->backend);
+    session_leave_storages(&session->session);
     login_session_forget_login(session);
     transport_close(&session->client);
     deadline_close(&session->deadline, login_deadline_closed);
@@ -136,6 +140,17 @@ static void login_session_asked_to_end(struct session *head, const char *reason)
         login_session_goodbye(session, reason, reason);
     else
         login_session_end(session, reason);
+}
+
+/* What the owner was told by a client it may still do: the session ends when that is over. */
+static void login_session_asked_to_part(struct session *head, const char *reason)
+{
+    struct login_session *session = CONTAINER_OF(head, struct login_session, session);
+
+    if (session->state.current == LOGIN_STATE_RELAYING)
+        login_relay_part(session, reason);
+    else if (session->state.current != LOGIN_STATE_PARTING)
+        login_session_asked_to_end(head, reason);
 }
 
 const char *login_session_tls(const struct login_session *session)
@@ -193,6 +208,7 @@ static void login_deadline_expired(struct deadline *deadline)
         return;
     case LOGIN_STATE_RESOLVING:
     case LOGIN_STATE_CONNECTING:
+    case LOGIN_STATE_PARTING:
     case LOGIN_STATE_ENDING:
         return;
     }
@@ -226,6 +242,7 @@ void login_session_start(struct session_service *service, const struct listener_
 
     session_start(&session->session, service, listener, peer, login_session_asked_to_end);
     session_is_stranger(&session->session);
+    session->session.part = login_session_asked_to_part;
     session->session.view = login_session_view;
     session->login = login_new(session, listener->protocol);
     session->open_handles = 2;

@@ -28,6 +28,7 @@ enum login_state {
     LOGIN_STATE_AUTHENTICATING, /* with the owner */
     LOGIN_STATE_DELAYED,        /* a refusal that must not come at once */
     LOGIN_STATE_RELAYING,
+    LOGIN_STATE_PARTING, /* the client is gone; the owner may still write what it was told */
     LOGIN_STATE_ENDING
 };
 
@@ -162,6 +163,12 @@ void login_relay_ready(struct login_session *session, struct transport *transpor
 
 /* Whether bytes have come just now, so that something may be under way. */
 bool login_relay_is_busy(const struct login_session *session);
+
+/* Lets the client go, and ends when the owner has closed its side, too. */
+void login_relay_part(struct login_session *session, const char *reason);
+
+/* To be called from the ready event of the owner's transport while parting. */
+void login_relay_parting_ready(struct login_session *session);
 
 /* The deadline of a session that relays: ends one that was idle for too long. */
 void login_relay_idle(struct login_session *session);

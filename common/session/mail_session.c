@@ -12,6 +12,7 @@
 #include "common/io/network.h"
 #include "common/session/mail_session_private.h"
 #include "common/session/proxied.h"
+#include "common/session/storage_use.h"
 
 enum { MAIL_LEAVING_MS = 1000 }; /* for the answer to a message when we must go */
 
@@ -62,6 +63,7 @@ void mail_session_drop_transaction(struct mail_session *session)
 {
     if (session->transaction)
         mail_transaction_free(session->transaction);
+    session_leave_storages(&session->session);
     session->transaction = NULL;
     session->has_content = false;
 }
@@ -116,13 +118,25 @@ static void mail_session_asked_to_end(struct session *head, const char *reason)
     struct mail_session *session = CONTAINER_OF(head, struct mail_session, session);
 
     if (session->state.current == MAIL_STATE_ASKING && session->is_concluding) {
-        if (!session->leaving_reason)
+        if (!session->is_hurried)
             deadline_set(&session->deadline, MAIL_LEAVING_MS);
+        session->is_hurried = true;
         session->leaving_reason = reason;
     } else if (session->state.current == MAIL_STATE_TALKING && !session->has_content)
         mail_session_goodbye(session, "Server is going down, try again later", reason);
     else
         mail_session_end(session, reason);
+}
+
+/* A message that the store has whole keeps its time: the storage is not given up before. */
+static void mail_session_asked_to_part(struct session *head, const char *reason)
+{
+    struct mail_session *session = CONTAINER_OF(head, struct mail_session, session);
+
+    if (session->state.current == MAIL_STATE_ASKING && session->is_concluding)
+        session->leaving_reason = reason;
+    else
+        mail_session_asked_to_end(head, reason);
 }
 
 /* Between two messages nothing is lost. */
@@ -368,6 +382,7 @@ void mail_session_start(struct session_service *service, const struct listener_c
     bool is_submission = listener->protocol == PROTOCOL_SUBMISSION;
 
     session_start(&session->session, service, listener, peer, mail_session_asked_to_end);
+    session->session.part = mail_session_asked_to_part;
     session->session.view = mail_session_view;
     session->open_handles = 2;
     session->is_trusted = service->peers_are_trusted || peer_is_in(&listener->xclient_from, peer);

@@ -43,6 +43,7 @@ struct mail_session {
     bool is_pumping; /* an answer that comes at once must not pump again */
     bool has_content;
     bool is_concluding;         /* ASKING: the message is complete */
+    bool is_hurried;            /* leaving: the answer has MAIL_LEAVING_MS */
     const char *leaving_reason; /* the service wants it to go as soon as the message is answered */
     unsigned messages;
     const char *end_reason;

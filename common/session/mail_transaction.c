@@ -10,8 +10,7 @@
 
 /* --- life ------------------------------------------------------------------------ */
 
-struct mail_transaction *mail_transaction_new(const struct session *session,
-                                              const char *reverse_path,
+struct mail_transaction *mail_transaction_new(struct session *session, const char *reverse_path,
                                               const struct mail_parameters *parameters,
                                               const struct mail_transaction_events *events)
 {

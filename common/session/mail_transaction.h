@@ -60,7 +60,7 @@ struct mail_transaction_events {
 
 struct mail_transaction {
     struct list node; /* in service->transactions, at a node */
-    const struct session *session;
+    struct session *session;
     const struct mail_transaction_events *events;
     enum mail_flavor flavor; /* towards the backend */
     char reverse_path[MAIL_PATH_SIZE];
@@ -86,8 +86,7 @@ struct mail_transaction {
 };
 
 /* A transaction of `session` from `reverse_path`. */
-struct mail_transaction *mail_transaction_new(const struct session *session,
-                                              const char *reverse_path,
+struct mail_transaction *mail_transaction_new(struct session *session, const char *reverse_path,
                                               const struct mail_parameters *parameters,
                                               const struct mail_transaction_events *events);
 

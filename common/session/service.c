@@ -8,6 +8,7 @@
 #include "common/io/tls_certificate.h"
 #include "common/session/mail_transaction.h"
 #include "common/session/session_walk.h"
+#include "common/session/storage_use.h"
 
 enum { SERVICE_OFFERS_MS = 1000 }; /* they are looked up again after */
 
@@ -61,6 +62,7 @@ void session_finish(struct session *session)
     if (session->account && service->touched)
         service->touched(service->touched_context, session->backend, ROUTE_KEY_LOGIN,
                          session->login_key);
+    session_leave_storages(session);
     abuse_session_release(session);
     free(session->account);
     free(session->login_key);
@@ -153,10 +155,14 @@ void session_target_backend(const struct session_service *service, enum protocol
     }
 }
 
-void session_choose_target(const struct session *session, enum protocol protocol,
+void session_choose_target(struct session *session, enum protocol protocol,
                            const struct route *route, struct target *target)
 {
     session->service->choose(session->service, protocol, route, target);
+    if (target->kind == TARGET_GO && !session_use_storage(session, target->storage)) {
+        target->kind = TARGET_TEMPORARY;
+        target->reason = "the storage of the account is not attached any more";
+    }
     if (target->kind != TARGET_GO || !target->is_foreign || !session->was_relayed)
         return;
     target->kind = TARGET_TEMPORARY;

@@ -97,7 +97,12 @@ struct session {
     bool was_relayed;              /* by a node, to us: we relay it no further */
     uint64_t touched_bytes;        /* bytes_in when somebody last looked for changes */
     const char *abandoned;         /* its backend has ended it: why; NULL: it has not */
+    uint64_t storages;             /* those that it uses (storage_use.h); bit 0 is number 1 */
+    bool is_parted;                /* it was asked to go because of one of them */
     void (*end)(struct session *session, const char *reason); /* asks it to go; idempotent */
+    /* The same, for a storage that is given up: it goes when the store has done with it.  May be
+     * NULL, then `end` is. */
+    void (*part)(struct session *session, const char *reason);
     /* May be NULL, then it has nothing to tell. */
     void (*view)(const struct session *session, struct session_view *view);
 };
@@ -123,7 +128,7 @@ void session_act_for(struct session *session, const char *account);
  * Where `route` leads this session: by service->choose; but what a node has relayed to us goes to
  * our own store or nowhere, so that two nodes that disagree never send it to and fro.
  */
-void session_choose_target(const struct session *session, enum protocol protocol,
+void session_choose_target(struct session *session, enum protocol protocol,
                            const struct route *route, struct target *target);
 
 /*

@@ -37,6 +37,7 @@ struct target {
     char tls_name[ENDPOINT_HOST_SIZE]; /* GO: what the certificate must have; empty: anything */
     enum pass_client pass_client;      /* GO: how it learns whose login it is */
     unsigned backend;                  /* its id, for its health; 0: a node's own store */
+    unsigned storage;                  /* GO: the account's, at a node (node_board.h); 0: none */
     bool is_foreign;       /* a node's: the account is another node's; GO: it is relayed there */
     bool is_misconfigured; /* TEMPORARY, and somebody has to correct an entry or a configuration */
     const char *reason;    /* static text for the log; NULL when GO */

@@ -101,6 +101,11 @@ static void worker_drain_stopped(struct drain *drain)
     worker_part_stopped(CONTAINER_OF(drain, struct worker, drain));
 }
 
+static void worker_storages_stopped(struct storage_watch *storages)
+{
+    worker_part_stopped(CONTAINER_OF(storages, struct worker, storages));
+}
+
 static void worker_stop_listeners(struct worker *worker)
 {
     for (size_t i = 0; i < worker->listeners_open; i++) {
@@ -129,6 +134,10 @@ static void worker_emptied(struct session_service *service)
     drain_stop(&worker->drain, worker_drain_stopped);
     resolver_stop(&worker->resolver, worker_resolver_stopped);
     session_service_stop(&worker->service, worker_service_stopped);
+    if (worker->storages.service) {
+        worker->stops_pending++;
+        storage_watch_stop(&worker->storages, worker_storages_stopped);
+    }
     if (worker->prober) {
         worker->stops_pending++;
         prober_stop(worker->prober, worker_prober_stopped, worker);
@@ -277,6 +286,8 @@ bool worker_start(struct worker *worker, struct child *child, const struct worke
                                     .listeners = worker->listeners,
                                     .listener_count = &worker->listeners_open };
     drain_start(&worker->drain);
+    if (config->storage.kind != STORAGE_NONE)
+        storage_watch_start(&worker->storages, &worker->service);
     return true;
 }
 

@@ -14,6 +14,7 @@
 #include "common/session/mail_pool.h"
 #include "common/session/prober.h"
 #include "common/session/session_orders.h"
+#include "common/session/storage_use.h"
 
 struct worker;
 
@@ -47,6 +48,7 @@ struct worker {
     struct abuse abuse;
     struct session_orders orders;
     struct drain drain;
+    struct storage_watch storages; /* of a node that has some; else zeroed */
     struct resolver resolver;
     struct prober *prober;
     struct listener *listeners;

@@ -8,6 +8,7 @@ there is gone with the last process.
 import os
 import re
 import subprocess
+from pathlib import Path
 
 from cluster import Cluster, wait_until
 from cluster.process import Process
@@ -123,6 +124,16 @@ class StorageCluster(Cluster):
         done = subprocess.run(["nsenter", f"--mount=/proc/{self.space.pid}/ns/mnt", "cat",
                                self.place(server) / ".mailstead-claim"], check=True, capture_output=True, text=True)
         return int(re.search(r"^pid (\d+)$", done.stdout, re.M).group(1))
+
+    def store_processes(self, name, program):
+        """Those of the backend's Dovecot that run this program, for somebody who is logged in."""
+        def runs(pid):
+            try:
+                return Path(f"/proc/{pid}/comm").read_text().strip() == program
+            except OSError:
+                return False  # it has ended
+
+        return [pid for pid in self.backends[name].dovecot.process.members() if runs(pid)]
 
     def hooks(self):
         """What was run since this was asked last."""

@@ -79,6 +79,48 @@ def test_another_servers_storage_is_adopted_without_a_restart_of_the_store(share
         shared.slapd.set_host(account, "sv1")
 
 
+def test_a_storage_is_released_when_its_sessions_have_ended(shared):
+    """And not before, while the store's processes cannot end."""
+    daemon = shared.backends["sv2"].daemon
+    session = clients.imap_login(daemon, shared.accounts_of("sv2")[-2], tls=clients.trusting(shared))
+    assert session.select()[0] == "OK"
+    assert shared.storage("sv2", "sv2")["sessions"] == 1
+    stores = shared.store_processes("sv2", "imap")
+    assert stores
+    for pid in stores:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        done = shared.order("sv2", "storage", "release", "--deadline", "1s", "sv2")
+        assert done.returncode == 1 and "1 sessions are still open" in done.stderr
+        assert shared.keeper("sv2")
+        assert shared.order("sv1", "storage", "attach", "--fenced", "sv2").returncode == 1
+    finally:
+        for pid in stores:
+            os.kill(pid, signal.SIGCONT)
+    with pytest.raises(clients.REFUSALS):
+        assert session.noop()[0] == "OK"
+    assert shared.order("sv2", "storage", "release", "sv2").returncode == 0
+    assert shared.storage("sv2", "sv2")["state"] == "detached"
+
+
+@pytest.mark.long
+def test_a_storage_in_use_is_given_up_by_a_word(shared):
+    daemon = shared.backends["sv2"].daemon
+    session = clients.imap_login(daemon, shared.accounts_of("sv2")[-2], tls=clients.trusting(shared))
+    assert session.select()[0] == "OK"
+    stores = shared.store_processes("sv2", "imap")
+    for pid in stores:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        done = shared.order("sv2", "storage", "release", "--yes", "--deadline", "1s", "sv2")
+        assert done.returncode == 0, done.stderr
+        assert "event=storage_forced server=sv2 sessions=1" in daemon.log()
+    finally:
+        for pid in stores:
+            os.kill(pid, signal.SIGCONT)
+        session.shutdown()
+
+
 def test_a_storage_is_not_had_twice(shared):
     for fenced in ((), ("--fenced",)):
         done = shared.order("sv2", "storage", "attach", "sv1", *fenced)
