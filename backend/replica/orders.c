@@ -252,14 +252,16 @@ static void listing_tend_told(struct listing *listing)
     }
     if (count > 0)
         return;
-    control_reply(listing->request,
-                  json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:b}", "node",
-                            listing->orders->child->config->node.name, "server", listing->server,
-                            "accounts", listing->counts.accounts, "never", listing->counts.never,
-                            "dirty", listing->counts.dirty, "unsure", listing->counts.unsure,
-                            "failing", listing->counts.failing, "told_age_ms",
-                            (json_int_t)(at_ms > 0 ? clock_wall_ms() - at_ms : -1), "is_complete",
-                            at_ms > 0 && listing->told.is_complete));
+    control_reply(
+        listing->request,
+        json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b}", "node",
+                  listing->orders->child->config->node.name, "server", listing->server, "accounts",
+                  listing->counts.accounts, "never", listing->counts.never, "dirty",
+                  listing->counts.dirty, "unsure", listing->counts.unsure, "failing",
+                  listing->counts.failing, "behind",
+                  listing->counts.dirty + listing->counts.unsure + listing->counts.failing,
+                  "told_age_ms", (json_int_t)(at_ms > 0 ? clock_wall_ms() - at_ms : -1),
+                  "is_complete", at_ms > 0 && listing->told.is_complete));
     json_array_foreach (listing->lines, i, line)
         control_reply(listing->request, json_incref(line));
     listing_finish(listing, NULL);

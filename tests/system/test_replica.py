@@ -145,10 +145,12 @@ def test_the_sibling_knows_what_is_behind_without_the_source(pair, new):
 
 def test_copies_that_have_another_origin_are_told_and_not_tried_again_and_again(pair, new):
     account, other = new("sv1", 2)
+    pair.backends["sv1"].dovecot.stop()  # so that sv2 makes an INBOX of its own
     move(pair, account, "sv2")
     shutil.rmtree(pair.backends["sv2"].dovecot.storage(account.address))
-    assert clients.read_by_imap(pair.frontends["fe1"], account) == []  # an INBOX of its own at each side
+    assert clients.read_by_imap(pair.frontends["fe1"], account) == []
     move(pair, account, "sv1")
+    pair.backends["sv1"].dovecot.start()
     deliver(pair, account, "here alone")
     line = wait_until(lambda: (state_of(pair, "sv1", account) or {}).get("attempts", 0) >= 3 and
                       state_of(pair, "sv1", account), "the account is stuck", 30)
@@ -173,6 +175,28 @@ def test_changes_outlive_the_replica_process(pair, new):
     wait_until(lambda: daemon.children("replica") not in ([], [pid]), "another one runs", 20)
     pair.backends["sv2"].dovecot.start()
     wait_until(lambda: len(messages_at(pair, "sv2", account)) == 1, "it is copied", 30)
+
+
+def test_a_wrong_password_holds_copies_up_and_loses_none(pair, new):
+    account, daemon = new("sv1"), pair.backends["sv1"].daemon
+    secret = daemon.store.doveadm_secret()
+    good = secret.read_text()
+
+    def restart_with(password):
+        (pid,) = daemon.children("replica")
+        secret.write_text(password)
+        daemon.process.signal(signal.SIGHUP)
+        wait_until(lambda: daemon.children("replica") not in ([], [pid]), "another replica process runs", 20)
+
+    restart_with("not it\n")
+    try:
+        deliver(pair, account, "waits")
+        wait_until(lambda: status(pair, "sv1").get("trouble") == "", "the own Dovecot is in trouble", 20)
+        line = wait_until(lambda: state_of(pair, "sv1", account), "it is behind", 10)
+        assert line["state"] == "dirty" and "not it" not in daemon.log()
+    finally:
+        restart_with(good)
+    wait_until(lambda: len(messages_at(pair, "sv2", account)) == 1, "it is copied", 60)
 
 
 def test_a_silent_sibling_is_given_up_and_found_again(pair, new):

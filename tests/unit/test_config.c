@@ -217,6 +217,38 @@ static void test_siblings_may_be_backends_that_only_the_directory_lists(void **u
     assert_string_equal(config_complaints, "");
 }
 
+#define REPLICA(node, more)                                                                        \
+    SIBLINGS("\"sv2\"")                                                                            \
+    DIRECTORY LISTEN "node { name = \"" node "\" imap_store = \"10.0.0.1:1\" }\n"                  \
+                     "replica { doveadm = \"unix:/run/d\" " more " }\n"
+#define REPLICA_PASSWORD "password_file = \"/etc/secret\" "
+
+static void test_copies_go_to_the_first_sibling_or_another_backend(void **unused)
+{
+    struct config *config =
+        config_load_text(REPLICA("sv1", REPLICA_PASSWORD), CONFIG_BACKEND, false);
+
+    (void)unused;
+    assert_string_equal(config_complaints, "");
+    assert_true(config_has_replica(config));
+    assert_string_equal(config->replica.to, "sv2");
+    assert_true(config->replica.tls);
+    config_free(config);
+    config =
+        config_load_text(REPLICA("sv1", REPLICA_PASSWORD "to = \"sv3\""), CONFIG_BACKEND, false);
+    assert_string_equal(config->replica.to, "sv3");
+    config_free(config);
+    assert_config_refused_as(REPLICA("sv1", REPLICA_PASSWORD "to = \"sv1\""), CONFIG_BACKEND,
+                             "8: replica.to: \"sv1\" is no other backend; expected one of "
+                             "cluster.backend\n");
+    assert_config_refused_as(REPLICA("sv3", REPLICA_PASSWORD), CONFIG_BACKEND,
+                             "8: replica.to: is missing, and cluster.backend \"sv3\" has no "
+                             "siblings; expected one of both\n");
+    assert_config_refused_as(REPLICA("sv1", ""), CONFIG_BACKEND,
+                             "8: replica.doveadm: replica.password_file is missing; expected both "
+                             "or none\n");
+}
+
 static void test_every_wrong_value_is_reported_with_its_line(void **unused)
 {
     (void)unused;
@@ -575,6 +607,7 @@ int main(void)
         cmocka_unit_test(test_a_domain_alias_that_leads_nowhere_or_around_is_refused),
         cmocka_unit_test(test_everything_can_be_set),
         cmocka_unit_test(test_the_siblings_of_a_backend_are_an_ordered_list),
+        cmocka_unit_test(test_copies_go_to_the_first_sibling_or_another_backend),
         cmocka_unit_test(test_a_sibling_that_could_take_nothing_over_is_refused),
         cmocka_unit_test(test_siblings_may_be_backends_that_only_the_directory_lists),
         cmocka_unit_test(test_every_wrong_value_is_reported_with_its_line),

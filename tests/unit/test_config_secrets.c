@@ -55,6 +55,20 @@ static void test_a_secret_is_one_line_without_its_end(void **unused)
     assert_secret_refused("\n", 1, "is empty; expected a password");
 }
 
+static void test_each_process_keeps_its_own_secrets_alone(void **unused)
+{
+    struct config config = { .workers = 1 };
+
+    (void)unused;
+    strcpy(config.replica.password.value, "of copies");
+    strcpy(config.admin.bind_password.value, "of the command");
+    config_wipe_secrets(&config, CONFIG_SECRET_REPLICA);
+    assert_string_equal(config.replica.password.value, "of copies");
+    assert_string_equal(config.admin.bind_password.value, "");
+    config_wipe_secrets(&config, CONFIG_SECRET_ADMIN);
+    assert_string_equal(config.replica.password.value, "");
+}
+
 static void test_a_secret_that_is_not_there_is_an_error_only_for_who_reads_it(void **unused)
 {
     const char *text =
@@ -222,6 +236,7 @@ static void test_a_secret_that_all_can_read_is_a_warning(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_each_process_keeps_its_own_secrets_alone),
         cmocka_unit_test(test_a_secret_is_one_line_without_its_end),
         cmocka_unit_test(test_a_secret_that_is_not_there_is_an_error_only_for_who_reads_it),
         cmocka_unit_test(test_pem_files_are_read_and_the_key_wiped),
