@@ -88,6 +88,8 @@ def test_a_goodbye_while_the_connection_waits_costs_no_message(frontend, lmtp, a
     lmtp.play(behind_final=b"421 4.4.2 nothing came")
     for number in range(3):
         send(frontend, account, number, b"250 2.0.0 Taken")
+        for session in lmtp.sessions():
+            wait_until(session.is_over.is_set, "the frontend has heard the goodbye", 10, 0.01)
     assert_each_arrived_once(frontend, lmtp, account, 3)
     assert all(commands(session).count(b"MAIL") == 1 for session in lmtp.sessions())
 
