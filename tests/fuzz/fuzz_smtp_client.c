@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * `input` is a byte of options, two bytes of a position, and what the server sends.
- * A small session drives the machine through transactions.  Checks that all is the
+ * A small session drives the machine through transactions, and says whose each is where that is
+ * an option and the server takes it.  Checks that all is the
  * same whether the input comes whole, cut at that position or (when it is short) byte by
  * byte; and that each command gets one reply, in order, as LMTP counts them.
  */
 #include "common/proto/smtp_client.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { OPTION_LMTP = 1, OPTION_STARTTLS = 2, OPTION_AUTH = 4 };
+enum { OPTION_LMTP = 1, OPTION_STARTTLS = 2, OPTION_AUTH = 4, OPTION_FORWARD = 8 };
 
 enum { RECIPIENTS = 3, TRANSACTIONS_MAX = 5 };
 
@@ -20,6 +21,7 @@ struct run {
     enum smtp_client_command expected; /* what the next reply must answer */
     unsigned expected_index;
     unsigned recipients_sent, recipients_accepted, transactions;
+    bool forwards, is_forwarded; /* an option; the next transaction's */
     bool is_over;
 };
 
@@ -40,10 +42,28 @@ static void send_recipients(struct run *run, struct buffer *out)
     }
 }
 
+/* False: it need not or cannot be said whose the next transaction is. */
+static bool forward(struct run *run, struct buffer *out)
+{
+    static const struct forwarded forwarded = {
+        .address = "192.0.2.1", .port = 1025, .session_id = "ab+c", .ttl = 5
+    };
+
+    if (!run->forwards || run->is_forwarded || !run->client.offers_xclient ||
+        !run->client.offers_pipelining)
+        return false;
+    run->is_forwarded = true;
+    smtp_client_forward(&run->client, &forwarded, out);
+    return true;
+}
+
 static void begin(struct run *run, struct buffer *out)
 {
     struct mail_parameters parameters = { .size = 100, .body_8bit = true };
 
+    if (forward(run, out))
+        return;
+    run->is_forwarded = false;
     if (run->transactions++ == TRANSACTIONS_MAX) {
         smtp_client_quit(&run->client, out);
         run->is_over = true;
@@ -191,7 +211,8 @@ static struct span run_pieces(unsigned bits, struct span input, size_t cut, size
                                            .user = bits & OPTION_AUTH ? "relay" : NULL,
                                            .password = "secret" };
     struct buffer out = buffer_over(out_memory, sizeof(out_memory));
-    struct run run = { .trace = buffer_over(trace, FUZZ_TRACE_MAX) };
+    struct run run = { .trace = buffer_over(trace, FUZZ_TRACE_MAX),
+                       .forwards = bits & OPTION_FORWARD };
 
     smtp_client_init(&run.client, &options);
     for (; cut < input.length; cut += step)
