@@ -33,7 +33,7 @@ struct connector {
     uint64_t end_ms;               /* of all */
     struct resolution *resolution; /* NULL: none is under way */
     struct io_watch *attempt;      /* NULL: none is under way */
-    struct io_resumption outcome;  /* an attempt that ended at once is told of later */
+    struct io_resumption outcome;  /* what ended at once, or connected at once, is told of later */
     struct endpoint endpoints[ENDPOINTS_MAX];
     size_t endpoint_count;
     size_t next_endpoint;          /* the one after that which is tried */
@@ -66,6 +66,7 @@ static void connector_drop_attempt(struct connector *connector)
 {
     if (!connector->attempt)
         return;
+    io_resumption_cancel(&connector->outcome); /* the attempt's */
     io_watch_close(connector->attempt, NULL);
     connector->attempt = NULL;
 }
@@ -139,24 +140,33 @@ static void connector_on_event(void *owner, unsigned readiness)
     connector_attempt_ended(connector, error);
 }
 
-/* True when an attempt is under way; else connector->error says why not. */
+/*
+ * True when an attempt is under way; else connector->error says why not.  A unix socket is
+ * connected at once, and is not watched for writing: it would tell of each thing sent that the peer
+ * has read.
+ */
 static bool connector_attempt(struct connector *connector, const struct sockaddr *address,
                               socklen_t length)
 {
     int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    bool is_connected;
 
     if (fd < 0) {
         snprintf(connector->error, sizeof(connector->error), "socket: %s", strerror(errno));
         return false;
     }
-    nodelay_set(fd);
-    if (connect(fd, address, length) != 0 && errno != EINPROGRESS) {
+    if (address->sa_family != AF_UNIX)
+        nodelay_set(fd);
+    is_connected = connect(fd, address, length) == 0;
+    if (!is_connected && errno != EINPROGRESS) {
         snprintf(connector->error, sizeof(connector->error), "connect: %s", strerror(errno));
         close(fd);
         return false;
     }
     connector->attempt = io_watch_new(connector->loop, fd, connector_on_event, connector);
-    io_watch_edges(connector->attempt, IO_READABLE | IO_WRITABLE);
+    io_watch_edges(connector->attempt, is_connected ? IO_READABLE : IO_READABLE | IO_WRITABLE);
+    if (is_connected)
+        io_loop_resume(connector->loop, &connector->outcome);
     return true;
 }
 
@@ -204,7 +214,12 @@ static void connector_try_next(struct connector *connector)
 
 static void connector_on_outcome(struct io_resumption *resumption)
 {
-    connector_fail(CONTAINER_OF(resumption, struct connector, outcome));
+    struct connector *connector = CONTAINER_OF(resumption, struct connector, outcome);
+
+    if (connector->attempt)
+        connector_succeed(connector);
+    else
+        connector_fail(connector);
 }
 
 static void connector_on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *addresses)

@@ -139,6 +139,63 @@ static void it_connects_to_a_unix_socket(void **state)
     rmdir(folder);
 }
 
+struct held_watch {
+    struct io_watch *watch;
+    bool is_done;
+    unsigned events;
+};
+
+static void held_watch_on_event(void *owner, unsigned readiness)
+{
+    (void)readiness;
+    ((struct held_watch *)owner)->events++;
+}
+
+static void held_watch_on_done(struct connector *connector, struct io_watch *watch,
+                               const char *error)
+{
+    struct held_watch *held = connector_context(connector);
+
+    assert_null(error);
+    io_watch_give(watch, held_watch_on_event, held);
+    held->watch = watch;
+    held->is_done = true;
+}
+
+/* Else each thing that is sent to a store by a unix socket would wake us when the store reads it.
+ */
+static void what_the_peer_reads_from_a_unix_socket_is_no_event(void **state)
+{
+    char folder[] = "/tmp/test_io_connect.XXXXXX", byte;
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    struct endpoint endpoint = { .is_unix = true };
+    struct held_watch held = { .watch = NULL };
+    int listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), accepted;
+
+    assert_non_null(mkdtemp(folder));
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", folder);
+    snprintf(endpoint.host, sizeof(endpoint.host), "%s/socket", folder);
+    assert_int_equal(bind(listening, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(listening, 4), 0);
+    connector_start(*state, &endpoint, 1, TIMEOUT_MS, held_watch_on_done, &held);
+    assert_false(held.is_done);
+    io_run_until_set(*state, &held.is_done);
+    accepted = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+    assert_int_equal(write(held.watch->fd, "x", 1), 1);
+    assert_int_equal(read(accepted, &byte, 1), 1);
+    io_run_turns(*state, 3);
+    assert_int_equal(held.events, 0);
+    assert_int_equal(write(accepted, "y", 1), 1);
+    io_run_turns(*state, 1);
+    assert_int_equal(held.events, 1);
+    io_watch_close(held.watch, NULL);
+    io_run_turns(*state, 1);
+    unlink(address.sun_path);
+    rmdir(folder);
+    close(accepted);
+    close(listening);
+}
+
 static void a_refused_connection_says_so(void **state)
 {
     static const char *const hosts[] = { "127.0.0.1", "localhost" };
@@ -484,6 +541,7 @@ int main(void)
         TEST(it_connects_to_a_numeric_address),
         TEST(it_resolves_a_name_and_tries_its_addresses),
         TEST(it_connects_to_a_unix_socket),
+        TEST(what_the_peer_reads_from_a_unix_socket_is_no_event),
         TEST(a_refused_connection_says_so),
         TEST(a_name_that_is_none_says_so),
         TEST(a_server_that_does_not_answer_times_out),
