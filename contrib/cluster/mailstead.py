@@ -73,8 +73,8 @@ timeouts {{
 BACKEND = """\
 node {{
     name = "{name}"
-    lmtp_store = "{address}:{ports.STORE_LMTP}"
-    imap_store = "{address}:{ports.STORE_IMAP}"
+    lmtp_store = "{lmtp_store}"
+    imap_store = "{imap_store}"
     pop3_store = "{address}:{ports.STORE_POP3}"
     sieve_store = "{address}:{ports.STORE_SIEVE}"
     frontends = {{ "127.0.0.0/8" }}
@@ -231,6 +231,7 @@ class BackendDaemon(Daemon):
     def __init__(self, name, cluster, address, store=None):
         super().__init__(name, cluster, address)
         self.store = store  # the Dovecot behind it
+        self.store_sockets = None  # a folder: it is reached by unix sockets in there for IMAP and LMTP
 
     def hostname(self):
         return f"{self.name}.{DOMAIN}"
@@ -241,7 +242,11 @@ class BackendDaemon(Daemon):
 
     def own_text(self):
         login = "    plaintext_allowed = true\n" if self.cluster.backend_tls == "off" else ""
-        return BACKEND.format(name=self.name, address=self.address, ports=Network) + self.replica_text() + "".join([
+        folder = self.store_sockets
+        lmtp, imap = ((f"unix:{folder}/lmtp", f"unix:{folder}/imap") if folder else
+                      (f"{self.address}:{port}" for port in (Network.STORE_LMTP, Network.STORE_IMAP)))
+        return BACKEND.format(name=self.name, address=self.address, ports=Network, lmtp_store=lmtp,
+                              imap_store=imap) + self.replica_text() + "".join([
             self.store.section() if self.store else "",
             self.listener("lmtp", "lmtp", Network.LMTP, "starttls"),
             self.listener("imap", "imap", Network.IMAP, "starttls", login),
