@@ -58,17 +58,19 @@ class Cluster:
     `network` is the loopback network of its own, `backend_tls` how frontends speak to
     backends: "off" or "starttls".  `spare` is the name of one more backend, which runs and
     is in nobody's configuration.  With `replicas` each backend has a storage of its own, and copies
-    its accounts to the next one; the text is more of that section.
+    its accounts to the next one; the text is more of that section.  With `siblings`, {backend:
+    [who takes it over, in order]}, they attach their storages, folders that all of them see.
     """
 
     def __init__(self, folder, network, build, account_count=1000, backends=("sv1", "sv2", "sv3"),
                  frontends=("fe1", "fe2"), workers=2, backend_tls="starttls", timeouts=None,
-                 spare=None, replicas=None):
+                 spare=None, replicas=None, siblings=None):
         self.folder, self.network, self.build = Path(folder), network, Path(build)
         if len(str(self.folder)) > LONGEST_FOLDER:
             raise TroubleError(f"the folder's name is too long for unix sockets: {self.folder} "
                                f"(at most {LONGEST_FOLDER} bytes)")
         self.workers, self.backend_tls, self.replicas = workers, backend_tls, replicas
+        self.siblings = siblings or {}
         self.timeouts = timeouts or {"login_hold_s": 2}  # of the frontends
         self.certificates = Certificates(self.folder)
         self.slapd = Slapd(self.folder, network.address(1), self.certificates,
@@ -94,12 +96,13 @@ class Cluster:
         return "".join(lines)
 
     def siblings_text(self, name):
-        """The next one has the copies, when there are any."""
-        if self.replicas is None:
-            return ""
-        names = list(self.backends)
-        sibling = names[(names.index(name) + 1) % len(names)]
-        return f'siblings = {{ "{sibling}" }} doveadm_port = {Network.STORE_DOVEADM} '
+        """With copies, the next one has them."""
+        names, more = list(self.backends), ""
+        siblings = self.siblings.get(name)
+        if self.replicas is not None:
+            siblings = [names[(names.index(name) + 1) % len(names)]]
+            more = f"doveadm_port = {Network.STORE_DOVEADM} "
+        return f'siblings = {{ {", ".join(siblings)} }} {more}' if siblings else ""
 
     def all_backends(self):
         return [*self.backends.values(), *([self.spare] if self.spare else [])]
@@ -130,6 +133,9 @@ class Cluster:
             backend.wait_ready()
         for frontend in self.frontends.values():
             frontend.process.wait_ready()
+        for name, backend in self.backends.items():
+            if self.siblings:  # its marker, which is made once
+                backend.daemon.admin().text("storage", "init", name)
 
     def start_directory(self):
         self.slapd.start()

@@ -92,6 +92,15 @@ backend_tls {{
 }}
 """
 
+SHARED_STORAGE = """\
+storage {{
+    kind = "shared"
+    directory = "{folder}/storage"
+    require_mount = "off"
+    check_interval_s = 1
+}}
+"""
+
 LISTENER = """\
 listen "{name}" {{
     protocol = "{protocol}"
@@ -248,6 +257,7 @@ class BackendDaemon(Daemon):
         return BACKEND.format(name=self.name, address=self.address, ports=Network, lmtp_store=lmtp,
                               imap_store=imap) + self.replica_text() + "".join([
             self.store.section() if self.store else "",
+            SHARED_STORAGE.format(folder=self.cluster.folder) if self.cluster.siblings else "",
             self.listener("lmtp", "lmtp", Network.LMTP, "starttls"),
             self.listener("imap", "imap", Network.IMAP, "starttls", login),
             self.listener("pop3", "pop3", Network.POP3, "starttls", login),

@@ -36,7 +36,8 @@ def network_file(folder):
 
 
 def make_cluster(folder, prefix):
-    return Cluster(folder, Network(prefix), folder / "build")
+    return Cluster(folder, Network(prefix), folder / "build",
+                   siblings={"sv1": ["sv2", "sv3"], "sv2": ["sv3", "sv1"], "sv3": ["sv1", "sv2"]})
 
 
 def existing_cluster(folder):
@@ -125,8 +126,8 @@ class Demonstration:
         self.read_mail()
         self.submit_mail()
         self.lose_backend()
-        self.reassign()
-        self.restore()
+        self.fail_over()
+        self.fail_back()
 
     def send(self, frontend, people, subject):
         refused = clients.send(frontend, [account.address for account in people],
@@ -211,18 +212,22 @@ class Demonstration:
             self.await_subjects(account, ["all is well", *self.HAD, *more], self.fe2)
             say(f"  {account.address} on {account.host} notices nothing: mail comes in and is read")
 
-    def reassign(self):
+    def fail_over(self):
         victim = self.people[0]
-        title("The administrator gives sv1's accounts to sv2, which reads sv1's storage")
+        title("By one command sv2 takes over: it attaches sv1's storage and gets sv1's accounts")
+        refused = self.fe1.admin().run("failover", "sv1")
+        expect(refused.returncode != 0 and self.cluster.slapd.hosts(victim.address) == ("sv1", None),
+               f"nothing may move while sv1 might still run:\n{refused.stdout}{refused.stderr}")
+        say("  without a fence, and without a word that sv1 is off, nothing moves; with that word:")
         before = time.monotonic()
-        printed = self.fe1.admin().text("reassign", "--from", "sv1", "--to", "sv2")
+        printed = self.fe1.admin().text("failover", "sv1", "--is-off", "sv1")
         seconds = time.monotonic() - before
-        say(indent(f"$ mailstead reassign --from sv1 --to sv2\n{printed}"))
+        say(indent(f"$ mailstead failover sv1 --is-off sv1\n{printed}"))
         expect(self.cluster.slapd.hosts(victim.address) == ("sv2", "sv1"),
                f"the directory does not say that {victim.address} is on sv2 with its mail on sv1's storage")
         before = time.monotonic()
         self.await_subjects(victim, self.all_mail(), self.fe1)
-        say(f"  rewritten in {seconds:.1f} s; {time.monotonic() - before:.1f} s later the queued mail "
+        say(f"  done in {seconds:.1f} s; {time.monotonic() - before:.1f} s later the queued mail "
             "had arrived at sv2")
         self.await_subjects(victim, self.all_mail(), self.fe2)
         say(f"  {victim.address} reads old and new mail at either frontend, served by sv2")
@@ -230,15 +235,23 @@ class Demonstration:
     def all_mail(self):
         return [*self.HAD, "while sv1 was dead, by fe1", "while sv1 was dead, by fe2"]
 
-    def restore(self):
+    def fail_back(self):
         victim = self.people[0]
         title("sv1 is repaired and gets its accounts back")
-        self.cluster.backends["sv1"].start()
-        answer = clients.refusal(self.cluster.backends["sv1"].daemon, victim, tls=self.tls)
-        expect("[UNAVAILABLE]" in answer, f"sv1 should refuse what is sv2's now, but says: {answer or 'welcome'}")
+        sv1 = self.cluster.backends["sv1"]
+        sv1.dovecot.start()
+        sv1.daemon.launch()
+        answer = ""
+
+        def is_refused():
+            nonlocal answer
+            answer = clients.refusal(sv1.daemon, victim, tls=self.tls)
+            return "[UNAVAILABLE" in answer
+
+        wait_until(is_refused, "sv1 refuses what is sv2's now", 20, 0.1)
         say("  sv1 runs again, and refuses for now what is not its own")
-        printed = self.fe1.admin().text("restore", "sv1")
-        say(indent(f"$ mailstead restore sv1\n{printed}"))
+        printed = self.fe1.admin().text("failback", "sv1")
+        say(indent(f"$ mailstead failback sv1\n{printed}"))
         expect(self.cluster.slapd.hosts(victim.address) == ("sv1", None),
                f"the directory does not say that {victim.address} is back on sv1")
         self.send(self.fe2, [victim], "home again")
@@ -276,6 +289,7 @@ def connection_commands(cluster):
             f"{openssl} -connect {fe2.address}:{n.SMTP} -starttls smtp"]),
         ("Administrate", [
             f"{mailstead} status",
+            f"{mailstead} plan",
             f"{mailstead} lookup {account.address} --why"])]
 
 

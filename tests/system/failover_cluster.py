@@ -3,16 +3,8 @@
 import json
 import subprocess
 
-from cluster import Cluster, Network, wait_until
+from cluster import Cluster, wait_until
 
-STORAGE = """\
-storage {{
-    kind = "shared"
-    directory = "{folder}/storage"
-    require_mount = "off"
-    check_interval_s = 1
-}}
-"""
 SIBLINGS = {"sv1": ["sv2", "sv3"], "sv2": ["sv3", "sv1"], "sv3": ["sv1"]}
 FENCE = """\
     fence_hook = "{folder}/fence"
@@ -30,25 +22,12 @@ if [ -e {folder}/fence.refuses ]; then echo "no power switch" >&2; exit 1; fi
 class FailoverCluster(Cluster):
     def __init__(self, folder, network, build, account_count=120, workers=1):
         super().__init__(folder, network, build, account_count=account_count, workers=workers,
-                         timeouts={"login_hold_s": 2})
-
-    def members_text(self):
-        lines = [f'    backend "{name}" {{ address = "{backend.address}" lmtp_port = {Network.LMTP} '
-                 f'imap_port = {Network.IMAP} pop3_port = {Network.POP3} sieve_port = {Network.SIEVE} '
-                 f'control_socket = "{backend.daemon.control_socket}" '
-                 f'siblings = {{ {", ".join(SIBLINGS[name])} }} }}\n'
-                 for name, backend in self.backends.items()]
-        lines += [f'    frontend "{name}" {{ address = "{frontend.address}" '
-                  f'control_socket = "{frontend.control_socket}" }}\n'
-                  for name, frontend in self.frontends.items()]
-        return "".join(lines)
+                         timeouts={"login_hold_s": 2}, siblings=SIBLINGS)
 
     def create(self):
         super().create()
         (self.folder / "fence").write_text(FENCE_HOOK.format(folder=self.folder))
         (self.folder / "fence").chmod(0o755)
-        for backend in self.backends.values():
-            backend.daemon.write_configuration(STORAGE.format(folder=self.folder))
         self.set_fence(True)
 
     def set_fence(self, is_there):
@@ -58,11 +37,6 @@ class FailoverCluster(Cluster):
         if is_there:
             text = fe1.configuration.read_text()
             fe1.configuration.write_text(text.replace("admin {\n", "admin {\n" + FENCE.format(folder=self.folder)))
-
-    def start(self):
-        super().start()
-        for name, backend in self.backends.items():
-            backend.daemon.admin().text("storage", "init", name)
 
     # -- what is ordered --------------------------------------------------------
     def order(self, *words):
