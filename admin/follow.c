@@ -44,7 +44,7 @@ struct follow {
 static void report_json(const struct follow *follow, const struct follower_view *view)
 {
     int64_t lag_ms = view->state == FOLLOW_WAITING ? csn_set_lag_ms(&view->csns, &follow->goal) : 0;
-    json_t *line = json_pack("{s:s, s:s, s:b, s:b, s:b}", "event", "frontend", "name",
+    json_t *line = json_pack("{s:s, s:s, s:b, s:b, s:b}", "event", "node", "name",
                              view->node->name, "followed", view->state == FOLLOW_THERE, "reached",
                              view->state != FOLLOW_UNREACHABLE, "connected", view->is_connected);
 

@@ -61,8 +61,8 @@ def test_a_reassignment_shows_which_frontends_route_by_it_and_they_do(cluster, f
     finally:
         lines = fe1.admin().json("restore", "sv3")
         assert (owner(fe1, account), owner(fe2, account)) == ("sv3", "sv3")
-    followed = {line["name"]: line["followed"] for line in lines if line["event"] == "frontend"}
-    assert followed == {"fe1": True, "fe2": True}
+    followed = {line["name"]: line["followed"] for line in lines if line["event"] == "node"}
+    assert followed == {name: True for name in ("fe1", "fe2", "sv1", "sv2", "sv3")}
 
 
 def test_a_frontend_that_is_gone_is_named_and_not_waited_for(cluster, fe1, fe2):

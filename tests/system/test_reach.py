@@ -184,7 +184,7 @@ def test_all_nodes_acknowledge_a_move(office, fresh):
         assert f"{name} routes by the new values after" in done.stdout, done.stdout
     assert "this machine" not in done.stdout
     lines = office.json("restore", "sv1", *chosen)
-    assert {line["name"] for line in lines if line.get("event") == "frontend" and line["followed"]} == {
+    assert {line["name"] for line in lines if line.get("event") == "node" and line["followed"]} == {
         "fe1", "fe2", "sv1", "sv2", "sv3"}
 
 
