@@ -69,7 +69,7 @@ static void programs_read_a_line_for_each_frontend(void **state)
     admin_daemon_answers("directory-status@fe1", STATUS(GOAL), NULL);
     admin_reassign_result.progress = (struct reassign_progress){ .found = 1, .moved = 1 };
     result = admin_run("reassign --from sv1 --to sv2 --yes --json");
-    assert_contains(result.out, "{\"event\":\"frontend\",\"name\":\"fe1\",\"followed\":true,"
+    assert_contains(result.out, "{\"event\":\"node\",\"name\":\"fe1\",\"followed\":true,"
                                 "\"reached\":true,\"connected\":true,\"ms\":");
 }
 

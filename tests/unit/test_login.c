@@ -31,7 +31,7 @@ struct pair {
 static void pair_start(struct pair *pair, const struct protocol *protocol, const char *name,
                        bool is_trusted, bool starttls)
 {
-    static const struct forwarded forwarded = { "192.0.2.1", 4711, "8fk2", 4, NULL };
+    static const struct forwarded forwarded = { "192.0.2.1", 4711, "8fk2", 4, true, NULL };
     struct login_server_options server_options = { .hostname = "sv1",
                                                    .tls_available = starttls,
                                                    .plaintext_allowed = !starttls,
@@ -319,7 +319,7 @@ static void test_an_answered_or_ended_server_holds_no_password(void **unused)
 
 static void test_forwarded_fields_are_checked(void **unused)
 {
-    struct forwarded forwarded = { "192.0.2.1", 1, "old", 2, NULL };
+    struct forwarded forwarded = { "192.0.2.1", 1, "old", 2, true, NULL };
 
     (void)unused;
     assert_false(forwarded_set(&forwarded, FORWARDED_ADDRESS, SPAN_LITERAL("")));
