@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Suspects are in one map by their UUID and in one list, the next due first; a flood of changes
- * is read at recheck_rate, the oldest first.  A search that fails judges nobody.
+ * is read at recheck_rate when it is over, the oldest first.  A search that fails judges nobody.
  */
 #include "directory/recheck.h"
 
@@ -21,7 +21,9 @@ enum {
     RECHECK_MAX = 200000,
     RECHECK_ANSWER_MS = 10000,
     RECHECK_AGAIN_MS = 1000, /* after a search that failed */
-    RECHECK_FILTER_MAX = 65536
+    RECHECK_FILTER_MAX = 65536,
+    RECHECK_FLOOD = 4,       /* more are told than this part of what may be read */
+    RECHECK_FLOOD_SHARE = 10 /* then only this part of it is read */
 };
 
 /* When to look, in milliseconds since the change was told; from the second on a difference counts.
@@ -59,6 +61,7 @@ struct recheck {
     uint64_t corrected, removed; /* since the last line in the log */
     double tokens;               /* reads that may start now */
     uint64_t tokens_ms;
+    unsigned noted; /* changes that were told since then */
     bool is_ticking;
     uv_timer_t timer;
 };
@@ -138,6 +141,7 @@ void recheck_note(struct recheck *recheck, const unsigned char uuid[MIRROR_UUID_
 
     if (!suspect)
         return;
+    recheck->noted++;
     suspect->told_ms = clock_monotonic_ms();
     suspect->step = 0;
     suspect->is_corrected = false;
@@ -358,11 +362,19 @@ static bool batch_fill(struct batch *batch, uint64_t now_ms)
     return count > 0;
 }
 
+/*
+ * While many changes are told, as in the rewrite of a failed backend's accounts, reading them again
+ * would take from the server, once for each follower, what the rewrite itself waits for.
+ */
 static void recheck_fill_tokens(struct recheck *recheck, uint64_t now_ms)
 {
     double rate = recheck->config->recheck_rate, most = rate / 5 + RECHECK_BATCH;
+    double allowed = rate * (double)(now_ms - recheck->tokens_ms) / 1000;
 
-    recheck->tokens += rate * (double)(now_ms - recheck->tokens_ms) / 1000;
+    if (recheck->noted > allowed / RECHECK_FLOOD)
+        allowed /= RECHECK_FLOOD_SHARE;
+    recheck->noted = 0;
+    recheck->tokens += allowed;
     if (recheck->tokens > most)
         recheck->tokens = most;
     recheck->tokens_ms = now_ms;
