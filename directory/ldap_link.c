@@ -84,8 +84,10 @@ void link_finish(struct ldap_link *link, struct link_operation *operation,
 /* Lets go of the server: from here on there is no handle to ask. */
 static void link_disconnect(struct ldap_link *link)
 {
-    if (link->state == LINK_READY)
+    if (link->state == LINK_READY) {
         uv_poll_stop(&link->poll);
+        uv_timer_stop(&link->rest);
+    }
     link->state = LINK_ENDED;
     if (link->ld)
         ldap_unbind_ext(link->ld, NULL, NULL);
@@ -115,8 +117,10 @@ void ldap_link_close(struct ldap_link *link)
     if (!is_connecting)
         link_disconnect(link); /* else when the pool is done with it */
     uv_close((uv_handle_t *)&link->timer, link_on_closed);
-    if (link->poll.data)
+    if (link->poll.data) {
         uv_close((uv_handle_t *)&link->poll, link_on_closed);
+        uv_close((uv_handle_t *)&link->rest, link_on_closed);
+    }
     if (is_connecting && uv_cancel((uv_req_t *)&link->work) != 0)
         connect_watch_abort(link->watch);
 }
@@ -177,6 +181,23 @@ static void link_on_readiness(uv_poll_t *poll, int status, int events)
     link_read(poll->data);
 }
 
+static void link_on_rested(uv_timer_t *timer)
+{
+    struct ldap_link *link = timer->data;
+
+    uv_poll_start(&link->poll, UV_READABLE, link_on_readiness);
+    link_read(link); /* what libldap or TLS has already shows on no descriptor */
+}
+
+void ldap_link_rest(struct ldap_link *link, unsigned ms)
+{
+    if (link->state != LINK_READY || uv_is_active((uv_handle_t *)&link->rest))
+        return;
+    uv_poll_stop(&link->poll);
+    io_resumption_cancel(&link->more);
+    uv_timer_start(&link->rest, link_on_rested, ms, 0);
+}
+
 static void link_on_more(struct io_resumption *more)
 {
     struct ldap_link *link = CONTAINER_OF(more, struct ldap_link, more);
@@ -200,8 +221,9 @@ static void link_become_ready(struct ldap_link *link)
         link_end(link);
         return;
     }
-    link->poll.data = link;
-    link->users++;
+    uv_timer_init(&link->loop->uv, &link->rest);
+    link->poll.data = link->rest.data = link;
+    link->users += 2;
     link->state = LINK_READY;
     uv_poll_start(&link->poll, UV_READABLE, link_on_readiness);
     link->events->ready(link->context);

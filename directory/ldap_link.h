@@ -71,6 +71,12 @@ void ldap_link_close(struct ldap_link *link);
 /* The descriptor of the connection, which stays the link's; -1: not ready. */
 int ldap_link_descriptor(const struct ldap_link *link);
 
+/*
+ * Takes nothing off the connection for so long: what arrives meanwhile is told together, which
+ * costs both sides less.  From an event of the link, when it is ready; again while it rests: nothing.
+ */
+void ldap_link_rest(struct ldap_link *link, unsigned ms);
+
 /* Operations that wait for their end. */
 size_t ldap_link_pending(const struct ldap_link *link);
 

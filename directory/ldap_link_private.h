@@ -25,6 +25,7 @@ struct ldap_link {
     struct connect_watch *watch;
     uv_poll_t poll;
     uv_timer_t timer;
+    uv_timer_t rest; /* its data is NULL until the link is ready, as that of `poll` */
     uint64_t message_count;        /* taken in all */
     struct io_resumption more;     /* input beyond the budget, or a failure to be told */
     unsigned users;                /* open handles, and the pool: at 0 the memory is freed */

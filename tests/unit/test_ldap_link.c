@@ -350,6 +350,23 @@ static int start_modify(struct fixture *fixture, const char *dn, const char *ass
     return ldap_link_modify(fixture->link, &modify, on_done, fixture);
 }
 
+static void what_arrives_while_a_link_rests_is_told_afterwards(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t began_ms;
+
+    prepare(fixture, 3);
+    began_ms = clock_monotonic_ms();
+    assert_true(start_search(fixture, (struct ldap_search){ .filter = "(uid=*)" }) > 0);
+    ldap_link_rest(fixture->link, 300);
+    ldap_link_rest(fixture->link, 10000); /* it rests already */
+    await_done(fixture);
+    assert_in_range(clock_monotonic_ms() - began_ms, 300, 9000);
+    assert_int_equal(fixture->code, LDAP_CODE_SUCCESS);
+    ldap_link_rest(fixture->link, 10000); /* and may be closed while it does */
+    close_link(fixture);
+}
+
 static void a_change_is_made_only_if_its_assertion_holds(void **state)
 {
     struct fixture *fixture = *state;
@@ -497,6 +514,7 @@ int main(void)
         link_test(a_link_may_be_closed_at_any_time),
         link_test(a_wrong_password_a_dead_server_and_a_wrong_uri_have_reasons),
         link_test(a_search_shows_its_entries_and_its_end),
+        link_test(what_arrives_while_a_link_rests_is_told_afterwards),
         link_test(a_change_is_made_only_if_its_assertion_holds),
         link_test(an_operation_without_answer_times_out_and_others_go_on),
         link_test(a_server_that_dies_ends_operations_and_then_the_link),
