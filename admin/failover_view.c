@@ -41,7 +41,7 @@ void failover_view_progress(const struct failover_view *view, const char *node, 
 
     if (!view->is_json)
         return; /* the phases are short, and each is shown */
-    line = json_pack("{s:s, s:o, s:o}", "event", "node", "node", json_any_text(node), "what",
+    line = json_pack("{s:s, s:o, s:o}", "event", "order", "node", json_any_text(node), "what",
                      json_any_text(what));
     print_json_line(line);
     json_decref(line);

@@ -20,9 +20,9 @@ if [ -e {folder}/fence.refuses ]; then echo "no power switch" >&2; exit 1; fi
 
 
 class FailoverCluster(Cluster):
-    def __init__(self, folder, network, build, account_count=120, workers=1):
+    def __init__(self, folder, network, build, account_count=120, workers=1, siblings=None, **options):
         super().__init__(folder, network, build, account_count=account_count, workers=workers,
-                         timeouts={"login_hold_s": 2}, siblings=SIBLINGS)
+                         timeouts={"login_hold_s": 2}, siblings=siblings or SIBLINGS, **options)
 
     def create(self):
         super().create()
