@@ -282,6 +282,21 @@ def arrives(cluster):
     return wait
 
 
+@pytest.fixture(scope="session")
+def open_folder():
+    """open_folder(): a new folder that the users of servers can reach, as pytest's own cannot; gone at the end."""
+    folders = []
+
+    def make():
+        folders.append(Path(tempfile.mkdtemp(prefix="ms-", dir="/tmp")))
+        folders[-1].chmod(0o755)
+        return folders[-1]
+
+    yield make
+    for folder in folders:
+        shutil.rmtree(folder)
+
+
 @pytest.fixture
 def desk(build, request):
     """desk(ldif, ...): a slapd and a configuration for the command alone (Desk), gone after the test."""

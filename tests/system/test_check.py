@@ -19,8 +19,6 @@ class Store:
     def __init__(self, cluster, folder):
         self.cluster, self.folder, self.node = cluster, folder, cluster.backends["sv1"]
         self.address = cluster.network.address(60)
-        for parent in (folder, folder.parent, folder.parent.parent):
-            parent.chmod(0o755)
         self.variant = Variant(self.node.daemon, folder)
         self.write()
         self.process = Process("dovecot", folder, ["/usr/sbin/dovecot", "-F", "-c", folder / "dovecot.conf"],
@@ -55,8 +53,8 @@ class Store:
 
 
 @pytest.fixture(scope="module")
-def store(cluster, tmp_path_factory):
-    store = Store(cluster, tmp_path_factory.mktemp("d"))
+def store(cluster, open_folder):
+    store = Store(cluster, open_folder())
     yield store
     store.process.stop()
 

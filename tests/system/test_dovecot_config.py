@@ -119,12 +119,9 @@ def test_for_2_4_the_same_is_in_its_words(cluster, node, tmp_path):
 
 
 @pytest.fixture
-def by_sockets(cluster, node, tmp_path_factory):
+def by_sockets(cluster, node, open_folder):
     """A Dovecot behind unix sockets, each backend's mail by itself, passwords tried by binds."""
-    folder = tmp_path_factory.mktemp("d")
-    folder.parent.chmod(0o755)
-    folder.parent.parent.chmod(0o755)
-    folder.chmod(0o755)
+    folder = open_folder()
     store = cluster.backends["sv1"].dovecot
     secret = folder / "doveadm.secret"
     secret.write_text('a "quoted" \\ secret #1\n')

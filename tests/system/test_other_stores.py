@@ -25,9 +25,6 @@ class Gate:
         self.pop3 = Pop3Server(store, Network.STORE_POP3)
         self.lmtp.play(extensions=(b"8BITMIME",))
         self.imap.play(greeting=b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] plain")
-        folder.parent.chmod(0o755)
-        folder.parent.parent.chmod(0o755)
-        folder.chmod(0o755)
         self.admin = Variant(daemon, folder)
         text = self.admin.file.read_text().replace(str(daemon.folder), str(folder))
         text = re.sub(rf'(_store = "){re.escape(daemon.address)}:', rf"\g<1>{store}:", text)
@@ -45,8 +42,8 @@ class Gate:
 
 
 @pytest.fixture(scope="module")
-def gate(cluster, tmp_path_factory):
-    gate = Gate(cluster, tmp_path_factory.mktemp("g"))
+def gate(cluster, open_folder):
+    gate = Gate(cluster, open_folder())
     gate.start()
     yield gate
     gate.process.stop()

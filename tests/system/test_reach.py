@@ -66,9 +66,12 @@ def silent():
         listener.close()
 
 
-def test_status_shows_every_node_and_how_the_frontends_see_the_backends(cluster, office):
+def test_status_shows_every_node_and_how_the_frontends_see_the_backends(cluster, office, fresh):
+    account = fresh("sv1")
+    cluster.slapd.set_host(account, account.host)  # a change that everyone hears of
     wait_until(lambda: office.run("status", "--check").returncode == 0, "all is well everywhere", 20, 0.2)
-    text = office.run("status").stdout
+    text = wait_until(lambda: (text := office.run("status").stdout).count(" current ") == 5 and text,
+                      "all have followed", 20, 0.2)
     lines = {line.split()[0]: line for line in text.splitlines() if line}
     assert all(name in lines for name in ("fe1", "fe2", "sv1", "sv2", "sv3")), text
     assert "frontend" in lines["fe1"] and "current" in lines["fe2"] and "empty" in lines["fe2"]
