@@ -73,6 +73,7 @@ void move_run(const struct config *config, struct reassign_plan *plan, bool is_j
     plan->context = &showing;
     move_view_init(&showing.view, plan, is_json);
     reassign_run(config, plan, result);
+    plan->context = NULL;
     move_view_result(&showing.view, result);
 }
 
