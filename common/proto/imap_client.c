@@ -54,8 +54,8 @@ static const struct state_row imap_states[] = {
 static enum login_client_event imap_finish(struct imap_client *client,
                                            enum login_client_event event, struct span text)
 {
-    login_copy_text(text, client->text);
-    state_move(&client->state, IMAP_DONE);
+    login_copy_text(text, client->head.text);
+    state_move(&client->head.state, IMAP_DONE);
     return event;
 }
 
@@ -66,18 +66,19 @@ static enum login_client_event imap_finish(struct imap_client *client,
  */
 static enum login_client_event imap_accepted(struct imap_client *client, struct span text)
 {
-    struct span code = span_from_string(client->text);
+    struct span code = span_from_string(client->head.text);
     size_t end = span_find(text, ']');
 
-    if (text.length >= sizeof(client->text) && end < text.length)
+    if (text.length >= sizeof(client->head.text) && end < text.length)
         text = span_trim(span_drop(text, end + 1));
     if (code.length > 0 && (text.length == 0 || text.data[0] != '[')) {
-        struct buffer folded = { client->text, code.length, sizeof(client->text) - 1, false };
+        struct buffer folded = { client->head.text, code.length, sizeof(client->head.text) - 1,
+                                 false };
 
         buffer_append_byte(&folded, ' ');
         if (buffer_append(&folded, text)) {
-            client->text[folded.length] = '\0';
-            state_move(&client->state, IMAP_DONE);
+            client->head.text[folded.length] = '\0';
+            state_move(&client->head.state, IMAP_DONE);
             return LOGIN_CLIENT_ACCEPTED;
         }
     }
@@ -91,9 +92,9 @@ static enum login_client_event imap_refused(struct imap_client *client, struct s
 
     for (size_t i = 0; i < ARRAY_LENGTH(codes); i++)
         if (span_starts_with_ignore_case(text, span_from_string(codes[i])))
-            client->denial = LOGIN_DENIED_FOR_NOW;
+            client->head.denial = LOGIN_DENIED_FOR_NOW;
     if (span_starts_with_ignore_case(text, SPAN_LITERAL(LOGIN_ELSEWHERE_IMAP)))
-        client->denial = LOGIN_DENIED_ELSEWHERE;
+        client->head.denial = LOGIN_DENIED_ELSEWHERE;
     return imap_finish(client, LOGIN_CLIENT_REFUSED, text);
 }
 
@@ -113,16 +114,16 @@ static void imap_send_response(const struct login_client_options *options, struc
 /* Sends LOGIN or AUTHENTICATE; the state in which its answer is awaited. */
 static unsigned imap_send_login(const struct imap_client *client, struct buffer *out)
 {
-    const struct login_client_options *options = &client->options;
+    const struct login_client_options *options = &client->head.options;
     const char *password = options->credentials->password;
-    const char *mechanism = sasl_mechanism_name(client->mechanism);
+    const char *mechanism = sasl_mechanism_name(client->head.mechanism);
 
     if (client->has_sasl_ir && client->has_mechanism) {
         buffer_append_format(out, TAG_LOGIN " AUTHENTICATE %s ", mechanism);
         imap_send_response(options, out);
         return IMAP_LAST;
     }
-    if (client->mechanism == SASL_PLAIN && imap_is_quotable(options->name) &&
+    if (client->head.mechanism == SASL_PLAIN && imap_is_quotable(options->name) &&
         imap_is_quotable(password)) {
         buffer_append_string(out, TAG_LOGIN " LOGIN ");
         imap_append_quoted(out, options->name);
@@ -138,7 +139,7 @@ static unsigned imap_send_login(const struct imap_client *client, struct buffer 
 /* Begins the login, once the connection is as safe as was asked. */
 static enum login_client_event imap_begin_login(struct imap_client *client, struct buffer *out)
 {
-    const struct login_client_options *options = &client->options;
+    const struct login_client_options *options = &client->head.options;
     bool forwards = options->forwarded && options->forwarded->address[0] != '\0' &&
                     (client->has_id || !client->knows_capabilities);
 
@@ -147,11 +148,11 @@ static enum login_client_event imap_begin_login(struct imap_client *client, stru
                            SPAN_LITERAL("the credentials cannot be sent"));
     if (forwards) {
         imap_send_id(options->forwarded, out);
-        state_move(&client->state, IMAP_ID);
+        state_move(&client->head.state, IMAP_ID);
     }
     client->after_id = imap_send_login(client, out);
     if (!forwards)
-        state_move(&client->state, client->after_id);
+        state_move(&client->head.state, client->after_id);
     return LOGIN_CLIENT_NEED_INPUT;
 }
 
@@ -171,25 +172,25 @@ static enum login_client_event imap_take_greeting(struct imap_client *client, st
 
     if (!span_starts_with_ignore_case(line, prefix))
         return imap_finish(client, LOGIN_CLIENT_FAILED, line);
-    if (client->options.starttls) {
+    if (client->head.options.starttls) {
         buffer_append_string(out, TAG_STARTTLS " STARTTLS\r\n");
-        state_move(&client->state, IMAP_STARTTLS);
+        state_move(&client->head.state, IMAP_STARTTLS);
         return LOGIN_CLIENT_NEED_INPUT;
     }
     capabilities = imap_capability_code(span_drop(line, prefix.length));
     client->knows_capabilities = capabilities.length > 0;
     client->has_id = imap_has_capability(capabilities, "ID");
     client->has_sasl_ir = imap_has_capability(capabilities, "SASL-IR");
-    client->has_mechanism = imap_has_mechanism(capabilities, client->mechanism);
+    client->has_mechanism = imap_has_mechanism(capabilities, client->head.mechanism);
     return imap_begin_login(client, out);
 }
 
 /* Keeps the capabilities that follow the credentials as [CAPABILITY ...], if they fit. */
 static void imap_keep_capabilities(struct imap_client *client, struct span response)
 {
-    struct buffer text = buffer_over(client->text, sizeof(client->text));
+    struct buffer text = buffer_over(client->head.text, sizeof(client->head.text));
 
-    if (client->state.current != IMAP_LAST ||
+    if (client->head.state.current != IMAP_LAST ||
         !span_starts_with_ignore_case(response, SPAN_LITERAL("CAPABILITY ")) ||
         span_find(response, ']') < response.length)
         return;
@@ -197,7 +198,7 @@ static void imap_keep_capabilities(struct imap_client *client, struct span respo
     buffer_append(&text, response);
     buffer_append_byte(&text, ']');
     if (!buffer_append_byte(&text, '\0'))
-        client->text[0] = '\0';
+        client->head.text[0] = '\0';
 }
 
 /* Looks for a literal at the end of a line of untagged data. */
@@ -238,17 +239,17 @@ static enum login_client_event imap_take_tagged(struct imap_client *client, stru
 {
     bool ok = span_equals_ignore_case(span_split(&text, ' '), SPAN_LITERAL("OK"));
 
-    switch (client->state.current) {
+    switch (client->head.state.current) {
     case IMAP_ID: /* whatever it says: the login is another matter */
-        state_move(&client->state, client->after_id);
+        state_move(&client->head.state, client->after_id);
         return LOGIN_CLIENT_NEED_INPUT;
     case IMAP_STARTTLS:
         if (!ok)
             return imap_finish(client, LOGIN_CLIENT_FAILED, text);
-        state_move(&client->state, IMAP_TLS);
+        state_move(&client->head.state, IMAP_TLS);
         return LOGIN_CLIENT_STARTTLS;
     case IMAP_LAST:
-        if (ok && client->has_challenge) /* what refuses cannot accept */
+        if (ok && client->head.has_challenge) /* what refuses cannot accept */
             return imap_finish(client, LOGIN_CLIENT_FAILED, text);
         return ok ? imap_accepted(client, text) : imap_refused(client, text);
     default: /* IMAP_AUTH: a success without our response is none */
@@ -259,9 +260,9 @@ static enum login_client_event imap_take_tagged(struct imap_client *client, stru
 /* The tag whose answer is awaited. */
 static struct span imap_awaited_tag(const struct imap_client *client)
 {
-    if (client->state.current == IMAP_ID)
+    if (client->head.state.current == IMAP_ID)
         return SPAN_LITERAL(TAG_ID);
-    if (client->state.current == IMAP_STARTTLS)
+    if (client->head.state.current == IMAP_STARTTLS)
         return SPAN_LITERAL(TAG_STARTTLS);
     return SPAN_LITERAL(TAG_LOGIN);
 }
@@ -269,16 +270,14 @@ static struct span imap_awaited_tag(const struct imap_client *client)
 /* Answers a challenge, if one can come now. */
 static bool imap_take_challenge(struct imap_client *client, struct span text, struct buffer *out)
 {
-    if (client->state.current == IMAP_AUTH) {
-        imap_send_response(&client->options, out);
-        state_move(&client->state, IMAP_LAST);
+    if (client->head.state.current == IMAP_AUTH) {
+        imap_send_response(&client->head.options, out);
+        state_move(&client->head.state, IMAP_LAST);
         return true;
     }
-    if (client->state.current != IMAP_LAST || client->mechanism == SASL_PLAIN ||
-        client->has_challenge)
+    if (client->head.state.current != IMAP_LAST ||
+        !login_client_keep_challenge(&client->head, text))
         return false;
-    client->has_challenge = true;
-    sasl_keep_challenge(text, client->challenge);
     buffer_append_string(out, SASL_FAILURE_ANSWER "\r\n");
     return true;
 }
@@ -291,7 +290,7 @@ static enum login_client_event imap_take_line(struct imap_client *client, struct
 
     if (client->in_untagged)
         return imap_pass_over(client, line);
-    if (client->state.current == IMAP_GREETING)
+    if (client->head.state.current == IMAP_GREETING)
         return imap_take_greeting(client, line, out);
     tag = span_split(&text, ' ');
     if (span_equals(tag, SPAN_LITERAL("*")))
@@ -307,9 +306,8 @@ static void imap_client_init(void *machine, const struct login_client_options *o
 {
     struct imap_client *client = machine;
 
-    *client = (struct imap_client){ .options = *options,
-                                    .mechanism = sasl_replay_mechanism(options->credentials) };
-    state_init(&client->state, imap_states, IMAP_GREETING);
+    *client = (struct imap_client){ .head.options = *options };
+    login_client_start(&client->head, imap_states, IMAP_GREETING);
 }
 
 /* Drops what has come of the literal that is passed over. */
@@ -326,8 +324,8 @@ static enum login_client_event imap_client_next(void *machine, struct span *in, 
     struct imap_client *client = machine;
     enum login_client_event event = LOGIN_CLIENT_NEED_INPUT;
 
-    assert(client->state.current != IMAP_TLS && client->state.current != IMAP_DONE);
-    if (client->state.current == IMAP_SECURED)
+    assert(client->head.state.current != IMAP_TLS && client->head.state.current != IMAP_DONE);
+    if (client->head.state.current == IMAP_SECURED)
         event = imap_begin_login(client, out);
     while (event == LOGIN_CLIENT_NEED_INPUT) {
         struct span line;
@@ -353,33 +351,7 @@ static void imap_client_tls_started(void *machine)
 {
     struct imap_client *client = machine;
 
-    state_move(&client->state, IMAP_SECURED);
-}
-
-static struct span imap_client_text(const void *machine)
-{
-    const struct imap_client *client = machine;
-
-    return span_from_string(client->text);
-}
-
-static struct span imap_client_challenge(const void *machine)
-{
-    const struct imap_client *client = machine;
-
-    return span_from_string(client->challenge);
-}
-
-static enum login_denial imap_client_denial(const void *machine)
-{
-    const struct imap_client *client = machine;
-
-    return client->denial;
-}
-
-static void imap_client_fini(void *machine)
-{
-    (void)machine; /* the credentials are the session's; nothing of them is kept here */
+    state_move(&client->head.state, IMAP_SECURED);
 }
 
 const struct login_client_ops imap_client_ops = {
@@ -388,8 +360,4 @@ const struct login_client_ops imap_client_ops = {
     .init = imap_client_init,
     .next = imap_client_next,
     .tls_started = imap_client_tls_started,
-    .text = imap_client_text,
-    .challenge = imap_client_challenge,
-    .denial = imap_client_denial,
-    .fini = imap_client_fini,
 };

@@ -12,22 +12,15 @@
 #ifndef MAILSTEAD_PROTO_IMAP_CLIENT_H
 #define MAILSTEAD_PROTO_IMAP_CLIENT_H
 
-#include "common/base/state.h"
-#include "common/proto/login.h"
+#include "common/proto/login_head.h"
 
 struct imap_client {
-    struct state state;
-    struct login_client_options options;
+    struct login_client head;
     bool knows_capabilities; /* the three below were announced, not guessed */
     bool has_id, has_sasl_ir, has_mechanism;
-    enum sasl_mechanism mechanism; /* of the credentials */
-    unsigned after_id;             /* the state that follows the answer to ID */
-    uint64_t literal_left;         /* bytes of untagged data still to pass over */
-    bool in_untagged;              /* the next line goes on with untagged data, behind a literal */
-    enum login_denial denial;
-    char challenge[SASL_CHALLENGE_SIZE]; /* by which a token was refused; or empty */
-    bool has_challenge;
-    char text[LOGIN_TEXT_SIZE]; /* until the end, the last [CAPABILITY ...] that was announced */
+    unsigned after_id;     /* the state that follows the answer to ID */
+    uint64_t literal_left; /* bytes of untagged data still to pass over */
+    bool in_untagged;      /* the next line goes on with untagged data, behind a literal */
 };
 
 extern const struct login_client_ops imap_client_ops;

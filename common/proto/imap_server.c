@@ -15,18 +15,6 @@
 
 #include "common/base/memory.h"
 
-enum { IMAP_COMMAND, IMAP_RESPONSE, IMAP_TLS, IMAP_TRYING, IMAP_DONE };
-
-static const struct state_row imap_states[] = {
-    [IMAP_COMMAND] = { "command", STATE_BIT(IMAP_RESPONSE) | STATE_BIT(IMAP_TLS) |
-                                      STATE_BIT(IMAP_TRYING) | STATE_BIT(IMAP_DONE) },
-    [IMAP_RESPONSE] = { "response", STATE_BIT(IMAP_COMMAND) | STATE_BIT(IMAP_DONE) },
-    [IMAP_TLS] = { "tls", STATE_BIT(IMAP_COMMAND) | STATE_BIT(IMAP_DONE) },
-    [IMAP_TRYING] = { "trying",
-                      STATE_BIT(IMAP_COMMAND) | STATE_BIT(IMAP_RESPONSE) | STATE_BIT(IMAP_DONE) },
-    [IMAP_DONE] = { "done", STATE_BIT(IMAP_DONE) },
-};
-
 /* The line that answers the command: its tag, then `text`. */
 static enum login_event imap_reply(const struct imap_server *server, struct buffer *out,
                                    const char *text)
@@ -38,7 +26,7 @@ static enum login_event imap_reply(const struct imap_server *server, struct buff
 static enum login_event imap_bye(struct imap_server *server, struct buffer *out, const char *text)
 {
     buffer_append_format(out, "* BYE %s\r\n", text);
-    state_move(&server->state, IMAP_DONE);
+    state_move(&server->head.state, LOGIN_SERVER_DONE);
     return LOGIN_END;
 }
 
@@ -46,19 +34,9 @@ static enum login_event imap_bye(struct imap_server *server, struct buffer *out,
 static enum login_event imap_error(struct imap_server *server, struct buffer *out, const char *text)
 {
     imap_reply(server, out, text);
-    if (++server->errors >= IMAP_SERVER_ERRORS_MAX)
+    if (++server->head.errors >= IMAP_SERVER_ERRORS_MAX)
         return imap_bye(server, out, "Too many invalid commands.");
     return LOGIN_NEED_INPUT;
-}
-
-static bool imap_takes_credentials(const struct imap_server *server)
-{
-    return server->options.tls_active || server->options.plaintext_allowed;
-}
-
-static bool imap_offers_tls(const struct imap_server *server)
-{
-    return server->options.tls_available && !server->options.tls_active;
 }
 
 static enum login_event imap_require_tls(struct imap_server *server, struct buffer *out)
@@ -75,14 +53,14 @@ static enum login_event imap_malformed(struct imap_server *server, struct buffer
 static void imap_append_mechanisms(const struct imap_server *server, struct buffer *out)
 {
     for (enum sasl_mechanism mechanism = 0; mechanism < SASL_MECHANISMS; mechanism++)
-        if (sasl_is_offered(&server->options.sasl, mechanism))
+        if (sasl_is_offered(&server->head.options.sasl, mechanism))
             buffer_append_format(out, " AUTH=%s", sasl_mechanism_name(mechanism));
 }
 
 /* Only one of LITERAL+ and LITERAL- is announced, RFC 7888 section 5. */
 static void imap_append_offers(const struct imap_server *server, struct buffer *out)
 {
-    uint64_t offers = server->options.offers;
+    uint64_t offers = server->head.options.offers;
 
     if (offers & OFFER_BIT(IMAP_OFFER_LITERAL_PLUS))
         offers &= ~OFFER_BIT(IMAP_OFFER_LITERAL_MINUS);
@@ -95,9 +73,9 @@ static void imap_append_capabilities(const struct imap_server *server, struct bu
 {
     buffer_append_string(out, "CAPABILITY IMAP4rev1 SASL-IR ID");
     imap_append_offers(server, out);
-    if (imap_offers_tls(server))
+    if (login_server_offers_tls(&server->head))
         buffer_append_string(out, " STARTTLS");
-    if (imap_takes_credentials(server))
+    if (login_server_takes_credentials(&server->head))
         imap_append_mechanisms(server, out);
     else
         buffer_append_string(out, " LOGINDISABLED");
@@ -139,19 +117,19 @@ static enum login_event imap_starttls(struct imap_server *server, struct span ar
 {
     if (arguments.length > 0)
         return imap_malformed(server, out);
-    if (!imap_offers_tls(server))
+    if (!login_server_offers_tls(&server->head))
         return imap_error(server, out, "BAD TLS is not available.");
     imap_reply(server, out, "OK Begin TLS negotiation now.");
-    state_move(&server->state, IMAP_TLS);
+    state_move(&server->head.state, LOGIN_SERVER_TLS);
     return LOGIN_STARTTLS;
 }
 
 static enum login_event imap_login(struct imap_server *server, struct span arguments,
                                    struct buffer *out)
 {
-    struct credentials *credentials = &server->credentials;
+    struct credentials *credentials = &server->head.credentials;
 
-    if (!imap_takes_credentials(server))
+    if (!login_server_takes_credentials(&server->head))
         return imap_require_tls(server, out);
     if (!imap_take_byte(&arguments, ' ') ||
         !imap_take_astring(&arguments, credentials->authcid, sizeof(credentials->authcid)) ||
@@ -162,17 +140,14 @@ static enum login_event imap_login(struct imap_server *server, struct span argum
         credentials_wipe(credentials);
         return imap_malformed(server, out);
     }
-    credentials->kind = CREDENTIALS_PASSWORD;
-    server->has_exchange = false;
-    state_move(&server->state, IMAP_TRYING);
-    return LOGIN_CREDENTIALS;
+    return login_server_try_password(&server->head);
 }
 
 /* The kept refusal of a token. */
 static enum login_event imap_tell_refusal(struct imap_server *server, struct buffer *out)
 {
-    buffer_append_format(out, "%s NO %s\r\n", server->tag, server->refusal);
-    server->refusal[0] = '\0';
+    buffer_append_format(out, "%s NO %s\r\n", server->tag, server->head.refusal);
+    server->head.refusal[0] = '\0';
     return LOGIN_NEED_INPUT;
 }
 
@@ -182,12 +157,9 @@ static enum login_event imap_go_on(struct imap_server *server, enum sasl_result 
 {
     switch (result) {
     case SASL_OK:
-        server->has_exchange = true;
-        state_move(&server->state, IMAP_TRYING);
         return LOGIN_CREDENTIALS;
     case SASL_CHALLENGE:
-        buffer_append_format(out, "+ %s\r\n", sasl_challenge(&server->exchange));
-        state_move(&server->state, IMAP_RESPONSE);
+        buffer_append_format(out, "+ %s\r\n", sasl_challenge(&server->head.exchange));
         return LOGIN_NEED_INPUT;
     case SASL_REFUSED:
         return imap_tell_refusal(server, out);
@@ -212,26 +184,23 @@ static enum login_event imap_authenticate(struct imap_server *server, struct spa
 
     if (!imap_take_byte(&arguments, ' ') || !imap_take_atom(&arguments, &mechanism))
         return imap_malformed(server, out);
-    if (!imap_takes_credentials(server))
+    if (!login_server_takes_credentials(&server->head))
         return imap_require_tls(server, out);
     if (imap_take_byte(&arguments, ' ')) /* RFC 4959 section 3 */
         initial = &arguments;
     else if (arguments.length > 0)
         return imap_malformed(server, out);
-    return imap_go_on(server,
-                      sasl_start(&server->exchange, &server->options.sasl, mechanism, initial,
-                                 &server->credentials),
-                      out);
+    return imap_go_on(server, login_server_start_exchange(&server->head, mechanism, initial), out);
 }
 
 /* What only frontends may say is believed of nobody else. */
 static void imap_keep_id(struct imap_server *server, const struct imap_id *id)
 {
     server->id = *id;
-    if (!server->options.peer_is_trusted)
-        server->id.forwarded = (struct forwarded){ .port = 0 };
+    server->head.forwarded =
+        server->head.options.peer_is_trusted ? id->forwarded : (struct forwarded){ .port = 0 };
     if (server->id.fields[0])
-        server->id.forwarded.fields = server->id.fields;
+        server->head.forwarded.fields = server->id.fields;
 }
 
 static enum login_event imap_id(struct imap_server *server, struct span arguments,
@@ -321,15 +290,10 @@ static enum login_event imap_take_response(struct imap_server *server, struct sp
     case LOGIN_LINE_TOO_LONG:
         return imap_bye(server, out, "Line too long.");
     case LOGIN_LINE_BROKEN:
-        state_move(&server->state, IMAP_COMMAND);
-        server->refusal[0] = '\0';
+        login_server_drop_exchange(&server->head);
         return imap_error(server, out, "BAD A line ends with CRLF and holds no CR or NUL.");
     case LOGIN_LINE_WHOLE:
-        state_move(&server->state, IMAP_COMMAND);
-        return imap_go_on(
-            server,
-            sasl_respond(&server->exchange, &server->options.sasl, line, &server->credentials),
-            out);
+        return imap_go_on(server, login_server_respond(&server->head, line), out);
     }
     *incomplete = true;
     return LOGIN_NEED_INPUT;
@@ -340,8 +304,9 @@ static void imap_server_init(void *machine, const struct login_server_options *o
 {
     struct imap_server *server = machine;
 
-    *server = (struct imap_server){ .options = *options };
-    state_init(&server->state, imap_states, IMAP_COMMAND);
+    login_server_init(&server->head, options);
+    server->has_id = false;
+    server->continued = 0;
     buffer_append_string(out, "* OK [");
     imap_append_capabilities(server, out);
     buffer_append_format(out, "] %s ready.\r\n", options->hostname);
@@ -354,77 +319,37 @@ static enum login_event imap_server_next(void *machine, struct span *in, struct 
     bool incomplete = false;
 
     while (event == LOGIN_NEED_INPUT && !incomplete) {
-        assert(server->state.current == IMAP_COMMAND || server->state.current == IMAP_RESPONSE);
+        assert(login_server_is_listening(&server->head));
         if (buffer_room(out) < MACHINE_REPLY_ROOM)
             return LOGIN_FLUSH;
-        event = server->state.current == IMAP_COMMAND
+        event = server->head.state.current == LOGIN_SERVER_COMMAND
                     ? imap_take_and_run(server, in, out, &incomplete)
                     : imap_take_response(server, in, out, &incomplete);
     }
     return event;
 }
 
-/* RFC 9051 section 6.2.1: what was said before TLS is forgotten. */
 static void imap_server_tls_started(void *machine)
 {
     struct imap_server *server = machine;
 
-    server->options.tls_active = true;
-    server->id = (struct imap_id){ .fields = "" };
+    login_server_tls_started(&server->head);
     server->has_id = false;
-    state_move(&server->state, IMAP_COMMAND);
 }
 
-static struct credentials *imap_server_credentials(void *machine)
+static void imap_answer(const struct imap_server *server, const char *status, struct span text,
+                        struct buffer *out)
 {
-    struct imap_server *server = machine;
-
-    assert(server->state.current == IMAP_TRYING);
-    return &server->credentials;
-}
-
-static const struct forwarded *imap_server_forwarded(const void *machine)
-{
-    const struct imap_server *server = machine;
-
-    return &server->id.forwarded;
-}
-
-/* Answers the credentials: the tag, `status` and `text`. */
-static void imap_answer(struct imap_server *server, const char *status, struct span text,
-                        unsigned next, struct buffer *out)
-{
-    assert(server->state.current == IMAP_TRYING && !span_has_line_break_or_nul(text));
-    credentials_wipe(&server->credentials);
-    state_move(&server->state, next);
     buffer_append_format(out, "%s %s ", server->tag, status);
     buffer_append(out, text);
     buffer_append_string(out, "\r\n");
 }
 
-/* Tells of a refused token by a challenge, when its mechanism does, and keeps `text` for later. */
-static bool imap_refuse_by_challenge(struct imap_server *server,
-                                     const struct login_refusal *refusal, struct span text,
-                                     struct buffer *out)
-{
-    struct span challenge = login_refusal_challenge(refusal);
-
-    assert(server->state.current == IMAP_TRYING && !span_has_line_break_or_nul(text));
-    if (!server->has_exchange || challenge.length == 0 || !sasl_refuse(&server->exchange))
-        return false;
-    credentials_wipe(&server->credentials);
-    login_copy_text(text, server->refusal);
-    buffer_append_string(out, "+ ");
-    buffer_append(out, challenge);
-    buffer_append_string(out, "\r\n");
-    state_move(&server->state, IMAP_RESPONSE);
-    return true;
-}
-
 static void imap_server_refuse(void *machine, const struct login_refusal *refusal,
                                struct buffer *out)
 {
-    struct span text = refusal->text;
+    struct imap_server *server = machine;
+    struct span text = refusal->text, challenge;
 
     if (refusal->reason == LOGIN_REFUSED_CREDENTIALS)
         text = SPAN_LITERAL("[AUTHENTICATIONFAILED] Authentication failed.");
@@ -432,30 +357,32 @@ static void imap_server_refuse(void *machine, const struct login_refusal *refusa
         text = SPAN_LITERAL("[UNAVAILABLE] The account cannot be reached now, try again later.");
     else if (refusal->reason == LOGIN_REFUSED_ELSEWHERE)
         text = SPAN_LITERAL(LOGIN_ELSEWHERE_IMAP LOGIN_ELSEWHERE_WORDS);
-    if (!imap_refuse_by_challenge(machine, refusal, text, out))
-        imap_answer(machine, "NO", text, IMAP_COMMAND, out);
+    challenge = login_server_refused(&server->head, refusal, text);
+    if (challenge.length == 0) {
+        imap_answer(server, "NO", text, out);
+        return;
+    }
+    buffer_append_string(out, "+ ");
+    buffer_append(out, challenge);
+    buffer_append_string(out, "\r\n");
 }
 
 static void imap_server_accept(void *machine, struct span text, struct buffer *out)
 {
-    imap_answer(machine, "OK", text, IMAP_DONE, out);
+    struct imap_server *server = machine;
+
+    login_server_accepted(&server->head);
+    imap_answer(server, "OK", text, out);
 }
 
 static void imap_server_goodbye(void *machine, const char *text, struct buffer *out)
 {
     struct imap_server *server = machine;
 
-    credentials_wipe(&server->credentials);
-    if (server->refusal[0])
+    credentials_wipe(&server->head.credentials);
+    if (server->head.refusal[0])
         imap_tell_refusal(server, out);
     imap_bye(server, out, text);
-}
-
-static void imap_server_fini(void *machine)
-{
-    struct imap_server *server = machine;
-
-    credentials_wipe(&server->credentials);
 }
 
 const struct login_server_ops imap_server_ops = {
@@ -464,10 +391,7 @@ const struct login_server_ops imap_server_ops = {
     .init = imap_server_init,
     .next = imap_server_next,
     .tls_started = imap_server_tls_started,
-    .credentials = imap_server_credentials,
-    .forwarded = imap_server_forwarded,
     .refuse = imap_server_refuse,
     .accept = imap_server_accept,
     .goodbye = imap_server_goodbye,
-    .fini = imap_server_fini,
 };

@@ -8,26 +8,20 @@
 #ifndef MAILSTEAD_PROTO_IMAP_SERVER_H
 #define MAILSTEAD_PROTO_IMAP_SERVER_H
 
-#include "common/base/state.h"
 #include "common/proto/imap_id.h"
 #include "common/proto/imap_parse.h"
+#include "common/proto/login_head.h"
 
 enum {
     IMAP_SERVER_ERRORS_MAX = 10 /* commands answered with BAD or NO for their form before BYE */
 };
 
 struct imap_server {
-    struct state state;
-    struct login_server_options options;
+    struct login_server head;
     char tag[IMAP_TAG_SIZE]; /* of the command that is being answered; "*" when it had none */
-    struct credentials credentials;
-    struct sasl_exchange exchange; /* of AUTHENTICATE */
-    bool has_exchange;             /* the credentials came by it */
-    char refusal[LOGIN_TEXT_SIZE]; /* of a token, until the client has answered the challenge */
     struct imap_id id;  /* the first that came; of a trusted peer alone with what it forwards */
     bool has_id;        /* it has come; a later one is only answered */
     unsigned continued; /* literals of the unfinished command that were asked for */
-    unsigned errors;
 };
 
 extern const struct login_server_ops imap_server_ops;

@@ -7,6 +7,8 @@
 
 #include <arpa/inet.h>
 
+#include "common/base/memory.h"
+
 enum login_line login_take_line(struct span *in, size_t line_max, struct span *line)
 {
     size_t end = span_find(span_take(*in, line_max), '\n');
@@ -80,4 +82,22 @@ bool forwarded_set(struct forwarded *forwarded, enum forwarded_field field, stru
         return true;
     }
     return false;
+}
+
+bool forwarded_set_parameter(struct forwarded *forwarded, struct span parameter)
+{
+    static const struct {
+        const char *key;
+        enum forwarded_field field;
+    } rows[] = { { "ADDR", FORWARDED_ADDRESS },
+                 { "PORT", FORWARDED_PORT },
+                 { "SESSION", FORWARDED_SESSION },
+                 { "TTL", FORWARDED_TTL } };
+    struct span value = parameter;
+    struct span key = span_split(&value, '=');
+
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++)
+        if (span_equals_ignore_case(key, span_from_string(rows[i].key)))
+            return forwarded_set(forwarded, rows[i].field, value);
+    return key.length > 0;
 }

@@ -69,6 +69,13 @@ enum forwarded_field { FORWARDED_ADDRESS, FORWARDED_PORT, FORWARDED_SESSION, FOR
 bool forwarded_set(struct forwarded *forwarded, enum forwarded_field field, struct span value)
     __attribute__((warn_unused_result));
 
+/*
+ * Reads a "KEY=VALUE" of POP3's or ManageSieve's XCLIENT; a key that we have no use for is no
+ * error.
+ */
+bool forwarded_set_parameter(struct forwarded *forwarded, struct span parameter)
+    __attribute__((warn_unused_result));
+
 /* Why a login does not succeed now; each protocol has its own words and response code for it. */
 enum login_refusal_reason {
     LOGIN_REFUSED_CREDENTIALS, /* wrong password or no such account, never told apart */
@@ -109,7 +116,10 @@ struct login_server_options {
     uint64_t offers;
 };
 
-/* A machine of the server side; `machine` is memory of `size` bytes that the session owns. */
+/*
+ * A machine of the server side; `machine` is memory of `size` bytes that the session owns.  It
+ * begins with a `struct login_server` (login_head.h), by which all that is not here is done.
+ */
 struct login_server_ops {
     const char *protocol; /* "imap", "pop3" */
     size_t size;
@@ -118,10 +128,6 @@ struct login_server_ops {
     enum login_event (*next)(void *machine, struct span *in, struct buffer *out);
     /* Answers LOGIN_STARTTLS, once the handshake is done. */
     void (*tls_started)(void *machine);
-    /* After LOGIN_CREDENTIALS, until it is answered.  The session may wipe them. */
-    struct credentials *(*credentials)(void *machine);
-    /* What a trusted peer forwarded; an empty address when nothing. */
-    const struct forwarded *(*forwarded)(const void *machine);
     /*
      * Answers LOGIN_CREDENTIALS: not this time; the client may try again.  Who presented a token
      * that is refused hears that when it has answered a challenge.
@@ -134,8 +140,6 @@ struct login_server_ops {
     void (*accept)(void *machine, struct span text, struct buffer *out);
     /* Writes an unasked goodbye (we are going away, too slow), at any time; the machine is done. */
     void (*goodbye)(void *machine, const char *text, struct buffer *out);
-    /* Wipes what is secret. */
-    void (*fini)(void *machine);
 };
 
 enum login_client_event {
@@ -171,19 +175,13 @@ enum login_denial {
 #define LOGIN_ELSEWHERE_SIEVE "TRYLATER/ELSEWHERE"
 #define LOGIN_ELSEWHERE_WORDS " The account is another node's."
 
-/* A machine of the client side, towards a backend. */
+/* A machine of the client side, towards a backend; it begins with a `struct login_client`. */
 struct login_client_ops {
     const char *protocol;
     size_t size;
     void (*init)(void *machine, const struct login_client_options *options);
     enum login_client_event (*next)(void *machine, struct span *in, struct buffer *out);
     void (*tls_started)(void *machine);
-    /* After ACCEPTED, REFUSED or FAILED: at most LOGIN_TEXT_SIZE bytes, one line without CRLF. */
-    struct span (*text)(const void *machine);
-    /* After REFUSED: the challenge that told of it, in base64; empty when there was none. */
-    struct span (*challenge)(const void *machine);
-    enum login_denial (*denial)(const void *machine); /* after REFUSED */
-    void (*fini)(void *machine);
 };
 
 #endif

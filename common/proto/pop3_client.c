@@ -70,8 +70,8 @@ static enum pop3_status pop3_read_status(struct span line, struct span *text)
 static enum login_client_event pop3_finish(struct pop3_client *client,
                                            enum login_client_event event, struct span text)
 {
-    login_copy_text(text, client->text);
-    state_move(&client->state, POP3_DONE);
+    login_copy_text(text, client->head.text);
+    state_move(&client->head.state, POP3_DONE);
     return event;
 }
 
@@ -82,9 +82,9 @@ static enum login_client_event pop3_refused(struct pop3_client *client, struct s
 
     for (size_t i = 0; i < ARRAY_LENGTH(codes); i++)
         if (span_starts_with_ignore_case(text, span_from_string(codes[i])))
-            client->denial = LOGIN_DENIED_FOR_NOW;
+            client->head.denial = LOGIN_DENIED_FOR_NOW;
     if (span_starts_with_ignore_case(text, SPAN_LITERAL(LOGIN_ELSEWHERE_POP3)))
-        client->denial = LOGIN_DENIED_ELSEWHERE;
+        client->head.denial = LOGIN_DENIED_ELSEWHERE;
     return pop3_finish(client, LOGIN_CLIENT_REFUSED, text);
 }
 
@@ -109,8 +109,8 @@ static bool pop3_takes_plain(const struct login_client_options *options)
 
 static void pop3_send_user(struct pop3_client *client, struct buffer *out)
 {
-    buffer_append_format(out, "USER %s\r\n", client->options.name);
-    state_move(&client->state, POP3_USER);
+    buffer_append_format(out, "USER %s\r\n", client->head.options.name);
+    state_move(&client->head.state, POP3_USER);
 }
 
 static void pop3_send_response(const struct login_client_options *options, struct buffer *out)
@@ -122,8 +122,8 @@ static void pop3_send_response(const struct login_client_options *options, struc
 /* Sends AUTH; the state in which its reply is awaited. */
 static unsigned pop3_send_auth(const struct pop3_client *client, struct buffer *out)
 {
-    const struct login_client_options *options = &client->options;
-    const char *mechanism = sasl_mechanism_name(client->mechanism);
+    const struct login_client_options *options = &client->head.options;
+    const char *mechanism = sasl_mechanism_name(client->head.mechanism);
     size_t length = sasl_response_length(options->credentials, options->name);
 
     buffer_append_format(out, "AUTH %s", mechanism);
@@ -149,7 +149,7 @@ static void pop3_send_xclient(const struct forwarded *forwarded, struct buffer *
 /* Begins the login, once the connection is as safe as was asked. */
 static enum login_client_event pop3_begin_login(struct pop3_client *client, struct buffer *out)
 {
-    const struct login_client_options *options = &client->options;
+    const struct login_client_options *options = &client->head.options;
 
     if (!credentials_are_sendable(options->credentials, options->name))
         return pop3_finish(client, LOGIN_CLIENT_FAILED,
@@ -159,16 +159,16 @@ static enum login_client_event pop3_begin_login(struct pop3_client *client, stru
 
         if (forwards) {
             pop3_send_xclient(options->forwarded, out);
-            state_move(&client->state, POP3_XCLIENT);
+            state_move(&client->head.state, POP3_XCLIENT);
         }
         client->after_xclient = pop3_send_auth(client, out);
         if (!forwards)
-            state_move(&client->state, client->after_xclient);
+            state_move(&client->head.state, client->after_xclient);
     } else if (pop3_fits_user_pass(options) && !pop3_takes_plain(options)) {
         pop3_send_user(client, out);
     } else {
         client->may_say_user = pop3_fits_user_pass(options);
-        state_move(&client->state, pop3_send_auth(client, out));
+        state_move(&client->head.state, pop3_send_auth(client, out));
     }
     return LOGIN_CLIENT_NEED_INPUT;
 }
@@ -177,32 +177,32 @@ static enum login_client_event pop3_take_greeting(struct pop3_client *client, st
                                                   struct buffer *out)
 {
     client->is_trusted = memmem(text.data, text.length, "[XCLIENT]", strlen("[XCLIENT]")) != NULL;
-    if (!client->options.starttls)
+    if (!client->head.options.starttls)
         return pop3_begin_login(client, out);
     buffer_append_string(out, "STLS\r\n");
-    state_move(&client->state, POP3_STLS);
+    state_move(&client->head.state, POP3_STLS);
     return LOGIN_CLIENT_NEED_INPUT;
 }
 
 static enum login_client_event pop3_take_ok(struct pop3_client *client, struct span text,
                                             struct buffer *out)
 {
-    switch (client->state.current) {
+    switch (client->head.state.current) {
     case POP3_GREETING:
         return pop3_take_greeting(client, text, out);
     case POP3_STLS:
-        state_move(&client->state, POP3_TLS);
+        state_move(&client->head.state, POP3_TLS);
         return LOGIN_CLIENT_STARTTLS;
     case POP3_USER:
-        buffer_append_format(out, "PASS %s\r\n", client->options.credentials->password);
-        state_move(&client->state, POP3_LAST);
+        buffer_append_format(out, "PASS %s\r\n", client->head.options.credentials->password);
+        state_move(&client->head.state, POP3_LAST);
         return LOGIN_CLIENT_NEED_INPUT;
     case POP3_XCLIENT:
-        state_move(&client->state, client->after_xclient);
+        state_move(&client->head.state, client->after_xclient);
         return LOGIN_CLIENT_NEED_INPUT;
     case POP3_LAST:
         return pop3_finish(
-            client, client->has_challenge ? LOGIN_CLIENT_FAILED : LOGIN_CLIENT_ACCEPTED, text);
+            client, client->head.has_challenge ? LOGIN_CLIENT_FAILED : LOGIN_CLIENT_ACCEPTED, text);
     default: /* +OK where only "+ " may be */
         return pop3_finish(client, LOGIN_CLIENT_FAILED, text);
     }
@@ -211,12 +211,12 @@ static enum login_client_event pop3_take_ok(struct pop3_client *client, struct s
 static enum login_client_event pop3_take_error(struct pop3_client *client, struct span text,
                                                struct buffer *out)
 {
-    switch (client->state.current) {
+    switch (client->head.state.current) {
     case POP3_GREETING:
     case POP3_STLS:
         return pop3_finish(client, LOGIN_CLIENT_FAILED, text);
     case POP3_XCLIENT: /* then it does not learn whom we speak for; the login is another matter */
-        state_move(&client->state, client->after_xclient);
+        state_move(&client->head.state, client->after_xclient);
         return LOGIN_CLIENT_NEED_INPUT;
     default:
         if (!client->may_say_user || span_starts_with_ignore_case(text, SPAN_LITERAL("[")))
@@ -230,16 +230,14 @@ static enum login_client_event pop3_take_error(struct pop3_client *client, struc
 /* Answers a challenge, if one can come now. */
 static bool pop3_take_challenge(struct pop3_client *client, struct span text, struct buffer *out)
 {
-    if (client->state.current == POP3_AUTH) {
-        pop3_send_response(&client->options, out);
-        state_move(&client->state, POP3_LAST);
+    if (client->head.state.current == POP3_AUTH) {
+        pop3_send_response(&client->head.options, out);
+        state_move(&client->head.state, POP3_LAST);
         return true;
     }
-    if (client->state.current != POP3_LAST || client->mechanism == SASL_PLAIN ||
-        client->has_challenge)
+    if (client->head.state.current != POP3_LAST ||
+        !login_client_keep_challenge(&client->head, text))
         return false;
-    client->has_challenge = true;
-    sasl_keep_challenge(text, client->challenge);
     buffer_append_string(out, SASL_FAILURE_ANSWER "\r\n");
     return true;
 }
@@ -268,9 +266,8 @@ static void pop3_client_init(void *machine, const struct login_client_options *o
 {
     struct pop3_client *client = machine;
 
-    *client = (struct pop3_client){ .options = *options,
-                                    .mechanism = sasl_replay_mechanism(options->credentials) };
-    state_init(&client->state, pop3_states, POP3_GREETING);
+    *client = (struct pop3_client){ .head.options = *options };
+    login_client_start(&client->head, pop3_states, POP3_GREETING);
 }
 
 static enum login_client_event pop3_client_next(void *machine, struct span *in, struct buffer *out)
@@ -278,8 +275,8 @@ static enum login_client_event pop3_client_next(void *machine, struct span *in, 
     struct pop3_client *client = machine;
     enum login_client_event event = LOGIN_CLIENT_NEED_INPUT;
 
-    assert(client->state.current != POP3_TLS && client->state.current != POP3_DONE);
-    if (client->state.current == POP3_SECURED)
+    assert(client->head.state.current != POP3_TLS && client->head.state.current != POP3_DONE);
+    if (client->head.state.current == POP3_SECURED)
         event = pop3_begin_login(client, out);
     while (event == LOGIN_CLIENT_NEED_INPUT) {
         struct span line;
@@ -304,33 +301,7 @@ static void pop3_client_tls_started(void *machine)
 {
     struct pop3_client *client = machine;
 
-    state_move(&client->state, POP3_SECURED);
-}
-
-static struct span pop3_client_text(const void *machine)
-{
-    const struct pop3_client *client = machine;
-
-    return span_from_string(client->text);
-}
-
-static struct span pop3_client_challenge(const void *machine)
-{
-    const struct pop3_client *client = machine;
-
-    return span_from_string(client->challenge);
-}
-
-static enum login_denial pop3_client_denial(const void *machine)
-{
-    const struct pop3_client *client = machine;
-
-    return client->denial;
-}
-
-static void pop3_client_fini(void *machine)
-{
-    (void)machine; /* the credentials are the session's; nothing of them is kept here */
+    state_move(&client->head.state, POP3_SECURED);
 }
 
 const struct login_client_ops pop3_client_ops = {
@@ -339,8 +310,4 @@ const struct login_client_ops pop3_client_ops = {
     .init = pop3_client_init,
     .next = pop3_client_next,
     .tls_started = pop3_client_tls_started,
-    .text = pop3_client_text,
-    .challenge = pop3_client_challenge,
-    .denial = pop3_client_denial,
-    .fini = pop3_client_fini,
 };

@@ -14,20 +14,13 @@
 #ifndef MAILSTEAD_PROTO_POP3_CLIENT_H
 #define MAILSTEAD_PROTO_POP3_CLIENT_H
 
-#include "common/base/state.h"
-#include "common/proto/login.h"
+#include "common/proto/login_head.h"
 
 struct pop3_client {
-    struct state state;
-    struct login_client_options options;
+    struct login_client head;
     bool is_trusted;        /* the greeting had [XCLIENT] */
     unsigned after_xclient; /* the state that follows the reply to XCLIENT */
     bool may_say_user;      /* USER and PASS can follow an AUTH that was not understood */
-    enum login_denial denial;
-    enum sasl_mechanism mechanism;       /* of the credentials */
-    char challenge[SASL_CHALLENGE_SIZE]; /* by which a token was refused; or empty */
-    bool has_challenge;
-    char text[LOGIN_TEXT_SIZE];
 };
 
 extern const struct login_client_ops pop3_client_ops;

@@ -13,19 +13,6 @@
 
 #include "common/base/memory.h"
 
-enum { POP3_COMMAND, POP3_RESPONSE, POP3_TLS, POP3_TRYING, POP3_DONE };
-
-static const struct state_row pop3_states[] = {
-    [POP3_COMMAND] = { "command", STATE_BIT(POP3_RESPONSE) | STATE_BIT(POP3_TLS) |
-                                      STATE_BIT(POP3_TRYING) | STATE_BIT(POP3_DONE) },
-    [POP3_RESPONSE] = { "response",
-                        STATE_BIT(POP3_COMMAND) | STATE_BIT(POP3_TRYING) | STATE_BIT(POP3_DONE) },
-    [POP3_TLS] = { "tls", STATE_BIT(POP3_COMMAND) | STATE_BIT(POP3_DONE) },
-    [POP3_TRYING] = { "trying",
-                      STATE_BIT(POP3_COMMAND) | STATE_BIT(POP3_RESPONSE) | STATE_BIT(POP3_DONE) },
-    [POP3_DONE] = { "done", STATE_BIT(POP3_DONE) },
-};
-
 /* One line: `status`, a space and `text`. */
 static void pop3_reply(struct buffer *out, const char *status, struct span text)
 {
@@ -45,27 +32,17 @@ static enum login_event pop3_end(struct pop3_server *server, struct buffer *out,
                                  const char *text)
 {
     pop3_reply(out, status, span_from_string(text));
-    state_move(&server->state, POP3_DONE);
+    state_move(&server->head.state, LOGIN_SERVER_DONE);
     return LOGIN_END;
 }
 
 /* Answers a command that is wrong in itself; too many of them end the session. */
 static enum login_event pop3_error(struct pop3_server *server, struct buffer *out, const char *text)
 {
-    if (++server->errors >= POP3_SERVER_ERRORS_MAX)
+    if (++server->head.errors >= POP3_SERVER_ERRORS_MAX)
         return pop3_end(server, out, "-ERR", "Too many invalid commands.");
     pop3_reply(out, "-ERR", span_from_string(text));
     return LOGIN_NEED_INPUT;
-}
-
-static bool pop3_takes_credentials(const struct pop3_server *server)
-{
-    return server->options.tls_active || server->options.plaintext_allowed;
-}
-
-static bool pop3_offers_tls(const struct pop3_server *server)
-{
-    return server->options.tls_available && !server->options.tls_active;
 }
 
 static enum login_event pop3_require_tls(struct pop3_server *server, struct buffer *out)
@@ -82,7 +59,7 @@ static void pop3_append_mechanisms(const struct pop3_server *server, const char 
                                    const char *behind, struct buffer *out)
 {
     for (enum sasl_mechanism mechanism = 0; mechanism < SASL_MECHANISMS; mechanism++)
-        if (sasl_is_offered(&server->options.sasl, mechanism))
+        if (sasl_is_offered(&server->head.options.sasl, mechanism))
             buffer_append_format(out, "%s%s%s", before, sasl_mechanism_name(mechanism), behind);
 }
 
@@ -91,15 +68,15 @@ static enum login_event pop3_capa(struct pop3_server *server, struct span argume
 {
     (void)arguments;
     buffer_append_string(out, "+OK\r\nCAPA\r\n");
-    if (pop3_offers_tls(server))
+    if (login_server_offers_tls(&server->head))
         buffer_append_string(out, "STLS\r\n");
-    if (pop3_takes_credentials(server)) {
+    if (login_server_takes_credentials(&server->head)) {
         buffer_append_string(out, "USER\r\nSASL");
         pop3_append_mechanisms(server, " ", "", out);
         buffer_append_string(out, "\r\n");
     }
     for (unsigned i = 0; pop3_offer_words[i]; i++)
-        if (server->options.offers & OFFER_BIT(i))
+        if (server->head.options.offers & OFFER_BIT(i))
             buffer_append_format(out, "%s\r\n", pop3_offer_words[i]);
     buffer_append_string(out, "RESP-CODES\r\nAUTH-RESP-CODE\r\nIMPLEMENTATION Mailstead\r\n.\r\n");
     return LOGIN_NEED_INPUT;
@@ -108,24 +85,24 @@ static enum login_event pop3_capa(struct pop3_server *server, struct span argume
 static enum login_event pop3_stls(struct pop3_server *server, struct span arguments,
                                   struct buffer *out)
 {
-    if (server->options.tls_active)
+    if (server->head.options.tls_active)
         return pop3_error(server, out, "TLS is already active.");
-    if (!pop3_offers_tls(server))
+    if (!login_server_offers_tls(&server->head))
         return pop3_unknown(server, out);
     if (arguments.length > 0)
         return pop3_error(server, out, "STLS has no arguments.");
     pop3_ok(out, "Begin TLS negotiation now.");
-    state_move(&server->state, POP3_TLS);
+    state_move(&server->head.state, LOGIN_SERVER_TLS);
     return LOGIN_STARTTLS;
 }
 
 static enum login_event pop3_user(struct pop3_server *server, struct span arguments,
                                   struct buffer *out)
 {
-    if (!pop3_takes_credentials(server))
+    if (!login_server_takes_credentials(&server->head))
         return pop3_require_tls(server, out);
-    if (arguments.length == 0 || !span_copy_string(arguments, server->credentials.authcid,
-                                                   sizeof(server->credentials.authcid)))
+    if (arguments.length == 0 || !span_copy_string(arguments, server->head.credentials.authcid,
+                                                   sizeof(server->head.credentials.authcid)))
         return pop3_error(server, out, "USER needs a name of at most 319 bytes.");
     return pop3_ok(out, "Send PASS.");
 }
@@ -133,24 +110,21 @@ static enum login_event pop3_user(struct pop3_server *server, struct span argume
 static enum login_event pop3_pass(struct pop3_server *server, struct span arguments,
                                   struct buffer *out)
 {
-    if (!pop3_takes_credentials(server))
+    if (!login_server_takes_credentials(&server->head))
         return pop3_require_tls(server, out);
-    if (server->credentials.authcid[0] == '\0')
+    if (server->head.credentials.authcid[0] == '\0')
         return pop3_error(server, out, "Send USER first.");
-    if (arguments.length == 0 || !span_copy_string(arguments, server->credentials.password,
-                                                   sizeof(server->credentials.password)))
+    if (arguments.length == 0 || !span_copy_string(arguments, server->head.credentials.password,
+                                                   sizeof(server->head.credentials.password)))
         return pop3_error(server, out, "PASS needs a password of at most 1024 bytes.");
-    server->credentials.kind = CREDENTIALS_PASSWORD;
-    server->has_exchange = false;
-    state_move(&server->state, POP3_TRYING);
-    return LOGIN_CREDENTIALS;
+    return login_server_try_password(&server->head);
 }
 
 /* The kept refusal of a token. */
 static enum login_event pop3_tell_refusal(struct pop3_server *server, struct buffer *out)
 {
-    pop3_reply(out, "-ERR", span_from_string(server->refusal));
-    server->refusal[0] = '\0';
+    pop3_reply(out, "-ERR", span_from_string(server->head.refusal));
+    server->head.refusal[0] = '\0';
     return LOGIN_NEED_INPUT;
 }
 
@@ -160,12 +134,9 @@ static enum login_event pop3_go_on(struct pop3_server *server, enum sasl_result 
 {
     switch (result) {
     case SASL_OK:
-        server->has_exchange = true;
-        state_move(&server->state, POP3_TRYING);
         return LOGIN_CREDENTIALS;
     case SASL_CHALLENGE:
-        pop3_reply(out, "+", span_from_string(sasl_challenge(&server->exchange)));
-        state_move(&server->state, POP3_RESPONSE);
+        pop3_reply(out, "+", span_from_string(sasl_challenge(&server->head.exchange)));
         return LOGIN_NEED_INPUT;
     case SASL_REFUSED:
         return pop3_tell_refusal(server, out);
@@ -184,7 +155,7 @@ static enum login_event pop3_go_on(struct pop3_server *server, enum sasl_result 
 static enum login_event pop3_list_mechanisms(struct pop3_server *server, struct buffer *out)
 {
     buffer_append_string(out, "+OK\r\n");
-    if (pop3_takes_credentials(server))
+    if (login_server_takes_credentials(&server->head))
         pop3_append_mechanisms(server, "", "\r\n", out);
     buffer_append_string(out, ".\r\n");
     return LOGIN_NEED_INPUT;
@@ -198,32 +169,13 @@ static enum login_event pop3_auth(struct pop3_server *server, struct span argume
 
     if (arguments.length == 0)
         return pop3_list_mechanisms(server, out);
-    if (!pop3_takes_credentials(server))
+    if (!login_server_takes_credentials(&server->head))
         return pop3_require_tls(server, out);
-    return pop3_go_on(server,
-                      sasl_start(&server->exchange, &server->options.sasl, mechanism,
-                                 mechanism.length < arguments.length ? &response : NULL,
-                                 &server->credentials),
-                      out);
-}
-
-/* Reads one KEY=VALUE of XCLIENT; a key that we have no use for is no error. */
-static bool pop3_set_forwarded(struct forwarded *forwarded, struct span parameter)
-{
-    static const struct {
-        const char *key;
-        enum forwarded_field field;
-    } rows[] = { { "ADDR", FORWARDED_ADDRESS },
-                 { "PORT", FORWARDED_PORT },
-                 { "SESSION", FORWARDED_SESSION },
-                 { "TTL", FORWARDED_TTL } };
-    struct span value = parameter;
-    struct span key = span_split(&value, '=');
-
-    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++)
-        if (span_equals_ignore_case(key, span_from_string(rows[i].key)))
-            return forwarded_set(forwarded, rows[i].field, value);
-    return key.length > 0;
+    return pop3_go_on(
+        server,
+        login_server_start_exchange(&server->head, mechanism,
+                                    mechanism.length < arguments.length ? &response : NULL),
+        out);
 }
 
 static enum login_event pop3_xclient(struct pop3_server *server, struct span arguments,
@@ -231,12 +183,12 @@ static enum login_event pop3_xclient(struct pop3_server *server, struct span arg
 {
     struct forwarded forwarded = { .port = 0 };
 
-    if (!server->options.peer_is_trusted)
+    if (!server->head.options.peer_is_trusted)
         return pop3_unknown(server, out);
     while (arguments.length > 0)
-        if (!pop3_set_forwarded(&forwarded, span_split(&arguments, ' ')))
+        if (!forwarded_set_parameter(&forwarded, span_split(&arguments, ' ')))
             return pop3_error(server, out, "Malformed XCLIENT parameter.");
-    server->forwarded = forwarded;
+    server->head.forwarded = forwarded;
     return pop3_ok(out, "Updated.");
 }
 
@@ -269,17 +221,12 @@ static enum login_event pop3_run_command(struct pop3_server *server, struct span
 static enum login_event pop3_take_response(struct pop3_server *server, struct span line,
                                            struct buffer *out)
 {
-    state_move(&server->state, POP3_COMMAND);
-    return pop3_go_on(
-        server, sasl_respond(&server->exchange, &server->options.sasl, line, &server->credentials),
-        out);
+    return pop3_go_on(server, login_server_respond(&server->head, line), out);
 }
 
 static enum login_event pop3_refuse_broken_line(struct pop3_server *server, struct buffer *out)
 {
-    if (server->state.current == POP3_RESPONSE)
-        state_move(&server->state, POP3_COMMAND);
-    server->refusal[0] = '\0';
+    login_server_drop_exchange(&server->head);
     return pop3_error(server, out, "A line ends with CRLF and holds no CR or NUL.");
 }
 
@@ -288,8 +235,7 @@ static void pop3_server_init(void *machine, const struct login_server_options *o
 {
     struct pop3_server *server = machine;
 
-    *server = (struct pop3_server){ .options = *options };
-    state_init(&server->state, pop3_states, POP3_COMMAND);
+    login_server_init(&server->head, options);
     buffer_append_format(out, "+OK %s%s ready.\r\n", options->peer_is_trusted ? "[XCLIENT] " : "",
                          options->hostname);
 }
@@ -302,7 +248,7 @@ static enum login_event pop3_server_next(void *machine, struct span *in, struct 
     while (event == LOGIN_NEED_INPUT) {
         struct span line;
 
-        assert(server->state.current == POP3_COMMAND || server->state.current == POP3_RESPONSE);
+        assert(login_server_is_listening(&server->head));
         if (buffer_room(out) < MACHINE_REPLY_ROOM)
             return LOGIN_FLUSH;
         switch (login_take_line(in, POP3_SERVER_LINE_MAX, &line)) {
@@ -314,45 +260,27 @@ static enum login_event pop3_server_next(void *machine, struct span *in, struct 
             event = pop3_refuse_broken_line(server, out);
             break;
         case LOGIN_LINE_WHOLE:
-            event = server->state.current == POP3_COMMAND ? pop3_run_command(server, line, out)
-                                                          : pop3_take_response(server, line, out);
+            event = server->head.state.current == LOGIN_SERVER_COMMAND
+                        ? pop3_run_command(server, line, out)
+                        : pop3_take_response(server, line, out);
             break;
         }
     }
     return event;
 }
 
-/* RFC 2595 section 4: what was said before TLS is forgotten. */
 static void pop3_server_tls_started(void *machine)
 {
     struct pop3_server *server = machine;
 
-    server->options.tls_active = true;
-    credentials_wipe(&server->credentials);
-    server->forwarded = (struct forwarded){ .port = 0 };
-    state_move(&server->state, POP3_COMMAND);
-}
-
-static struct credentials *pop3_server_credentials(void *machine)
-{
-    struct pop3_server *server = machine;
-
-    assert(server->state.current == POP3_TRYING);
-    return &server->credentials;
-}
-
-static const struct forwarded *pop3_server_forwarded(const void *machine)
-{
-    const struct pop3_server *server = machine;
-
-    return &server->forwarded;
+    login_server_tls_started(&server->head);
 }
 
 static void pop3_server_refuse(void *machine, const struct login_refusal *refusal,
                                struct buffer *out)
 {
     struct pop3_server *server = machine;
-    struct span text = refusal->text, challenge = login_refusal_challenge(refusal);
+    struct span text = refusal->text, challenge;
 
     if (refusal->reason == LOGIN_REFUSED_CREDENTIALS)
         text = SPAN_LITERAL("[AUTH] Authentication failed.");
@@ -360,25 +288,19 @@ static void pop3_server_refuse(void *machine, const struct login_refusal *refusa
         text = SPAN_LITERAL("[SYS/TEMP] The account cannot be reached now, try again later.");
     else if (refusal->reason == LOGIN_REFUSED_ELSEWHERE)
         text = SPAN_LITERAL(LOGIN_ELSEWHERE_POP3 LOGIN_ELSEWHERE_WORDS);
-    assert(!span_has_line_break_or_nul(text));
-    credentials_wipe(&server->credentials);
-    if (server->has_exchange && challenge.length > 0 && sasl_refuse(&server->exchange)) {
-        login_copy_text(text, server->refusal);
+    challenge = login_server_refused(&server->head, refusal, text);
+    if (challenge.length > 0)
         pop3_reply(out, "+", challenge);
-        state_move(&server->state, POP3_RESPONSE);
-        return;
-    }
-    state_move(&server->state, POP3_COMMAND);
-    pop3_reply(out, "-ERR", text);
+    else
+        pop3_reply(out, "-ERR", text);
 }
 
 static void pop3_server_accept(void *machine, struct span text, struct buffer *out)
 {
     struct pop3_server *server = machine;
 
-    assert(server->state.current == POP3_TRYING && !span_has_line_break_or_nul(text));
-    credentials_wipe(&server->credentials);
-    state_move(&server->state, POP3_DONE);
+    assert(!span_has_line_break_or_nul(text));
+    login_server_accepted(&server->head);
     pop3_reply(out, "+OK", text);
 }
 
@@ -386,18 +308,11 @@ static void pop3_server_goodbye(void *machine, const char *text, struct buffer *
 {
     struct pop3_server *server = machine;
 
-    credentials_wipe(&server->credentials);
-    if (server->refusal[0])
+    credentials_wipe(&server->head.credentials);
+    if (server->head.refusal[0])
         pop3_tell_refusal(server, out);
     buffer_append_format(out, "-ERR [SYS/TEMP] %s\r\n", text);
-    state_move(&server->state, POP3_DONE);
-}
-
-static void pop3_server_fini(void *machine)
-{
-    struct pop3_server *server = machine;
-
-    credentials_wipe(&server->credentials);
+    state_move(&server->head.state, LOGIN_SERVER_DONE);
 }
 
 const struct login_server_ops pop3_server_ops = {
@@ -406,10 +321,7 @@ const struct login_server_ops pop3_server_ops = {
     .init = pop3_server_init,
     .next = pop3_server_next,
     .tls_started = pop3_server_tls_started,
-    .credentials = pop3_server_credentials,
-    .forwarded = pop3_server_forwarded,
     .refuse = pop3_server_refuse,
     .accept = pop3_server_accept,
     .goodbye = pop3_server_goodbye,
-    .fini = pop3_server_fini,
 };

@@ -7,8 +7,7 @@
 #ifndef MAILSTEAD_PROTO_POP3_SERVER_H
 #define MAILSTEAD_PROTO_POP3_SERVER_H
 
-#include "common/base/state.h"
-#include "common/proto/login.h"
+#include "common/proto/login_head.h"
 
 enum {
     POP3_SERVER_LINE_MAX = SASL_LINE_MAX, /* bytes of a command or response with its CRLF */
@@ -16,14 +15,7 @@ enum {
 };
 
 struct pop3_server {
-    struct state state;
-    struct login_server_options options;
-    struct credentials credentials; /* the authcid alone after USER */
-    struct sasl_exchange exchange;  /* of AUTH */
-    bool has_exchange;              /* the credentials came by it */
-    char refusal[LOGIN_TEXT_SIZE];  /* of a token, until the client has answered the challenge */
-    struct forwarded forwarded;
-    unsigned errors;
+    struct login_server head;
 };
 
 extern const struct login_server_ops pop3_server_ops;

@@ -44,8 +44,8 @@ static enum login_client_event sieve_finish(struct sieve_client *client,
                                             enum login_client_event event, const char *text)
 {
     if (text)
-        login_copy_text(span_from_string(text), client->text);
-    state_move(&client->state, SIEVE_DONE);
+        login_copy_text(span_from_string(text), client->head.text);
+    state_move(&client->head.state, SIEVE_DONE);
     return event;
 }
 
@@ -63,10 +63,10 @@ static void sieve_send_xclient(const struct forwarded *forwarded, struct buffer 
 
 static void sieve_send_authenticate(const struct sieve_client *client, struct buffer *out)
 {
-    const struct login_client_options *options = &client->options;
+    const struct login_client_options *options = &client->head.options;
     size_t length = sasl_response_length(options->credentials, options->name);
 
-    buffer_append_format(out, "AUTHENTICATE \"%s\" ", sasl_mechanism_name(client->mechanism));
+    buffer_append_format(out, "AUTHENTICATE \"%s\" ", sasl_mechanism_name(client->head.mechanism));
     if (length <= SIEVE_QUOTED_MAX)
         buffer_append_byte(out, '"');
     else
@@ -78,7 +78,7 @@ static void sieve_send_authenticate(const struct sieve_client *client, struct bu
 /* Begins the login, once the connection is as safe as was asked. */
 static enum login_client_event sieve_begin_login(struct sieve_client *client, struct buffer *out)
 {
-    const struct login_client_options *options = &client->options;
+    const struct login_client_options *options = &client->head.options;
     bool forwards =
         client->takes_xclient && options->forwarded && options->forwarded->address[0] != '\0';
 
@@ -87,7 +87,7 @@ static enum login_client_event sieve_begin_login(struct sieve_client *client, st
     if (forwards)
         sieve_send_xclient(options->forwarded, out);
     sieve_send_authenticate(client, out);
-    state_move(&client->state, forwards ? SIEVE_XCLIENT : SIEVE_LAST);
+    state_move(&client->head.state, forwards ? SIEVE_XCLIENT : SIEVE_LAST);
     return LOGIN_CLIENT_NEED_INPUT;
 }
 
@@ -121,15 +121,15 @@ static enum login_denial sieve_read_denial(struct span code)
 /* Keeps "(CODE) "words"" as "[CODE] words", and sees what the code means. */
 static void sieve_keep_text(struct sieve_client *client, struct span rest)
 {
-    struct buffer text = buffer_over(client->text, sizeof(client->text) - 1);
+    struct buffer text = buffer_over(client->head.text, sizeof(client->head.text) - 1);
     char words[512];
     size_t end = span_find(rest, ')');
 
-    memset(client->text, 0, sizeof(client->text));
+    memset(client->head.text, 0, sizeof(client->head.text));
     if (rest.length > 0 && rest.data[0] == '(' && end < rest.length && end < 128) {
         struct span code = span_of(rest.data + 1, end - 1);
 
-        client->denial = sieve_read_denial(code);
+        client->head.denial = sieve_read_denial(code);
         if (span_find(code, '"') == code.length && span_find(code, ']') == code.length) {
             buffer_append_byte(&text, '[');
             buffer_append(&text, code);
@@ -152,25 +152,25 @@ static enum login_client_event sieve_take_capability(struct sieve_client *client
 
 static enum login_client_event sieve_take_ok(struct sieve_client *client, struct buffer *out)
 {
-    switch (client->state.current) {
+    switch (client->head.state.current) {
     case SIEVE_GREETING:
-        if (!client->options.starttls)
+        if (!client->head.options.starttls)
             return sieve_begin_login(client, out);
         buffer_append_string(out, "STARTTLS\r\n");
         client->takes_xclient = false;
-        state_move(&client->state, SIEVE_STARTTLS);
+        state_move(&client->head.state, SIEVE_STARTTLS);
         return LOGIN_CLIENT_NEED_INPUT;
     case SIEVE_STARTTLS:
-        state_move(&client->state, SIEVE_TLS);
+        state_move(&client->head.state, SIEVE_TLS);
         return LOGIN_CLIENT_STARTTLS;
     case SIEVE_SECURED:
         return sieve_begin_login(client, out);
     case SIEVE_XCLIENT:
-        state_move(&client->state, SIEVE_LAST);
+        state_move(&client->head.state, SIEVE_LAST);
         return LOGIN_CLIENT_NEED_INPUT;
     default: /* LAST */
         return sieve_finish(
-            client, client->has_challenge ? LOGIN_CLIENT_FAILED : LOGIN_CLIENT_ACCEPTED, NULL);
+            client, client->head.has_challenge ? LOGIN_CLIENT_FAILED : LOGIN_CLIENT_ACCEPTED, NULL);
     }
 }
 
@@ -181,15 +181,15 @@ static enum login_client_event sieve_take_reply(struct sieve_client *client, str
 
     if (client->status == REPLY_OK)
         return sieve_take_ok(client, out);
-    if (is_no && client->state.current == SIEVE_XCLIENT) {
+    if (is_no && client->head.state.current == SIEVE_XCLIENT) {
         /* Then it does not learn whom we speak for; the login is another matter. */
-        client->denial = LOGIN_DENIED;
-        state_move(&client->state, SIEVE_LAST);
+        client->head.denial = LOGIN_DENIED;
+        state_move(&client->head.state, SIEVE_LAST);
         return LOGIN_CLIENT_NEED_INPUT;
     }
     return sieve_finish(client,
-                        is_no && client->state.current == SIEVE_LAST ? LOGIN_CLIENT_REFUSED
-                                                                     : LOGIN_CLIENT_FAILED,
+                        is_no && client->head.state.current == SIEVE_LAST ? LOGIN_CLIENT_REFUSED
+                                                                          : LOGIN_CLIENT_FAILED,
                         NULL);
 }
 
@@ -197,16 +197,16 @@ static enum login_client_event sieve_take_reply(struct sieve_client *client, str
 static enum login_client_event sieve_take_other(struct sieve_client *client, struct span line,
                                                 struct buffer *out)
 {
+    bool is_string = line.length > 0 && (line.data[0] == '"' || line.data[0] == '{');
     char challenge[SASL_CHALLENGE_SIZE];
 
-    if (client->state.current == SIEVE_GREETING || client->state.current == SIEVE_SECURED)
+    if (client->head.state.current == SIEVE_GREETING || client->head.state.current == SIEVE_SECURED)
         return sieve_take_capability(client, line);
-    if (client->state.current != SIEVE_LAST || client->mechanism == SASL_PLAIN ||
-        client->has_challenge || line.length == 0 || (line.data[0] != '"' && line.data[0] != '{'))
+    if (!imap_take_string(&line, challenge, sizeof(challenge)))
+        challenge[0] = '\0'; /* a literal is passed over */
+    if (client->head.state.current != SIEVE_LAST || !is_string ||
+        !login_client_keep_challenge(&client->head, span_from_string(challenge)))
         return sieve_finish(client, LOGIN_CLIENT_FAILED, "not a ManageSieve reply");
-    client->has_challenge = true;
-    if (imap_take_string(&line, challenge, sizeof(challenge)))
-        sasl_keep_challenge(span_from_string(challenge), client->challenge);
     buffer_append_string(out, "\"" SASL_FAILURE_ANSWER "\"\r\n");
     return LOGIN_CLIENT_NEED_INPUT;
 }
@@ -246,9 +246,8 @@ static void sieve_client_init(void *machine, const struct login_client_options *
 {
     struct sieve_client *client = machine;
 
-    *client = (struct sieve_client){ .options = *options,
-                                     .mechanism = sasl_replay_mechanism(options->credentials) };
-    state_init(&client->state, sieve_states, SIEVE_GREETING);
+    *client = (struct sieve_client){ .head.options = *options };
+    login_client_start(&client->head, sieve_states, SIEVE_GREETING);
 }
 
 static enum login_client_event sieve_client_next(void *machine, struct span *in, struct buffer *out)
@@ -256,7 +255,7 @@ static enum login_client_event sieve_client_next(void *machine, struct span *in,
     struct sieve_client *client = machine;
     enum login_client_event event = LOGIN_CLIENT_NEED_INPUT;
 
-    assert(client->state.current != SIEVE_TLS && client->state.current != SIEVE_DONE);
+    assert(client->head.state.current != SIEVE_TLS && client->head.state.current != SIEVE_DONE);
     while (event == LOGIN_CLIENT_NEED_INPUT) {
         struct span line;
 
@@ -281,33 +280,7 @@ static void sieve_client_tls_started(void *machine)
 {
     struct sieve_client *client = machine;
 
-    state_move(&client->state, SIEVE_SECURED);
-}
-
-static struct span sieve_client_text(const void *machine)
-{
-    const struct sieve_client *client = machine;
-
-    return span_from_string(client->text);
-}
-
-static struct span sieve_client_challenge(const void *machine)
-{
-    const struct sieve_client *client = machine;
-
-    return span_from_string(client->challenge);
-}
-
-static enum login_denial sieve_client_denial(const void *machine)
-{
-    const struct sieve_client *client = machine;
-
-    return client->denial;
-}
-
-static void sieve_client_fini(void *machine)
-{
-    (void)machine; /* the credentials are the session's; nothing of them is kept here */
+    state_move(&client->head.state, SIEVE_SECURED);
 }
 
 const struct login_client_ops sieve_client_ops = {
@@ -316,8 +289,4 @@ const struct login_client_ops sieve_client_ops = {
     .init = sieve_client_init,
     .next = sieve_client_next,
     .tls_started = sieve_client_tls_started,
-    .text = sieve_client_text,
-    .challenge = sieve_client_challenge,
-    .denial = sieve_client_denial,
-    .fini = sieve_client_fini,
 };

@@ -13,18 +13,6 @@
 #include "common/base/memory.h"
 #include "common/proto/offers.h"
 
-enum { SIEVE_COMMAND, SIEVE_RESPONSE, SIEVE_TLS, SIEVE_TRYING, SIEVE_DONE };
-
-static const struct state_row sieve_states[] = {
-    [SIEVE_COMMAND] = { "command", STATE_BIT(SIEVE_RESPONSE) | STATE_BIT(SIEVE_TLS) |
-                                       STATE_BIT(SIEVE_TRYING) | STATE_BIT(SIEVE_DONE) },
-    [SIEVE_RESPONSE] = { "response", STATE_BIT(SIEVE_COMMAND) | STATE_BIT(SIEVE_DONE) },
-    [SIEVE_TLS] = { "tls", STATE_BIT(SIEVE_COMMAND) | STATE_BIT(SIEVE_DONE) },
-    [SIEVE_TRYING] = { "trying", STATE_BIT(SIEVE_COMMAND) | STATE_BIT(SIEVE_RESPONSE) |
-                                     STATE_BIT(SIEVE_DONE) },
-    [SIEVE_DONE] = { "done", STATE_BIT(SIEVE_DONE) },
-};
-
 /* A quoted string of what is fit for one: other bytes become question marks. */
 static void sieve_append_quoted(struct buffer *out, struct span text)
 {
@@ -65,7 +53,7 @@ static enum login_event sieve_ok(struct buffer *out, const char *text)
 static enum login_event sieve_bye(struct sieve_server *server, struct buffer *out, const char *text)
 {
     sieve_reply(out, "BYE", span_from_string(text));
-    state_move(&server->state, SIEVE_DONE);
+    state_move(&server->head.state, LOGIN_SERVER_DONE);
     return LOGIN_END;
 }
 
@@ -73,7 +61,7 @@ static enum login_event sieve_bye(struct sieve_server *server, struct buffer *ou
 static enum login_event sieve_error(struct sieve_server *server, struct buffer *out,
                                     const char *text)
 {
-    if (++server->errors >= SIEVE_SERVER_ERRORS_MAX)
+    if (++server->head.errors >= SIEVE_SERVER_ERRORS_MAX)
         return sieve_bye(server, out, "Too many invalid commands.");
     sieve_reply(out, "NO", span_from_string(text));
     return LOGIN_NEED_INPUT;
@@ -84,22 +72,12 @@ static enum login_event sieve_malformed(struct sieve_server *server, struct buff
     return sieve_error(server, out, "Malformed arguments.");
 }
 
-static bool sieve_takes_credentials(const struct sieve_server *server)
-{
-    return server->options.tls_active || server->options.plaintext_allowed;
-}
-
-static bool sieve_offers_tls(const struct sieve_server *server)
-{
-    return server->options.tls_available && !server->options.tls_active;
-}
-
 static void sieve_append_mechanisms(const struct sieve_server *server, struct buffer *out)
 {
     const char *joint = "";
 
     for (enum sasl_mechanism i = 0; i < SASL_MECHANISMS; i++)
-        if (sasl_is_offered(&server->options.sasl, i)) {
+        if (sasl_is_offered(&server->head.options.sasl, i)) {
             buffer_append_format(out, "%s%s", joint, sasl_mechanism_name(i));
             joint = " ";
         }
@@ -111,7 +89,7 @@ static void sieve_append_extensions(const struct sieve_server *server, struct bu
     const char *joint = "";
 
     for (unsigned i = 0; sieve_offer_words[i]; i++)
-        if (server->options.offers & OFFER_BIT(i)) {
+        if (server->head.options.offers & OFFER_BIT(i)) {
             buffer_append_format(out, "%s%s", joint, sieve_offer_words[i]);
             joint = " ";
         }
@@ -122,12 +100,12 @@ static void sieve_append_capabilities(const struct sieve_server *server, struct 
     buffer_append_string(out, "\"IMPLEMENTATION\" \"Mailstead\"\r\n\"SIEVE\" \"");
     sieve_append_extensions(server, out);
     buffer_append_string(out, "\"\r\n\"SASL\" \"");
-    if (sieve_takes_credentials(server))
+    if (login_server_takes_credentials(&server->head))
         sieve_append_mechanisms(server, out);
     buffer_append_string(out, "\"\r\n");
-    if (sieve_offers_tls(server))
+    if (login_server_offers_tls(&server->head))
         buffer_append_string(out, "\"STARTTLS\"\r\n");
-    if (server->options.peer_is_trusted)
+    if (server->head.options.peer_is_trusted)
         buffer_append_string(out, "\"XCLIENT\" \"ADDR PORT SESSION TTL\"\r\n");
     buffer_append_string(out, "\"VERSION\" \"1.0\"\r\n");
 }
@@ -164,7 +142,7 @@ static enum login_event sieve_logout(struct sieve_server *server, struct span ar
     if (arguments.length > 0)
         return sieve_malformed(server, out);
     sieve_ok(out, "Logging out.");
-    state_move(&server->state, SIEVE_DONE);
+    state_move(&server->head.state, LOGIN_SERVER_DONE);
     return LOGIN_END;
 }
 
@@ -173,18 +151,18 @@ static enum login_event sieve_starttls(struct sieve_server *server, struct span 
 {
     if (arguments.length > 0)
         return sieve_malformed(server, out);
-    if (!sieve_offers_tls(server))
+    if (!login_server_offers_tls(&server->head))
         return sieve_error(server, out, "TLS is not available.");
     sieve_ok(out, "Begin TLS negotiation now.");
-    state_move(&server->state, SIEVE_TLS);
+    state_move(&server->head.state, LOGIN_SERVER_TLS);
     return LOGIN_STARTTLS;
 }
 
 /* The kept refusal of a token. */
 static enum login_event sieve_tell_refusal(struct sieve_server *server, struct buffer *out)
 {
-    sieve_reply(out, "NO", span_from_string(server->refusal));
-    server->refusal[0] = '\0';
+    sieve_reply(out, "NO", span_from_string(server->head.refusal));
+    server->head.refusal[0] = '\0';
     return LOGIN_NEED_INPUT;
 }
 
@@ -194,12 +172,10 @@ static enum login_event sieve_go_on(struct sieve_server *server, enum sasl_resul
 {
     switch (result) {
     case SASL_OK:
-        state_move(&server->state, SIEVE_TRYING);
         return LOGIN_CREDENTIALS;
     case SASL_CHALLENGE:
-        sieve_append_quoted(out, span_from_string(sasl_challenge(&server->exchange)));
+        sieve_append_quoted(out, span_from_string(sasl_challenge(&server->head.exchange)));
         buffer_append_string(out, "\r\n");
-        state_move(&server->state, SIEVE_RESPONSE);
         return LOGIN_NEED_INPUT;
     case SASL_REFUSED:
         return sieve_tell_refusal(server, out);
@@ -233,14 +209,13 @@ static enum login_event sieve_authenticate(struct sieve_server *server, struct s
         if (!has_initial)
             return sieve_malformed(server, out);
     }
-    if (!sieve_takes_credentials(server))
+    if (!login_server_takes_credentials(&server->head))
         event = sieve_error(server, out, "[ENCRYPT-NEEDED] Begin TLS first.");
     else {
         response = has_initial && initial[0] ? span_from_string(initial) : SPAN_LITERAL("=");
         event = sieve_go_on(server,
-                            sasl_start(&server->exchange, &server->options.sasl,
-                                       span_from_string(mechanism), has_initial ? &response : NULL,
-                                       &server->credentials),
+                            login_server_start_exchange(&server->head, span_from_string(mechanism),
+                                                        has_initial ? &response : NULL),
                             out);
     }
     if (has_initial)
@@ -248,37 +223,19 @@ static enum login_event sieve_authenticate(struct sieve_server *server, struct s
     return event;
 }
 
-static bool sieve_set_forwarded(struct forwarded *forwarded, struct span parameter)
-{
-    static const struct {
-        const char *key;
-        enum forwarded_field field;
-    } rows[] = { { "ADDR", FORWARDED_ADDRESS },
-                 { "PORT", FORWARDED_PORT },
-                 { "SESSION", FORWARDED_SESSION },
-                 { "TTL", FORWARDED_TTL } };
-    struct span value = parameter;
-    struct span key = span_split(&value, '=');
-
-    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++)
-        if (span_equals_ignore_case(key, span_from_string(rows[i].key)))
-            return forwarded_set(forwarded, rows[i].field, value);
-    return key.length > 0;
-}
-
 static enum login_event sieve_xclient(struct sieve_server *server, struct span arguments,
                                       struct buffer *out)
 {
     struct forwarded forwarded = { .port = 0 };
 
-    if (!server->options.peer_is_trusted)
+    if (!server->head.options.peer_is_trusted)
         return sieve_error(server, out, "Unknown command.");
     while (imap_take_byte(&arguments, ' '))
-        if (!sieve_set_forwarded(&forwarded, span_split(&arguments, ' ')))
+        if (!forwarded_set_parameter(&forwarded, span_split(&arguments, ' ')))
             return sieve_malformed(server, out);
         else if (arguments.length > 0)
             arguments = span_of(arguments.data - 1, arguments.length + 1);
-    server->forwarded = forwarded;
+    server->head.forwarded = forwarded;
     return sieve_ok(out, "Updated.");
 }
 
@@ -320,14 +277,11 @@ static enum login_event sieve_take_response(struct sieve_server *server, struct 
     char response[SASL_LINE_MAX];
     enum login_event event;
 
-    state_move(&server->state, SIEVE_COMMAND);
     if (!imap_take_string(&command, response, sizeof(response)) || command.length > 0) {
-        server->refusal[0] = '\0';
+        login_server_drop_exchange(&server->head);
         event = sieve_error(server, out, "Malformed authentication response.");
     } else {
-        event = sieve_go_on(server,
-                            sasl_respond(&server->exchange, &server->options.sasl,
-                                         span_from_string(response), &server->credentials),
+        event = sieve_go_on(server, login_server_respond(&server->head, span_from_string(response)),
                             out);
     }
     explicit_bzero(response, sizeof(response));
@@ -339,8 +293,9 @@ static void sieve_server_init(void *machine, const struct login_server_options *
 {
     struct sieve_server *server = machine;
 
-    *server = (struct sieve_server){ .options = *options };
-    state_init(&server->state, sieve_states, SIEVE_COMMAND);
+    login_server_init(&server->head, options);
+    server->continued = 0;
+    server->is_owed_capabilities = false;
     sieve_append_capabilities(server, out);
     buffer_append_format(out, "OK \"%s ready.\"\r\n", options->hostname);
 }
@@ -358,12 +313,11 @@ static enum login_event sieve_take(struct sieve_server *server, struct span *in,
     case IMAP_FRAME_CONTINUE: /* its bytes come all the same */
         return LOGIN_NEED_INPUT;
     case IMAP_FRAME_WHOLE:
-        return server->state.current == SIEVE_COMMAND ? sieve_run_command(server, command, out)
-                                                      : sieve_take_response(server, command, out);
+        return server->head.state.current == LOGIN_SERVER_COMMAND
+                   ? sieve_run_command(server, command, out)
+                   : sieve_take_response(server, command, out);
     case IMAP_FRAME_BROKEN:
-        if (server->state.current == SIEVE_RESPONSE)
-            state_move(&server->state, SIEVE_COMMAND);
-        server->refusal[0] = '\0';
+        login_server_drop_exchange(&server->head);
         return sieve_error(server, out, "A line ends with CRLF and holds no CR or NUL.");
     case IMAP_FRAME_REFUSED:
     case IMAP_FRAME_FATAL:
@@ -379,7 +333,7 @@ static enum login_event sieve_server_next(void *machine, struct span *in, struct
     bool incomplete = false;
 
     while (event == LOGIN_NEED_INPUT && !incomplete) {
-        assert(server->state.current == SIEVE_COMMAND || server->state.current == SIEVE_RESPONSE);
+        assert(login_server_is_listening(&server->head));
         if (buffer_room(out) < MACHINE_REPLY_ROOM)
             return LOGIN_FLUSH;
         if (server->is_owed_capabilities) {
@@ -392,37 +346,20 @@ static enum login_event sieve_server_next(void *machine, struct span *in, struct
     return event;
 }
 
-/* RFC 5804 section 2.2: what was said before TLS is forgotten, and what there is is told anew. */
+/* RFC 5804 section 2.2: what there is is told anew. */
 static void sieve_server_tls_started(void *machine)
 {
     struct sieve_server *server = machine;
 
-    server->options.tls_active = true;
-    server->forwarded = (struct forwarded){ .port = 0 };
+    login_server_tls_started(&server->head);
     server->is_owed_capabilities = true;
-    state_move(&server->state, SIEVE_COMMAND);
-}
-
-static struct credentials *sieve_server_credentials(void *machine)
-{
-    struct sieve_server *server = machine;
-
-    assert(server->state.current == SIEVE_TRYING);
-    return &server->credentials;
-}
-
-static const struct forwarded *sieve_server_forwarded(const void *machine)
-{
-    const struct sieve_server *server = machine;
-
-    return &server->forwarded;
 }
 
 static void sieve_server_refuse(void *machine, const struct login_refusal *refusal,
                                 struct buffer *out)
 {
     struct sieve_server *server = machine;
-    struct span text = refusal->text, challenge = login_refusal_challenge(refusal);
+    struct span text = refusal->text, challenge;
 
     if (refusal->reason == LOGIN_REFUSED_CREDENTIALS)
         text = SPAN_LITERAL("Authentication failed.");
@@ -430,25 +367,20 @@ static void sieve_server_refuse(void *machine, const struct login_refusal *refus
         text = SPAN_LITERAL("[TRYLATER] The account cannot be reached now, try again later.");
     else if (refusal->reason == LOGIN_REFUSED_ELSEWHERE)
         text = SPAN_LITERAL("[" LOGIN_ELSEWHERE_SIEVE "]" LOGIN_ELSEWHERE_WORDS);
-    credentials_wipe(&server->credentials);
-    if (challenge.length > 0 && sasl_refuse(&server->exchange)) {
-        login_copy_text(text, server->refusal);
-        sieve_append_quoted(out, challenge);
-        buffer_append_string(out, "\r\n");
-        state_move(&server->state, SIEVE_RESPONSE);
+    challenge = login_server_refused(&server->head, refusal, text);
+    if (challenge.length == 0) {
+        sieve_reply(out, "NO", text);
         return;
     }
-    state_move(&server->state, SIEVE_COMMAND);
-    sieve_reply(out, "NO", text);
+    sieve_append_quoted(out, challenge);
+    buffer_append_string(out, "\r\n");
 }
 
 static void sieve_server_accept(void *machine, struct span text, struct buffer *out)
 {
     struct sieve_server *server = machine;
 
-    assert(server->state.current == SIEVE_TRYING);
-    credentials_wipe(&server->credentials);
-    state_move(&server->state, SIEVE_DONE);
+    login_server_accepted(&server->head);
     sieve_reply(out, "OK", text);
 }
 
@@ -456,20 +388,13 @@ static void sieve_server_goodbye(void *machine, const char *text, struct buffer 
 {
     struct sieve_server *server = machine;
 
-    credentials_wipe(&server->credentials);
-    if (server->refusal[0])
+    credentials_wipe(&server->head.credentials);
+    if (server->head.refusal[0])
         sieve_tell_refusal(server, out);
     buffer_append_string(out, "BYE (TRYLATER) ");
     sieve_append_quoted(out, span_from_string(text));
     buffer_append_string(out, "\r\n");
-    state_move(&server->state, SIEVE_DONE);
-}
-
-static void sieve_server_fini(void *machine)
-{
-    struct sieve_server *server = machine;
-
-    credentials_wipe(&server->credentials);
+    state_move(&server->head.state, LOGIN_SERVER_DONE);
 }
 
 const struct login_server_ops sieve_server_ops = {
@@ -478,10 +403,7 @@ const struct login_server_ops sieve_server_ops = {
     .init = sieve_server_init,
     .next = sieve_server_next,
     .tls_started = sieve_server_tls_started,
-    .credentials = sieve_server_credentials,
-    .forwarded = sieve_server_forwarded,
     .refuse = sieve_server_refuse,
     .accept = sieve_server_accept,
     .goodbye = sieve_server_goodbye,
-    .fini = sieve_server_fini,
 };

@@ -32,9 +32,6 @@ void login_attempt_end(struct login_attempt *attempt)
     if (attempt->connector)
         connector_cancel(attempt->connector);
     attempt->connector = NULL;
-    if (attempt->has_machine)
-        attempt->ops->fini(&attempt->machine);
-    attempt->has_machine = false;
     intake_fini(&attempt->intake);
 }
 
@@ -51,7 +48,7 @@ static bool login_attempt_start_tls(struct login_attempt *attempt)
 
 static void login_attempt_conclude(struct login_attempt *attempt, enum login_client_event event)
 {
-    struct span text = attempt->ops->text(&attempt->machine);
+    struct span text = login_client_text(&attempt->machine.head);
 
     if (event == LOGIN_CLIENT_FAILED) {
         LOG_EVENT(LOG_LEVEL_WARNING, attempt->session->id, "backend_failed",
@@ -64,8 +61,8 @@ static void login_attempt_conclude(struct login_attempt *attempt, enum login_cli
     if (event == LOGIN_CLIENT_ACCEPTED)
         attempt->events->accepted(attempt, text);
     else
-        attempt->events->refused(attempt, text, attempt->ops->challenge(&attempt->machine),
-                                 attempt->ops->denial(&attempt->machine));
+        attempt->events->refused(attempt, text, login_client_challenge(&attempt->machine.head),
+                                 attempt->machine.head.denial);
 }
 
 /* Runs the machine over what has come.  False when the attempt has ended. */
@@ -151,7 +148,6 @@ static void login_attempt_connected(struct connector *connector, struct io_watch
     }
     attempt->events->connected(attempt, watch);
     attempt->ops->init(&attempt->machine, &options);
-    attempt->has_machine = true;
     intake_init(&attempt->intake, false);
     transport_watch(attempt->transport, TRANSPORT_READABLE);
     if (attempt->target->tls == TLS_MODE_IMPLICIT)

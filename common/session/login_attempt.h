@@ -46,13 +46,13 @@ struct login_attempt {
     const struct forwarded *forwarded; /* what is passed on to the owner */
     /* Its own: */
     union {
+        struct login_client head;
         struct imap_client imap;
         struct pop3_client pop3;
         struct sieve_client sieve;
     } machine;
     struct intake intake;
     struct connector *connector; /* while it connects */
-    bool has_machine;
 };
 
 /* What is passed on of a client that `session` knows by itself. */

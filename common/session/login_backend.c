@@ -107,7 +107,7 @@ void login_backend_start(struct login_session *session)
         .target = &login->target,
         .transport = &session->backend,
         .name = login->name,
-        .credentials = login->server_ops->credentials(&login->server),
+        .credentials = login_server_credentials(&login->server.head),
         .forwarded = login->target.pass_client == PASS_CLIENT_COMMAND ? &login->forwarded : NULL,
     };
     login_attempt_start(&login->attempt);

@@ -36,13 +36,13 @@ static void login_client_credentials(struct login_session *session)
 {
     struct login *login = session->login;
     const struct session *head = &session->session;
-    const struct forwarded *claimed = login->server_ops->forwarded(&login->server);
+    const struct forwarded *claimed = &login->server.head.forwarded;
 
     login->credentials_ms = io_loop_now_ms(head->service->loop);
     login->was_refused = login->has_waited = login->is_allowed = login->is_blocked = false;
     login->elsewheres = 0;
     login->refusal[0] = login->challenge[0] = '\0';
-    login->kind = login->server_ops->credentials(&login->server)->kind;
+    login->kind = login_server_credentials(&login->server.head)->kind;
     transport_watch(&session->client, 0);
     if (head->service->peers_are_trusted)
         session->session.was_relayed |= forwarded_was_relayed(claimed);

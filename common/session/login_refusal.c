@@ -81,7 +81,7 @@ static void login_refusal_wait(struct login_session *session)
     uint64_t age_ms = io_loop_now_ms(service->loop) - login->credentials_ms;
     uint64_t more_ms = abuse_delay_ms(&session->session, login_route_name(login));
 
-    credentials_wipe(login->server_ops->credentials(&login->server));
+    credentials_wipe(login_server_credentials(&login->server.head));
     state_move(&session->state, LOGIN_STATE_DELAYED);
     deadline_set(&session->deadline,
                  service->peers_are_trusted ? 1 : login_refusal_after_ms(age_ms, more_ms));
@@ -90,7 +90,7 @@ static void login_refusal_wait(struct login_session *session)
 void login_refusal_delay(struct login_session *session)
 {
     struct login *login = session->login;
-    const struct credentials *credentials = login->server_ops->credentials(&login->server);
+    const struct credentials *credentials = login_server_credentials(&login->server.head);
 
     abuse_login_failed(&session->session, login_route_name(login), credentials_secret(credentials));
     login_refusal_wait(session);

@@ -119,7 +119,7 @@ static void login_relay_keep_alive(struct login_session *session)
 static bool login_relay_admit(struct login_session *session)
 {
     struct login *login = session->login;
-    const struct credentials *credentials = login->server_ops->credentials(&login->server);
+    const struct credentials *credentials = login_server_credentials(&login->server.head);
     const char *account = login->request.route.account;
     const char *too_many;
 

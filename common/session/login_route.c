@@ -63,7 +63,7 @@ static void login_route_go(struct login_session *session)
     case TARGET_GO:
         login->refusal[0] = login->challenge[0] = '\0';
         if (!login_master_prepare(session->session.service, login->kind == CREDENTIALS_EXTERNAL,
-                                  login->server_ops->credentials(&login->server),
+                                  login_server_credentials(&login->server.head),
                                   login->request.route.account, login->name)) {
             login->target.is_misconfigured = true;
             login->target.reason = "the account's name cannot be sent";
@@ -103,7 +103,7 @@ const char *login_route_name(const struct login *login)
 static bool login_route_is_allowed(struct login_session *session)
 {
     struct login *login = session->login;
-    const struct credentials *credentials = login->server_ops->credentials(&login->server);
+    const struct credentials *credentials = login_server_credentials(&login->server.head);
 
     if (login->kind == CREDENTIALS_EXTERNAL)
         return true;
@@ -135,7 +135,7 @@ void login_route_answered(struct resolver_request *request)
 void login_route_resolve(struct login_session *session)
 {
     struct login *login = session->login;
-    const struct credentials *credentials = login->server_ops->credentials(&login->server);
+    const struct credentials *credentials = login_server_credentials(&login->server.head);
 
     state_move(&session->state, LOGIN_STATE_RESOLVING);
     session_is_known(&session->session);

@@ -54,7 +54,7 @@ void login_session_forget_login(struct login_session *session)
     if (!login)
         return;
     resolver_cancel(&login->request);
-    login->server_ops->fini(&login->server);
+    login_server_fini(&login->server.head);
     bytes_release(&login->proxy_header);
     intake_fini(&login->client_intake);
     login_attempt_end(&login->attempt);

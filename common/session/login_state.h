@@ -36,6 +36,7 @@ enum login_state {
 struct login {
     struct login_session *session;
     union {
+        struct login_server head;
         struct imap_server imap;
         struct pop3_server pop3;
         struct sieve_server sieve;

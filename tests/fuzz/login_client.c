@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/fuzz/login_client.h"
 
-#include "common/proto/sasl.h"
+#include "common/proto/login_head.h"
 #include "tests/fuzz/fuzz.h"
 
 enum {
@@ -38,6 +38,7 @@ struct run {
 static void note_event(struct run *run, enum login_client_event event)
 {
     const struct login_client_ops *ops = run->subject->ops;
+    const struct login_client *client = (const void *)run->machine;
 
     buffer_append_format(&run->trace, "<%d at %zu>", (int)event, run->consumed);
     if (event == LOGIN_CLIENT_STARTTLS) {
@@ -46,15 +47,14 @@ static void note_event(struct run *run, enum login_client_event event)
         return;
     }
     run->is_over = true;
-    FUZZ_CHECK(ops->text(run->machine).length < LOGIN_TEXT_SIZE);
-    FUZZ_CHECK(!span_has_line_break_or_nul(ops->text(run->machine)));
-    FUZZ_CHECK(ops->challenge(run->machine).length < SASL_CHALLENGE_SIZE);
-    FUZZ_CHECK(!span_has_line_break_or_nul(ops->challenge(run->machine)));
-    buffer_append(&run->trace, ops->text(run->machine));
-    buffer_append(&run->trace, ops->challenge(run->machine));
+    FUZZ_CHECK(login_client_text(client).length < LOGIN_TEXT_SIZE);
+    FUZZ_CHECK(!span_has_line_break_or_nul(login_client_text(client)));
+    FUZZ_CHECK(login_client_challenge(client).length < SASL_CHALLENGE_SIZE);
+    FUZZ_CHECK(!span_has_line_break_or_nul(login_client_challenge(client)));
+    buffer_append(&run->trace, login_client_text(client));
+    buffer_append(&run->trace, login_client_challenge(client));
     buffer_append_format(&run->trace, "<%d>",
-                         event == LOGIN_CLIENT_REFUSED &&
-                             ops->denial(run->machine) == LOGIN_DENIED_FOR_NOW);
+                         event == LOGIN_CLIENT_REFUSED && client->denial == LOGIN_DENIED_FOR_NOW);
 }
 
 /* Calls the machine until it needs more than the input's first `fed` bytes. */
@@ -89,7 +89,6 @@ static void run_pieces(struct run *run, struct span input, size_t cut, size_t st
         feed(run, input, cut, &out);
     feed(run, input, input.length, &out);
     FUZZ_CHECK(!run->said.overflowed && !run->trace.overflowed);
-    ops->fini(run->machine);
 }
 
 static void check_same(const struct run *whole, const struct subject *subject, struct span input,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/fuzz/login_server.h"
 
+#include "common/proto/login_head.h"
 #include "tests/fuzz/fuzz.h"
 
 enum {
@@ -53,8 +54,9 @@ static void answer_credentials(struct run *run, struct buffer *out)
         { LOGIN_REFUSED_TEMPORARY, { NULL, 0 }, { NULL, 0 } },
         { LOGIN_REFUSED_BY_BACKEND, { "[IN-USE] no", 11 }, { "AQ==", 4 } },
     };
-    struct credentials *credentials = run->ops->credentials(run->machine);
-    const struct forwarded *forwarded = run->ops->forwarded(run->machine);
+    struct credentials *credentials = login_server_credentials((void *)run->machine);
+    const struct forwarded *forwarded =
+        &((const struct login_server *)(const void *)run->machine)->forwarded;
 
     check_credentials(credentials);
     check_forwarded(forwarded);
@@ -137,7 +139,7 @@ static struct span run_pieces(const struct login_server_ops *ops, unsigned bits,
         feed(&run, input, cut, &out);
     feed(&run, input, input.length, &out);
     FUZZ_CHECK(!run.trace.overflowed);
-    ops->fini(run.machine);
+    login_server_fini((void *)run.machine);
     return buffer_span(&run.trace);
 }
 

@@ -29,9 +29,10 @@
 #include "tests/transcripts/secret.h"
 
 /* A server machine and what drives it. */
-struct login_server {
+struct server_run {
     const struct login_server_ops *ops;
     union {
+        struct login_server head;
         struct imap_server imap;
         struct pop3_server pop3;
         struct sieve_server sieve;
@@ -40,7 +41,7 @@ struct login_server {
     char *master; /* the identity, when it may act for anybody */
 };
 
-static void server_set_master(struct login_server *server, struct login_server_options *options)
+static void server_set_master(struct server_run *server, struct login_server_options *options)
 {
     server->master = server->identity;
     options->sasl.external_masters = &server->master;
@@ -81,7 +82,7 @@ static bool server_set_mechanisms(struct login_server_options *options, struct s
     return true;
 }
 
-static bool server_option(struct login_server *server, struct login_server_options *options,
+static bool server_option(struct server_run *server, struct login_server_options *options,
                           struct span word)
 {
     struct span value = word;
@@ -112,7 +113,7 @@ static bool server_option(struct login_server *server, struct login_server_optio
     return true;
 }
 
-static bool server_init(struct login_server *server, const struct login_server_ops *ops,
+static bool server_init(struct server_run *server, const struct login_server_ops *ops,
                         struct span words, struct buffer *out)
 {
     struct login_server_options options = { .hostname = "mx.example.org",
@@ -143,10 +144,10 @@ static bool pop3_server_start(void *subject, struct span options, struct buffer 
 }
 
 /* "CREDENTIALS name|secret", and what was forwarded when it was. */
-static void note_credentials(struct login_server *server, struct buffer *note)
+static void note_credentials(struct server_run *server, struct buffer *note)
 {
-    const struct credentials *credentials = server->ops->credentials(&server->machine);
-    const struct forwarded *forwarded = server->ops->forwarded(&server->machine);
+    const struct credentials *credentials = login_server_credentials(&server->machine.head);
+    const struct forwarded *forwarded = &server->machine.head.forwarded;
 
     transcript_note_credentials(credentials, note);
     if (forwarded->address[0] != '\0')
@@ -159,7 +160,7 @@ static void note_credentials(struct login_server *server, struct buffer *note)
 static enum transcript_step server_next(void *subject, struct span *in, struct buffer *out,
                                         struct buffer *note)
 {
-    struct login_server *server = subject;
+    struct server_run *server = subject;
 
     switch (server->ops->next(&server->machine, in, out)) {
     case LOGIN_NEED_INPUT:
@@ -179,7 +180,7 @@ static enum transcript_step server_next(void *subject, struct span *in, struct b
     abort();
 }
 
-static void server_refuse(struct login_server *server, enum login_refusal_reason reason,
+static void server_refuse(struct server_run *server, enum login_refusal_reason reason,
                           struct span text, struct span challenge, struct buffer *out)
 {
     struct login_refusal refusal = { reason, text, challenge };
@@ -189,7 +190,7 @@ static void server_refuse(struct login_server *server, enum login_refusal_reason
 
 static enum transcript_answered server_answer(void *subject, struct span answer, struct buffer *out)
 {
-    struct login_server *server = subject;
+    struct server_run *server = subject;
     struct span verb = transcript_take_word(&answer);
     char text[LOGIN_TEXT_SIZE];
 
@@ -222,19 +223,20 @@ static enum transcript_answered server_answer(void *subject, struct span answer,
 
 static void server_fini(void *subject)
 {
-    struct login_server *server = subject;
+    struct server_run *server = subject;
 
-    server->ops->fini(&server->machine);
+    login_server_fini(&server->machine.head);
 }
 
 /* A client machine, what drives it, and what it speaks for. */
-struct login_client {
+struct client_run {
     const struct login_client_ops *ops;
     char name[LOGIN_NAME_SIZE];
     struct credentials credentials;
     struct forwarded forwarded;
     char fields[FORWARDED_FIELDS_SIZE];
     union {
+        struct login_client head;
         struct imap_client imap;
         struct pop3_client pop3;
         struct sieve_client sieve;
@@ -263,7 +265,7 @@ static bool client_set_offers(struct login_client_options *options, struct span 
 }
 
 /* "name,value": one more field of the client's own ID. */
-static void client_add_field(struct login_client *client, struct span value)
+static void client_add_field(struct client_run *client, struct span value)
 {
     struct span name = span_split(&value, ',');
     size_t length = strlen(client->fields);
@@ -273,7 +275,7 @@ static void client_add_field(struct login_client *client, struct span value)
     client->forwarded.fields = client->fields;
 }
 
-static bool client_option(struct login_client *client, struct login_client_options *options,
+static bool client_option(struct client_run *client, struct login_client_options *options,
                           struct span value)
 {
     struct span key = span_split(&value, '=');
@@ -306,7 +308,7 @@ static bool client_option(struct login_client *client, struct login_client_optio
     return false;
 }
 
-static bool client_init(struct login_client *client, const struct login_client_ops *ops,
+static bool client_init(struct client_run *client, const struct login_client_ops *ops,
                         struct span words)
 {
     struct login_client_options options = { .name = client->name,
@@ -338,33 +340,33 @@ static bool pop3_client_start(void *subject, struct span options, struct buffer 
     return client_init(subject, &pop3_client_ops, options);
 }
 
-static enum transcript_step note_text(const struct login_client *client, const char *event,
+static enum transcript_step note_text(const struct client_run *client, const char *event,
                                       struct buffer *note)
 {
     buffer_append_format(note, "%s ", event);
-    buffer_append(note, client->ops->text(&client->machine));
+    buffer_append(note, login_client_text(&client->machine.head));
     return TRANSCRIPT_END;
 }
 
 static const char *const login_denials[] = { "REFUSED", "TEMPORARY", "ELSEWHERE" };
 
 /* A refusal, and the challenge by which it was told. */
-static enum transcript_step note_refusal(const struct login_client *client, struct buffer *note)
+static enum transcript_step note_refusal(const struct client_run *client, struct buffer *note)
 {
-    struct span challenge = client->ops->challenge(&client->machine);
+    struct span challenge = login_client_challenge(&client->machine.head);
 
     if (challenge.length > 0) {
         buffer_append_string(note, "CHALLENGE ");
         buffer_append(note, challenge);
         buffer_append_byte(note, ' ');
     }
-    return note_text(client, login_denials[client->ops->denial(&client->machine)], note);
+    return note_text(client, login_denials[client->machine.head.denial], note);
 }
 
 static enum transcript_step client_next(void *subject, struct span *in, struct buffer *out,
                                         struct buffer *note)
 {
-    struct login_client *client = subject;
+    struct client_run *client = subject;
 
     switch (client->ops->next(&client->machine, in, out)) {
     case LOGIN_CLIENT_NEED_INPUT:
@@ -386,7 +388,7 @@ static enum transcript_step client_next(void *subject, struct span *in, struct b
 
 static enum transcript_answered client_answer(void *subject, struct span answer, struct buffer *out)
 {
-    struct login_client *client = subject;
+    struct client_run *client = subject;
 
     (void)out;
     if (!span_equals(answer, SPAN_LITERAL("tls")))
@@ -397,9 +399,7 @@ static enum transcript_answered client_answer(void *subject, struct span answer,
 
 static void client_fini(void *subject)
 {
-    struct login_client *client = subject;
-
-    client->ops->fini(&client->machine);
+    (void)subject; /* nothing of it is secret, or its own */
 }
 
 /* The machine that asks a backend what it offers: option starttls, answer tls. */
@@ -487,11 +487,11 @@ static void offers_end(void *subject)
     }
 #define SERVER_ADAPTER(folder, start)                                                              \
     {                                                                                              \
-        folder, false, sizeof(struct login_server), start, server_next, server_answer, server_fini \
+        folder, false, sizeof(struct server_run), start, server_next, server_answer, server_fini   \
     }
 #define CLIENT_ADAPTER(folder, start)                                                              \
     {                                                                                              \
-        folder, true, sizeof(struct login_client), start, client_next, client_answer, client_fini  \
+        folder, true, sizeof(struct client_run), start, client_next, client_answer, client_fini    \
     }
 
 int main(void)

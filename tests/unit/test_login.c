@@ -55,8 +55,7 @@ static void pair_start(struct pair *pair, const struct protocol *protocol, const
 static void pair_end(struct pair *pair)
 {
     assert_false(pair->server_input.overflowed || pair->client_input.overflowed);
-    pair->protocol->server->fini(pair->server);
-    pair->protocol->client->fini(pair->client);
+    login_server_fini(pair->server);
     free(pair->server);
     free(pair->client);
 }
@@ -103,9 +102,8 @@ static bool pair_meet(struct pair *pair)
 
 static void check_replayed(struct pair *pair, const char *name, bool is_trusted)
 {
-    const struct login_server_ops *ops = pair->protocol->server;
-    const struct credentials *got = ops->credentials(pair->server);
-    const struct forwarded *forwarded = ops->forwarded(pair->server);
+    const struct credentials *got = login_server_credentials(pair->server);
+    const struct forwarded *forwarded = &((const struct login_server *)pair->server)->forwarded;
 
     assert_string_equal(got->authcid, name);
     assert_string_equal(got->password, pair->credentials.password);
@@ -130,7 +128,7 @@ static void check_login(const struct protocol *protocol, const char *name, const
         protocol->server->accept(pair.server, SPAN_LITERAL("[X] welcome"), &pair.client_input);
         assert_true(buffer_append_string(&pair.client_input, "more"));
         assert_int_equal(pair_run_client(&pair), LOGIN_CLIENT_ACCEPTED);
-        assert_span(protocol->client->text(pair.client), "[X] welcome");
+        assert_span(login_client_text(pair.client), "[X] welcome");
         assert_int_equal(pair.client_input.length - pair.client_used, strlen("more"));
         pair_end(&pair);
     }
@@ -199,8 +197,8 @@ static enum login_client_event refusal_seen(const struct protocol *protocol,
     assert_true(pair_meet(&pair));
     protocol->server->refuse(pair.server, refusal, &pair.client_input);
     event = pair_run_client(&pair);
-    login_copy_text(protocol->client->text(pair.client), text);
-    *denial = protocol->client->denial(pair.client);
+    login_copy_text(login_client_text(pair.client), text);
+    *denial = ((const struct login_client *)pair.client)->denial;
     pair_end(&pair);
     return event;
 }
@@ -246,7 +244,7 @@ static void test_a_server_that_ends_makes_the_client_fail_or_be_refused_for_now(
         event = pair_run_client(&pair);
         assert_true(event == LOGIN_CLIENT_FAILED ||
                     (event == LOGIN_CLIENT_REFUSED &&
-                     protocols[p].client->denial(pair.client) == LOGIN_DENIED_FOR_NOW));
+                     ((const struct login_client *)pair.client)->denial == LOGIN_DENIED_FOR_NOW));
         pair_end(&pair);
     }
 }
@@ -263,7 +261,7 @@ static void check_token(const struct protocol *protocol, enum credentials_kind k
     memset(pair.credentials.token, '~', LOGIN_TOKEN_SIZE - 1);
     pair_start(&pair, protocol, "a,=b@example.org", is_trusted, starttls);
     assert_true(pair_meet(&pair));
-    got = protocol->server->credentials(pair.server);
+    got = login_server_credentials(pair.server);
     assert_int_equal(got->kind, kind);
     assert_string_equal(got->authcid, "a,=b@example.org");
     assert_string_equal(got->token, pair.credentials.token);
@@ -271,8 +269,8 @@ static void check_token(const struct protocol *protocol, enum credentials_kind k
     assert_int_equal(pair_run_client(&pair), LOGIN_CLIENT_NEED_INPUT);
     assert_int_equal(pair_run_server(&pair), LOGIN_NEED_INPUT);
     assert_int_equal(pair_run_client(&pair), LOGIN_CLIENT_REFUSED);
-    assert_span(protocol->client->text(pair.client), "[X] not this one");
-    assert_span(protocol->client->challenge(pair.client), "eyJzdGF0dXMiOiI0MDEifQ==");
+    assert_span(login_client_text(pair.client), "[X] not this one");
+    assert_span(login_client_challenge(pair.client), "eyJzdGF0dXMiOiI0MDEifQ==");
     pair_end(&pair);
 }
 
@@ -310,7 +308,7 @@ static void test_an_answered_or_ended_server_holds_no_password(void **unused)
             else if (answer == 2)
                 ops->goodbye(pair.server, "going away", &pair.client_input);
             else
-                ops->fini(pair.server);
+                login_server_fini(pair.server);
             assert_false(memory_holds(pair.server, ops->size, "hunter2"));
             pair_end(&pair);
         }
