@@ -25,7 +25,7 @@ static bool is_plain(const char *name)
 static bool has_store(const struct config *config)
 {
     for (size_t i = 0; i < dovecot_service_count; i++)
-        if (*dovecot_store(config, dovecot_services[i].protocol)->host)
+        if (*node_config_store(&config->node, dovecot_services[i].protocol)->host)
             return true;
     return false;
 }

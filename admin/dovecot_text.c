@@ -17,22 +17,6 @@ const struct dovecot_service dovecot_services[] = {
 };
 const size_t dovecot_service_count = ARRAY_LENGTH(dovecot_services);
 
-const struct endpoint *dovecot_store(const struct config *config, enum protocol protocol)
-{
-    const struct node_config *node = &config->node;
-
-    switch (protocol) {
-    case PROTOCOL_LMTP:
-        return &node->lmtp_store;
-    case PROTOCOL_IMAP:
-        return &node->imap_store;
-    case PROTOCOL_POP3:
-        return &node->pop3_store;
-    default:
-        return &node->sieve_store;
-    }
-}
-
 const char *dovecot_bind_dn(const struct config *config)
 {
     return config->dovecot.bind_dn ? config->dovecot.bind_dn : config->directory.bind_dn;
@@ -54,7 +38,8 @@ void dovecot_put_trusted(struct dovecot_file *file, const struct config *config)
 {
     dovecot_file_put(file, "127.0.0.0/8 ::1");
     for (size_t i = 0; i < dovecot_service_count; i++) {
-        const struct endpoint *store = dovecot_store(config, dovecot_services[i].protocol);
+        const struct endpoint *store =
+            node_config_store(&config->node, dovecot_services[i].protocol);
 
         /* A connection to an address of this machine comes from that very address. */
         if (*store->host && !store->is_unix && !is_in_loopback(store->host))
@@ -204,7 +189,7 @@ static void put_head(struct dovecot_file *file, const struct dovecot_plan *plan)
         config->node.name, plan->folder, config->node.name, config->dovecot.run_directory,
         config->dovecot.state_directory);
     for (size_t i = 0; i < dovecot_service_count; i++)
-        if (*dovecot_store(config, dovecot_services[i].protocol)->host)
+        if (*node_config_store(&config->node, dovecot_services[i].protocol)->host)
             dovecot_file_put(file, " %s", dovecot_services[i].name);
     dovecot_file_put(file, "\n\n");
 }
@@ -282,9 +267,9 @@ static void put_service(struct dovecot_file *file, const struct config *config,
         dovecot_file_put(file, "  # Many logins in one process.\n  service_count = 0\n"
                                "  client_limit = 5000\n  process_limit = 2\n");
     dovecot_put_listener(file, service->listener, "address",
-                         dovecot_store(config, service->protocol), config->user, more);
+                         node_config_store(&config->node, service->protocol), config->user, more);
     /* What would listen on every address by default. */
-    if (!is_lmtp && dovecot_store(config, service->protocol)->is_unix)
+    if (!is_lmtp && node_config_store(&config->node, service->protocol)->is_unix)
         dovecot_file_put(file, "  inet_listener %s {\n    port = 0\n  }\n", service->listener);
     if (service->implicit)
         dovecot_file_put(file, "  inet_listener %s {\n    port = 0\n  }\n", service->implicit);
@@ -296,7 +281,7 @@ static void put_services(struct dovecot_file *file, const struct config *config)
     dovecot_file_put(file, "# Where the gate finds each protocol: node.*_store of mailstead.conf.  "
                            "Nobody else should reach it.\n");
     for (size_t i = 0; i < dovecot_service_count; i++)
-        if (*dovecot_store(config, dovecot_services[i].protocol)->host)
+        if (*node_config_store(&config->node, dovecot_services[i].protocol)->host)
             put_service(file, config, &dovecot_services[i]);
     dovecot_file_put(file, "# A process a session: as many as the gate may pass on.\n"
                            "service imap {\n  process_limit = 4000\n}\n"

@@ -25,9 +25,6 @@ struct dovecot_service {
 extern const struct dovecot_service dovecot_services[];
 extern const size_t dovecot_service_count;
 
-/* Where the node's store takes a protocol; an empty host: nowhere. */
-const struct endpoint *dovecot_store(const struct config *config, enum protocol protocol);
-
 /* The identity that Dovecot has in the directory (NULL: none), and its password. */
 const char *dovecot_bind_dn(const struct config *config);
 const char *dovecot_bind_password(const struct config *config);

@@ -22,7 +22,7 @@ static void put_head(struct dovecot_file *file, const struct dovecot_plan *plan)
                      config->node.name, plan->folder, config->node.name,
                      config->dovecot.run_directory, config->dovecot.state_directory);
     for (size_t i = 0; i < dovecot_service_count; i++)
-        if (*dovecot_store(config, dovecot_services[i].protocol)->host)
+        if (*node_config_store(&config->node, dovecot_services[i].protocol)->host)
             dovecot_file_put(file, "  %s = yes\n", dovecot_services[i].name);
     dovecot_file_put(file, "}\n\n");
 }
@@ -115,7 +115,7 @@ static void put_mail(struct dovecot_file *file, const struct config *config)
 static void put_service(struct dovecot_file *file, const struct config *config,
                         const struct dovecot_service *service)
 {
-    const struct endpoint *store = dovecot_store(config, service->protocol);
+    const struct endpoint *store = node_config_store(&config->node, service->protocol);
     bool is_lmtp = service->protocol == PROTOCOL_LMTP;
     bool has_header = !is_lmtp && config->node.pass_client == PASS_CLIENT_PROXY;
 
@@ -135,7 +135,7 @@ static void put_service(struct dovecot_file *file, const struct config *config,
 static void put_services(struct dovecot_file *file, const struct config *config)
 {
     for (size_t i = 0; i < dovecot_service_count; i++)
-        if (*dovecot_store(config, dovecot_services[i].protocol)->host)
+        if (*node_config_store(&config->node, dovecot_services[i].protocol)->host)
             put_service(file, config, &dovecot_services[i]);
     dovecot_file_put(file, "service imap {\n  process_limit = 4000\n}\n"
                            "service pop3 {\n  process_limit = 2000\n}\n");

@@ -12,10 +12,7 @@ static void backend_choose_store(const struct session_service *service, enum pro
     target->reason = NULL;
     target->pass_client = node->pass_client;
     target->endpoint_count = 1;
-    target->endpoints[0] = protocol == PROTOCOL_LMTP   ? node->lmtp_store
-                           : protocol == PROTOCOL_IMAP ? node->imap_store
-                           : protocol == PROTOCOL_POP3 ? node->pop3_store
-                                                       : node->sieve_store;
+    target->endpoints[0] = *node_config_store(node, protocol);
 }
 
 /* Why nothing is served at all; NULL: it is. */

@@ -182,3 +182,19 @@ void config_print_complaint(void *stream, const char *file, int line, const char
     else
         fprintf(stream, "%s: %s\n", file, text);
 }
+
+const struct endpoint *node_config_store(const struct node_config *node, enum protocol protocol)
+{
+    switch (protocol) {
+    case PROTOCOL_LMTP:
+        return &node->lmtp_store;
+    case PROTOCOL_IMAP:
+        return &node->imap_store;
+    case PROTOCOL_POP3:
+        return &node->pop3_store;
+    case PROTOCOL_SIEVE:
+        return &node->sieve_store;
+    default:
+        return NULL;
+    }
+}

@@ -217,6 +217,9 @@ struct node_config {
     enum node_foreign foreign;
 };
 
+/* Where a node's store takes `protocol`, or an empty host; NULL: no store takes that. */
+const struct endpoint *node_config_store(const struct node_config *node, enum protocol protocol);
+
 enum storage_kind { STORAGE_NONE, STORAGE_SHARED };
 /* What must be a mount point for a storage to be served. */
 enum storage_mount { STORAGE_MOUNT_SERVER, STORAGE_MOUNT_DIRECTORY, STORAGE_MOUNT_OFF };

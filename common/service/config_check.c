@@ -13,26 +13,10 @@
 #include "common/service/config_value.h"
 #include "common/service/node_board.h"
 
-static const struct endpoint *store_for(const struct node_config *node, enum protocol protocol)
-{
-    switch (protocol) {
-    case PROTOCOL_LMTP:
-        return &node->lmtp_store;
-    case PROTOCOL_IMAP:
-        return &node->imap_store;
-    case PROTOCOL_POP3:
-        return &node->pop3_store;
-    case PROTOCOL_SIEVE:
-        return &node->sieve_store;
-    default:
-        return NULL;
-    }
-}
-
 static void check_store(struct config_loader *loader, size_t index)
 {
     const struct listener_config *listener = &loader->config->listeners[index];
-    const struct endpoint *store = store_for(&loader->config->node, listener->protocol);
+    const struct endpoint *store = node_config_store(&loader->config->node, listener->protocol);
     int line = config_loader_line(loader, "listen", index, "protocol");
 
     if (!store)

@@ -308,17 +308,13 @@ static void probe_connected(struct connector *connector, struct io_watch *watch,
 static size_t probe_endpoints(const struct probe *probe, struct endpoint endpoints[ENDPOINTS_MAX])
 {
     const struct session_service *service = probe->prober->service;
-    const struct node_config *node = &service->config->node;
     const struct backend *backend = backend_set_by_id(&service->backends.set, probe->backend);
 
     if (backend)
         return backend_endpoints(backend, probe->protocol, endpoints);
     if (probe->backend || !service->backends.is_node)
         return 0;
-    endpoints[0] = probe->protocol == PROTOCOL_IMAP    ? node->imap_store
-                   : probe->protocol == PROTOCOL_LMTP  ? node->lmtp_store
-                   : probe->protocol == PROTOCOL_SIEVE ? node->sieve_store
-                                                       : node->pop3_store;
+    endpoints[0] = *node_config_store(&service->config->node, probe->protocol);
     return 1;
 }
 
