@@ -73,8 +73,9 @@ void control_finish(struct control_request *request, const char *error);
 bool control_run(struct child *child);
 
 /*
- * The admin port's process alone: a command for the others, asked through the hub.  Owned by who
- * asks until `answered` was called or it was withdrawn; then it may be asked again.
+ * A command for the others, asked through the hub: any by the admin port's process, and by the
+ * storage process where the accounts are (control_question.c).  Owned by who asks until `answered`
+ * was called or it was withdrawn; then it may be asked again.
  */
 struct control_inquiry {
     void (*line)(struct control_inquiry *inquiry, struct span json); /* valid during the call */

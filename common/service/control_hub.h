@@ -26,7 +26,7 @@ enum control_message {
     CONTROL_LINE,
     /* process -> hub: u32 leg, span error (empty: success) */
     CONTROL_END,
-    /* The admin port's process asks as a client of control.sock does:
+    /* A process that may asks as a client of control.sock does:
      * process -> hub: u32 question, span command name, span the request as JSON */
     CONTROL_ASK,
     /* process -> hub: u32 question; nobody wants the answer any more */

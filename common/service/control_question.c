@@ -2,7 +2,8 @@
 /*
  * The orders that come over hub.sock, from the process of the admin port: an exchange each, as for
  * a client of control.sock.  Every process of the daemon can reach hub.sock; only the one that
- * the board has in the role "admin" may ask, so that a worker that was taken over gives no orders.
+ * the board has in the role "admin" may ask anything, and others what the table has, so that a
+ * worker that was taken over gives no orders.
  */
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -17,8 +18,21 @@ struct control_question {
     uint32_t number;
 };
 
+static bool role_may_ask(const char *role, const char *command)
+{
+    static const struct {
+        const char *role, *command;
+    } rights[] = { { "storage", "mirror-hosts" } };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(rights); i++)
+        if (strcmp(rights[i].role, role) == 0 && strcmp(rights[i].command, command) == 0)
+            return true;
+    return strcmp(role, "admin") == 0;
+}
+
 /* By the process id that the kernel knows of the connection. */
-static bool peer_may_ask(const struct child *child, const struct channel *channel)
+static bool peer_may_ask(const struct child *child, const struct channel *channel,
+                         const char *command)
 {
     struct ucred peer = { .pid = 0 };
     socklen_t size = sizeof(peer);
@@ -29,7 +43,7 @@ static bool peer_may_ask(const struct child *child, const struct channel *channe
         const struct board_slot *slot = &child->board->slots[i];
 
         if (atomic_load(&slot->pid) == peer.pid)
-            return strcmp(child->program->roles[atomic_load(&slot->role)].name, "admin") == 0;
+            return role_may_ask(child->program->roles[atomic_load(&slot->role)].name, command);
     }
     return false;
 }
@@ -117,7 +131,7 @@ static bool take_ask(struct control_hub *hub, struct channel *channel, struct li
     wire_get_string(reader, command, sizeof(command));
     json = wire_get_span(reader);
     if (!wire_reader_is_complete(reader) || json.length > CONTROL_REQUEST_MAX ||
-        !peer_may_ask(hub->child, channel))
+        !peer_may_ask(hub->child, channel, command))
         return false;
     request = json_loadb(json.data, json.length, JSON_REJECT_DUPLICATES, NULL);
     if (!request)

@@ -121,10 +121,50 @@ static void run_who(struct control_request *request, json_t *arguments, void *co
     control_finish(request, NULL);
 }
 
+/* Asks the others itself, and passes on what it hears. */
+struct asker {
+    struct control_inquiry inquiry;
+    struct control_request *request;
+};
+
+static void asker_on_line(struct control_inquiry *inquiry, struct span json)
+{
+    const struct asker *asker = CONTAINER_OF(inquiry, struct asker, inquiry);
+
+    control_reply(asker->request, json_pack("{s:s%}", "heard", json.data, json.length));
+}
+
+static void asker_on_answered(struct control_inquiry *inquiry, const char *error, bool is_lost)
+{
+    const struct asker *asker = CONTAINER_OF(inquiry, struct asker, inquiry);
+
+    (void)is_lost;
+    control_finish(asker->request, error);
+}
+
+static void run_ask(struct control_request *request, json_t *arguments, void *context)
+{
+    static struct asker asker = { .inquiry = { asker_on_line, asker_on_answered } };
+    const struct child *child = context;
+    const char *command = json_string_value(json_object_get(arguments, "about"));
+
+    asker.request = request;
+    assert_true(control_client_ask(child->context, &asker.inquiry, command, SPAN_LITERAL("{}")));
+}
+
+static const struct control_command asker_commands[] = { { "ask", run_ask }, { NULL, NULL } };
+
 static const struct control_command store_commands[] = {
-    { "echo", run_echo }, { "count", run_count },       { "fail", run_fail },
-    { "long", run_long }, { "complain", run_complain }, { "block", run_block },
-    { "die", run_die },   { "hold", run_hold },         { "is-held", run_is_held },
+    { "echo", run_echo },
+    { "count", run_count },
+    { "fail", run_fail },
+    { "long", run_long },
+    { "complain", run_complain },
+    { "block", run_block },
+    { "die", run_die },
+    { "hold", run_hold },
+    { "is-held", run_is_held },
+    { "mirror-hosts", run_who },
     { NULL, NULL },
 };
 static const struct control_command worker_commands[] = { { "who", run_who }, { NULL, NULL } };
@@ -171,6 +211,11 @@ static bool store_run(struct child *child)
     return is_good;
 }
 
+static bool asker_run(struct child *child)
+{
+    return run_with(child, asker_commands);
+}
+
 static bool worker_run(struct child *child)
 {
     child->slot->counters[BOARD_LOGINS] += child->number + 1;
@@ -180,6 +225,7 @@ static bool worker_run(struct child *child)
 static const struct supervisor_role roles[] = {
     { .name = "control", .socket_name = "hub.sock", .run = control_run },
     { .name = "store", .run = store_run },
+    { .name = "storage", .run = asker_run },
     { .name = "worker", .is_per_core = true, .run = worker_run },
 };
 
@@ -420,6 +466,20 @@ static void test_a_new_control_child_is_found_again(void **unused)
     daemon_stop();
 }
 
+/* The storage process asks where the accounts are; for anything else its connection ends. */
+static void test_a_process_asks_what_it_may_ask(void **unused)
+{
+    (void)unused;
+    start_daemon();
+    assert_true(ask("{\"command\":\"ask\",\"about\":\"mirror-hosts\"}"));
+    assert_string_equal(json_string_value(json_object_get(answer(0), "heard")), "{\"number\":0}");
+    assert_false(ask("{\"command\":\"ask\",\"about\":\"who\"}"));
+    assert_string_equal(ask_error, "storage 0: ended before it answered");
+    DAEMON_AWAIT("event=hub_peer_wrong", "peer=\"storage 0\"");
+    ask_until("{\"command\":\"ask\",\"about\":\"mirror-hosts\"}", 1);
+    daemon_stop();
+}
+
 static void test_the_status_comes_from_the_board(void **unused)
 {
     (void)unused;
@@ -429,7 +489,7 @@ static void test_the_status_comes_from_the_board(void **unused)
     assert_int_equal(json_integer_value(json_object_get(answer(0), "pid")), daemon_pid);
     assert_true(ask("{\"command\":\"status\"}"));
     assert_int_equal(json_integer_value(json_object_get(answer(0), "generation")), 1);
-    assert_int_equal(json_array_size(json_object_get(answer(0), "processes")), 4);
+    assert_int_equal(json_array_size(json_object_get(answer(0), "processes")), 5);
     assert_int_equal(
         json_integer_value(json_object_get(json_object_get(answer(0), "counters"), "logins")), 3);
     assert_true(
@@ -558,6 +618,7 @@ int main(void)
         DAEMON_TEST(test_a_blocked_name_that_is_no_utf_8_is_shown_and_lifted_as_it_is_shown),
         DAEMON_TEST(test_a_process_that_dies_ends_its_answers),
         DAEMON_TEST(test_a_new_control_child_is_found_again),
+        DAEMON_TEST(test_a_process_asks_what_it_may_ask),
         DAEMON_TEST(test_the_status_comes_from_the_board),
         DAEMON_TEST(test_who_asks_wrongly_is_told),
         DAEMON_TEST(test_requests_on_one_connection_are_answered_one_by_one),
