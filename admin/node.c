@@ -61,6 +61,11 @@ json_t *node_ask_status(const struct arguments *arguments)
 /* --- status -------------------------------------------------------------------------------------
  */
 
+const char *node_storage_state(const json_t *storage)
+{
+    return json_flag(storage, "is_held") == 1 ? "held" : json_text(storage, "state");
+}
+
 void node_print_storages(const json_t *storages)
 {
     struct table table;
@@ -73,7 +78,7 @@ void node_print_storages(const json_t *storages)
         int64_t since_ms = json_number(storage, "since_ms", 0);
 
         table_add(&table, json_text(storage, "server"));
-        table_add(&table, json_text(storage, "state"));
+        table_add(&table, node_storage_state(storage));
         table_add(&table, since_ms > 0 ? format_time(since_ms, since) : "-");
         table_add(&table, json_text(storage, "why"));
     }

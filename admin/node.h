@@ -22,6 +22,9 @@ json_t *node_order(const struct arguments *arguments, json_t *request, unsigned 
 /* What the node says of itself, owned by the caller; NULL after it was said what went wrong. */
 json_t *node_ask_status(const struct arguments *arguments);
 
+/* The state of a storage for people: "held" for one that is detached until a word comes. */
+const char *node_storage_state(const json_t *storage);
+
 /* Writes the storages as a table. */
 void node_print_storages(const json_t *storages);
 

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "admin/node.h"
 #include "admin/status.h"
 
 static const char *role_of(const struct status_node *view)
@@ -144,7 +145,8 @@ static void print_backends(const struct status_node *nodes, size_t count, FILE *
     for (const char *const *protocol = status_protocols; *protocol; protocol++)
         table_add(&table, *protocol);
     table_add(&table, "order");
-    json_object_foreach(backends, name, backend) add_backend(&table, nodes, count, backend);
+    json_object_foreach (backends, name, backend)
+        add_backend(&table, nodes, count, backend);
     if (json_object_size(backends) > 0) {
         fputc('\n', stream);
         table_print(&table, stream, 0);
@@ -169,7 +171,7 @@ static size_t add_storages(struct table *table, const struct status_node *view)
 
         table_add(table, json_text(storage, "server"));
         table_add(table, view->node->name);
-        table_add(table, json_text(storage, "state"));
+        table_add(table, node_storage_state(storage));
         table_add(table, since_ms > 0 ? format_time(since_ms, since) : NULL);
     }
     return json_array_size(list);

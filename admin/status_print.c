@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "admin/node.h"
 #include "admin/output.h"
 #include "admin/status.h"
 
@@ -218,7 +219,7 @@ static void add_node(struct table *table, const json_t *status)
 
         table_add(table, "storage");
         table_add_format(table, "of %s %s%s%s", json_text(storage, "server"),
-                         json_text(storage, "state"), why && *why ? ": " : "", why ? why : "");
+                         node_storage_state(storage), why && *why ? ": " : "", why ? why : "");
     }
 }
 

@@ -159,7 +159,9 @@ static void look_at_node(const json_t *status, json_t *problems)
         const char *name = json_text(storage, "state"), *server = json_text(storage, "server");
 
         why = json_text(storage, "why");
-        if (name && strcmp(name, "failed") == 0)
+        if (json_flag(storage, "is_held") == 1)
+            note(problems, "the storage of %s is held: %s", server ? server : "?", why ? why : "");
+        else if (name && strcmp(name, "failed") == 0)
             note(problems, "the storage of %s has failed%s%s", server ? server : "?",
                  why && *why ? ": " : "", why ? why : "");
     }

@@ -2,7 +2,8 @@
 /*
  * The process's parts, and its memory.  It stops without releasing anything: what a node has
  * claimed stays its own until it leaves, so that a stop of this daemon, under which the mail store
- * may run on, lets nobody else in.
+ * may run on, lets nobody else in.  What it had before its start it may have lost meanwhile: it is
+ * held (node_holds.c), and no hook runs, until the directory has said whose it is.
  */
 #include "backend/node.h"
 
@@ -15,18 +16,32 @@
 
 enum { NODE_LOOK_MS = 200, NODE_TELL_TICKS = 15 /* who waits hears of us every 3 s */ };
 
+static bool node_is_own(const struct node *node, const char *server)
+{
+    return strcmp(server, node->child->config->node.name) == 0;
+}
+
+/* That the own storage was released while the node stays must be said: else it is attached. */
+static void node_remember_storage(const struct node *node, const struct storage *storage,
+                                  struct node_file *file)
+{
+    bool is_given_up = !storage->is_wanted && file->memory == NODE_MEMORY_HERE &&
+                       node_is_own(node, storage->server);
+
+    if (!storage->is_wanted && !is_given_up)
+        return;
+    file->is_held[file->server_count] = storage->is_barred || is_given_up;
+    memcpy(file->servers[file->server_count++], storage->server, sizeof(storage->server));
+}
+
 bool node_remember(struct node *node)
 {
     struct node_file *file = memory_new(sizeof(*file));
     bool is_written;
 
     file->memory = node_leave_memory(node);
-    LIST_EACH (item, &node->storages.list) {
-        const struct storage *storage = LIST_ELEMENT(item, struct storage, node);
-
-        if (storage->is_wanted)
-            memcpy(file->servers[file->server_count++], storage->server, sizeof(storage->server));
-    }
+    LIST_EACH (item, &node->storages.list)
+        node_remember_storage(node, LIST_ELEMENT(item, struct storage, node), file);
     is_written = node_file_write(node->child->config->state_directory, file);
     if (!is_written)
         LOG_EVENT(LOG_LEVEL_ERROR, NULL, "node_not_written", LOG_TEXT("error", strerror(errno)));
@@ -62,6 +77,7 @@ static void node_on_tick(uv_timer_t *timer)
     if (node_has_storages(node))
         storages_look(&node->storages);
     node_look_at_override(node);
+    node_holds_look(node);
     node_leave_look(node);
     if (++node->ticks % NODE_TELL_TICKS == 0) {
         node_tell(node);
@@ -79,28 +95,47 @@ static void node_on_hand_lost(struct storage_jobs *jobs)
     io_loop_stop(&node->child->loop);
 }
 
-static void node_want(struct node *node, const char *server, bool is_to_be_attached)
+/* Only this process was started anew when the board still has it attached: it never went. */
+static void node_want(struct node *node, const char *server, bool is_barred)
 {
     struct storage *storage = storages_find(&node->storages, server);
 
     if (!storage)
         return;
     storage->is_wanted = true;
-    if (is_to_be_attached)
+    storage->is_barred = is_barred;
+    if (atomic_load(&storage->row->state) == STORAGE_ATTACHED)
         storage_attach(storage, false, false);
+    else
+        storage_hold(storage, STORAGE_UNJUDGED, "it waits for the directory");
+}
+
+static bool node_file_has(const struct node_file *file, const char *server)
+{
+    for (unsigned i = 0; i < file->server_count; i++)
+        if (strcmp(file->servers[i], server) == 0)
+            return true;
+    return false;
 }
 
 /* Its own, and those that it had: to be attached again, or known, so that they are released. */
 static void node_want_remembered(struct node *node, const struct node_file *file)
 {
+    const char *own = node->child->config->node.name;
     bool is_here = file->memory == NODE_MEMORY_HERE;
 
     if (!node_has_storages(node))
         return;
-    if (is_here)
-        node_want(node, node->child->config->node.name, true);
-    for (unsigned i = 0; i < file->server_count; i++)
-        node_want(node, file->servers[i], is_here);
+    if (is_here && !node_file_has(file, own))
+        node_want(node, own, false);
+    for (unsigned i = 0; i < file->server_count; i++) {
+        struct storage *storage = is_here ? NULL : storages_find(&node->storages, file->servers[i]);
+
+        if (is_here)
+            node_want(node, file->servers[i], file->is_held[i]);
+        else if (storage)
+            storage->is_wanted = true;
+    }
 }
 
 /* What cannot be read may have said that the node left: it does not serve before it is told to. */
@@ -147,6 +182,7 @@ static void node_stop(struct node *node)
         list_remove(&waiter->node);
         free(waiter);
     }
+    node_holds_stop(node);
     storages_stop(&node->storages);
     storage_jobs_stop(&node->jobs);
     control_client_stop(node->control);

@@ -33,11 +33,11 @@ static bool take_line(struct span line, struct node_file *file)
 
     if (span_equals(word, SPAN_LITERAL("state")))
         return take_memory(line, &file->memory);
-    if (!span_equals(word, SPAN_LITERAL("storage")) || file->server_count == BOARD_STORAGES ||
+    if (file->server_count == BOARD_STORAGES ||
         !span_copy_string(line, server, BOARD_SERVER_SIZE) || !storage_server_is_good(server))
         return false;
-    file->server_count++;
-    return true;
+    file->is_held[file->server_count++] = span_equals(word, SPAN_LITERAL("held"));
+    return file->is_held[file->server_count - 1] || span_equals(word, SPAN_LITERAL("storage"));
 }
 
 bool node_file_read(const char *state_directory, struct node_file *file)
@@ -91,7 +91,8 @@ bool node_file_write(const char *state_directory, const struct node_file *file)
 
     buffer_append_format(&text, NODE_HEAD "\nstate %s\n", memory_words[file->memory]);
     for (unsigned i = 0; i < file->server_count; i++)
-        buffer_append_format(&text, "storage %s\n", file->servers[i]);
+        buffer_append_format(&text, "%s %s\n", file->is_held[i] ? "held" : "storage",
+                             file->servers[i]);
     snprintf(path, sizeof(path), "%s/node", state_directory);
     snprintf(fresh, sizeof(fresh), "%s/node.new", state_directory);
     return write_all(fresh, buffer_span(&text)) && rename(fresh, path) == 0 &&

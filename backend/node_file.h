@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a backend node remembers over a restart, in the file "node" of its state directory: whether
- * it was told to leave, and which storages it has.
+ * it was told to leave, which storages it has, and which it has only after an order.
  */
 #ifndef MAILSTEAD_BACKEND_NODE_FILE_H
 #define MAILSTEAD_BACKEND_NODE_FILE_H
@@ -15,6 +15,7 @@ enum node_memory { NODE_MEMORY_HERE, NODE_MEMORY_LEAVING, NODE_MEMORY_LEFT };
 struct node_file {
     enum node_memory memory;
     char servers[BOARD_STORAGES][BOARD_SERVER_SIZE];
+    bool is_held[BOARD_STORAGES]; /* not to be attached before it is ordered */
     unsigned server_count;
 };
 

@@ -5,6 +5,7 @@
 
 #include "backend/node_file.h"
 #include "backend/storage.h"
+#include "directory/host_counts.h"
 
 enum node_phase {
     NODE_PHASE_HERE,
@@ -16,10 +17,20 @@ enum node_phase {
     NODE_PHASE_STARTING /* returning: the start hook runs */
 };
 
+/* The question where the accounts are whose mail is on storages that are held. */
+struct node_holds {
+    struct control_inquiry inquiry;
+    struct host_counts counts; /* that were told so far */
+    bool is_asked, is_wrong;   /* wrong: it was told what makes no sense */
+    uint64_t revision;         /* of the mirror when it was asked last */
+    uint64_t next_ms;          /* monotonic: not before */
+};
+
 struct node {
     struct child *child;
     struct storage_jobs jobs;
     struct storages storages;
+    struct node_holds holds;
     struct storage_job hook; /* of the store */
     struct state phase;
     uint64_t sessions_until_ms; /* monotonic: they end by then */
@@ -48,6 +59,10 @@ static inline bool node_has_storages(const struct node *node)
 
 /* node.c: writes down what is to be known after a restart; false, and an error logged. */
 bool node_remember(struct node *node);
+
+/* node_holds.c: to be called a few times a second: judges what is held, when it can be. */
+void node_holds_look(struct node *node);
+void node_holds_stop(struct node *node);
 
 /* node_leave.c: begin at once, and the waiters hear of the end. */
 void node_leave(struct node *node, uint64_t deadline_s);

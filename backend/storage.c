@@ -117,6 +117,33 @@ static void storage_fail(struct storage *storage, const char *why)
     storage_settle(storage);
 }
 
+/* --- held
+ * ---------------------------------------------------------------------------------------- */
+
+static void storage_set_hold(struct storage *storage, enum storage_hold hold)
+{
+    storage->hold = hold;
+    atomic_store(&storage->row->is_held, hold != STORAGE_FREE);
+}
+
+void storage_hold(struct storage *storage, enum storage_hold hold, const char *why)
+{
+    bool is_new = storage->hold != hold;
+
+    storage_set_hold(storage, hold);
+    snprintf(storage->why, sizeof(storage->why), "%s", why);
+    if (!is_new)
+        return;
+    storage->since_ms = (uint64_t)clock_wall_ms();
+    if (hold == STORAGE_BARRED)
+        LOG_EVENT(LOG_LEVEL_WARNING, NULL, "storage_held", LOG_TEXT("server", storage->server),
+                  LOG_TEXT("why", why));
+    if (hold == STORAGE_BARRED && !storage->is_barred) {
+        storage->is_barred = true;
+        storage->storages->remember(storage->storages->context);
+    }
+}
+
 /* --- attaching
  * ------------------------------------------------------------------------------------ */
 
@@ -170,6 +197,7 @@ void storage_attach(struct storage *storage, bool mark, bool holder_was_fenced)
 {
     if (storage->state.current != STORAGE_DETACHED && storage->state.current != STORAGE_FAILED)
         return;
+    storage_set_hold(storage, STORAGE_FREE);
     storage->is_to_be_marked = mark;
     storage->holder_was_fenced = holder_was_fenced;
     storage->is_refused = false;
@@ -243,6 +271,7 @@ void storage_release(struct storage *storage, uint64_t patience_ms, bool is_forc
     if (!is_waiting && (storage->state.current == STORAGE_RELEASING ||
                         storage->state.current == STORAGE_ATTACHING))
         return;
+    storage_set_hold(storage, STORAGE_FREE);
     storage->vacate_ms = clock_monotonic_ms() + patience_ms;
     storage->is_forced = is_forced;
     storage->is_vacated = true;
@@ -331,8 +360,9 @@ static void storage_on_keeper_well(struct storage_job *job)
     storage->retry_ms = 0;
     storage_move(storage, STORAGE_ATTACHED, "");
     LOG_EVENT(LOG_LEVEL_INFO, NULL, "storage_attached", LOG_TEXT("server", storage->server));
-    if (!storage->is_wanted) { /* an order that fails is over; one that succeeds holds */
+    if (!storage->is_wanted || storage->is_barred) { /* an order that succeeds holds */
         storage->is_wanted = true;
+        storage->is_barred = false;
         storage->storages->remember(storage->storages->context);
     }
     storage_settle(storage);
@@ -397,7 +427,7 @@ static void storage_look_at_missed(struct storage *storage, uint64_t now_ms)
         storage->missed_ms = now_ms;
         LOG_EVENT(LOG_LEVEL_WARNING, NULL, "storage_missing", LOG_TEXT("server", storage->server));
     }
-    if (storage_config(storage)->adopt == STORAGE_ADOPT_AUTO &&
+    if (storage_config(storage)->adopt == STORAGE_ADOPT_AUTO && storage->hold == STORAGE_FREE &&
         node_board_state(storage->storages->child->board) == NODE_SERVING)
         storage_attach(storage, false, false);
 }
@@ -487,6 +517,7 @@ struct storage *storages_find(struct storages *storages, const char *server)
     storage->keeper.ended = storage_on_keeper_ended;
     storage->keeper.is_well = storage_on_keeper_well;
     list_init(&storage->waiters);
+    storage_set_hold(storage, STORAGE_FREE);
     state_init(&storage->state, storage_states, STORAGE_DETACHED);
     list_append(&storages->list, &storage->node);
     return storage;
@@ -515,8 +546,8 @@ void storage_wait(struct storage *storage, struct control_request *request,
 
 json_t *storage_row(const struct storage *storage)
 {
-    return json_pack("{s:s, s:s, s:s, s:I, s:I}", "server", storage->server, "state",
-                     state_name(&storage->state), "why", storage->why, "since_ms",
-                     (json_int_t)storage->since_ms, "sessions",
+    return json_pack("{s:s, s:s, s:b, s:s, s:I, s:I}", "server", storage->server, "state",
+                     state_name(&storage->state), "is_held", storage->hold != STORAGE_FREE, "why",
+                     storage->why, "since_ms", (json_int_t)storage->since_ms, "sessions",
                      (json_int_t)storage_sessions(storage));
 }

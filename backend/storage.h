@@ -7,6 +7,7 @@
  *
  * One that is wanted and not well is looked at again and again, but what another node has claimed,
  * or a hook did not bring, is not brought again without an order, since bringing it may be harm.
+ * One that a node remembers from before its start is held until it is known to be still its own.
  */
 #ifndef MAILSTEAD_BACKEND_STORAGE_H
 #define MAILSTEAD_BACKEND_STORAGE_H
@@ -26,6 +27,13 @@ struct storages {
     void *context;
 };
 
+/* Why one that is to be attached again is still left alone. */
+enum storage_hold {
+    STORAGE_FREE,
+    STORAGE_UNJUDGED, /* until it is known where its accounts are */
+    STORAGE_BARRED    /* another node may have it: until an order to attach it */
+};
+
 struct storage {
     struct list node;
     struct storages *storages;
@@ -33,7 +41,9 @@ struct storage {
     struct state state; /* enum storage_state */
     struct board_storage *row;
     struct storage_job work, keeper;
+    enum storage_hold hold; /* DETACHED, but for STORAGE_FREE */
     bool is_wanted;         /* it is kept attached, also over a restart */
+    bool is_barred;         /* remembered as that: until it is attached again */
     bool holder_was_fenced; /* an operator's word, for this attempt */
     bool is_to_be_marked;
     bool is_delayed;    /* it is to be attached when what is under way is over */
@@ -67,6 +77,9 @@ struct storage *storages_find(struct storages *storages, const char *server);
 /* How many are in a state. */
 size_t storages_in(const struct storages *storages, enum storage_state state);
 
+/* Leaves it alone, and says why; one that is DETACHED, and `hold` is not STORAGE_FREE. */
+void storage_hold(struct storage *storage, enum storage_hold hold, const char *why);
+
 /* Brings and claims it.  `mark` first makes the marker.  Does nothing to one that is attached. */
 void storage_attach(struct storage *storage, bool mark, bool holder_was_fenced);
 
@@ -82,7 +95,7 @@ void storage_release(struct storage *storage, uint64_t patience_ms, bool is_forc
 void storage_wait(struct storage *storage, struct control_request *request,
                   enum storage_state wanted);
 
-/* {"server":...,"state":...,"why":...,"since_ms":...,"sessions":...} */
+/* {"server":...,"state":...,"is_held":...,"why":...,"since_ms":...,"sessions":...} */
 json_t *storage_row(const struct storage *storage);
 
 #endif

@@ -180,6 +180,8 @@ static void add_storage(json_t *samples, const struct board_storage *storage)
         return;
     add_states(samples, "mailstead_storage_state", storage->server, storage_state_names,
                atomic_load(&storage->state));
+    add(samples, METRICS_SAMPLE("mailstead_storage_held", atomic_load(&storage->is_held), "server",
+                                storage->server, NULL));
     add(samples, METRICS_SAMPLE("mailstead_storage_missed", atomic_load(&storage->is_missed),
                                 "server", storage->server, NULL));
 }

@@ -65,6 +65,8 @@ const struct metric_family metric_families[] = {
     GAUGE("node_overridden", "1 when it serves by order before the first synchronisation."),
     GAUGE("store_up", "1 when the node's mail store takes this protocol."),
     GAUGE("storage_state", "1 for the state that a server's storage is in here, 0 for the others."),
+    GAUGE("storage_held",
+          "1 when it is not attached again before the directory, or an order, says."),
     GAUGE("storage_missed", "1 when an account of the node is on a storage that is not attached."),
     /* the replica */
     GAUGE("replica_backlog", "Accounts that wait to be synchronised to the sibling."),

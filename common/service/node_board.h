@@ -43,6 +43,7 @@ struct board_storage {
     _Atomic int state;               /* enum storage_state */
     _Atomic uint64_t valid_until_ms; /* monotonic: attached no longer than this */
     _Atomic int is_missed;           /* an account of this node needs it, and it is not attached */
+    _Atomic int is_held;             /* remembered, and not attached before a word or an order */
 };
 
 struct board_node {

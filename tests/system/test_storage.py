@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Storages are attached to one node at a time, or not served; a node that leaves lets all of them go."""
+import itertools
 import os
 import signal
 
@@ -152,6 +153,56 @@ def test_what_a_dead_node_had_needs_a_word_and_is_not_taken_back(shared):
     assert gate_refuses(shared, shared.accounts_of("sv1")[-1])
 
 
+def served_by_none(shared, account):
+    """What the gate of sv1 says while it runs."""
+    daemon = shared.backends["sv1"].daemon
+    if daemon.process.is_running():
+        assert "UNAVAILABLE" in gate_refuses(shared, account)
+        assert refuses_mail(daemon, account)
+
+
+ORDERS = list(itertools.permutations(("directory", "dovecot", "gate")))
+
+
+@pytest.mark.parametrize("order", [ORDERS[-1], *(pytest.param(order, marks=pytest.mark.long) for order in ORDERS[:-1])],
+                         ids=" ".join)
+def test_a_failed_server_that_comes_back_leaves_its_storage_to_who_has_it(shared, untouched, order):
+    """Until it is ordered to take it: no hook brings it there, whatever starts first."""
+    backend, account = shared.backends["sv1"], untouched("sv1")
+    starts = {"directory": shared.slapd.start, "dovecot": backend.dovecot.start, "gate": backend.daemon.start}
+    backend.kill()
+    assert shared.order("sv2", "storage", "attach", "--fenced", "sv1").returncode == 0
+    shared.slapd.set_host(account, "sv2", "sv1")
+    wait_until(lambda: shared.frontends["fe1"].serves(account), "sv2 serves it", 20)
+    shared.slapd.stop()
+    shared.hooks()
+    try:
+        for part in order:
+            starts[part]()
+            served_by_none(shared, account)
+            if "directory" in order[order.index(part) + 1:] and backend.daemon.process.is_running():
+                row = shared.storage("sv1", "sv1")
+                assert row["is_held"] and row["why"] == "it waits for the directory"
+        shared.wait_storage("sv1", "sv1", "detached", "adopted by sv2: 1 accounts")
+        served_by_none(shared, account)
+        daemon = backend.daemon
+        assert "event=storage_held server=sv1" in daemon.log()
+        checked = daemon.admin().run("status", "--check")
+        assert checked.returncode == 1 and "the storage of sv1 is held: adopted by sv2: 1 accounts" in checked.stdout
+        daemon.stop()
+        daemon.start()  # it is remembered
+        shared.wait_storage("sv1", "sv1", "detached", "adopted by sv2")
+        assert not [line for line in shared.hooks() if line.startswith("sv1 attach")]
+    finally:
+        for process in (shared.slapd.process, backend.dovecot.process, backend.daemon.process):
+            if not process.is_running():
+                process.start()
+    done = shared.frontends["fe1"].admin().run("failback", "sv1")
+    assert done.returncode == 0, done.stderr
+    assert shared.hooks() == ["sv2 release sv1", "sv1 attach sv1"]
+    wait_until(lambda: gate_refuses(shared, account) == "", "sv1 serves it", 20)
+
+
 def test_a_node_that_left_stays_away_over_a_restart(shared):
     account, daemon = shared.accounts_of("sv2")[-1], shared.backends["sv2"].daemon
     assert shared.order("sv2", "node", "leave").returncode == 0
@@ -267,7 +318,7 @@ def test_a_black_start_needs_an_order(shared):
         assert gate_refuses(shared, account)
         assert shared.order("sv2", "node", "override").returncode == 0
         assert shared.node("sv2")["state"] == "serving"
-        assert gate_refuses(shared, account) == ""
+        wait_until(lambda: gate_refuses(shared, account) == "", "its own storage is there, and served", 20)
     finally:
         shared.slapd.start()
     wait_until(lambda: not shared.node("sv2")["is_overridden"], "the override is over", 60)

@@ -41,7 +41,9 @@ static void add_nodes(void)
     admin_daemon_answers("directory-status@fe2", FOLLOWED("02"), NULL);
     admin_daemon_answers("node-status@sv9",
                          "{\"node\":\"sv9\",\"state\":\"left\",\"storages\":[{\"server\":\"sv9\","
-                         "\"state\":\"failed\",\"why\":\"not mounted\",\"since_ms\":0}]}",
+                         "\"state\":\"failed\",\"why\":\"not mounted\",\"since_ms\":0},"
+                         "{\"server\":\"sv1\",\"state\":\"detached\",\"is_held\":true,"
+                         "\"why\":\"served by sv1: 7 accounts\",\"since_ms\":0}]}",
                          NULL);
 }
 
@@ -61,6 +63,7 @@ static void all_nodes_are_shown_with_what_they_do(void **state)
                     "sv9   backend   left            8  connected          3       -\n");
     assert_contains(result.out, "sv1      not tried  down at 1 of 2  not tried  up     up\n");
     assert_contains(result.out, "sv9         sv9  failed  -\n");
+    assert_contains(result.out, "sv1         sv9  held    -\n");
 }
 
 static void what_needs_attention_is_said_once_with_the_node_s_name(void **state)
@@ -76,6 +79,7 @@ static void what_needs_attention_is_said_once_with_the_node_s_name(void **state)
     assert_contains(result.out, "backend sv2 is leaving: its accounts are to be moved\n");
     assert_contains(result.out, "sv9: the node does not serve: left\n");
     assert_contains(result.out, "sv9: the storage of sv9 has failed: not mounted\n");
+    assert_contains(result.out, "sv9: the storage of sv1 is held: served by sv1: 7 accounts\n");
     assert_lacks(result.out, "fe1: ");
 }
 

@@ -2,6 +2,7 @@
 /* What a node is on the board, and what it remembers over a restart. */
 #include "tests/unit/unit.h"
 
+#include "backend/hold.h"
 #include "backend/node_file.h"
 #include "common/base/memory.h"
 #include "common/service/board.h"
@@ -85,6 +86,7 @@ static void test_a_node_remembers_over_a_restart(void **unused)
 {
     struct node_file written = { .memory = NODE_MEMORY_LEAVING,
                                  .servers = { "sv1", "sv3" },
+                                 .is_held = { false, true },
                                  .server_count = 2 };
     struct node_file read;
 
@@ -97,13 +99,17 @@ static void test_a_node_remembers_over_a_restart(void **unused)
     assert_int_equal(read.memory, NODE_MEMORY_LEAVING);
     assert_int_equal(read.server_count, 2);
     assert_string_equal(read.servers[1], "sv3");
+    assert_false(read.is_held[0]);
+    assert_true(read.is_held[1]);
 }
 
 static void test_a_file_that_makes_no_sense_is_not_believed(void **unused)
 {
-    static const char *const wrong[] = { "", "mailstead node 2\nstate here\n",
+    static const char *const wrong[] = { "",
+                                         "mailstead node 2\nstate here\n",
                                          "mailstead node 1\nstate perhaps\n",
                                          "mailstead node 1\nstorage ../x\n",
+                                         "mailstead node 1\nkept sv1\n",
                                          "mailstead node 1\nstate here\n\n" };
     char path[FOLDER_SIZE + 8];
     struct node_file file;
@@ -127,6 +133,50 @@ static void test_a_folder_that_cannot_be_written_is_told(void **unused)
     assert_false(node_file_write("/nonexistent", &file));
 }
 
+/* --- what is taken up again ----------------------------------------------------------------------
+ */
+
+/* By (hostServer, oldHostServer, accounts). */
+static const char *why_not_ours(const struct host_count *rows, size_t count, const char *server)
+{
+    static char why[STORAGE_WHY_SIZE];
+    struct host_counts counts = { .items = NULL };
+    bool is_ours;
+
+    for (size_t i = 0; i < count; i++)
+        assert_true(host_counts_add(&counts, rows[i].host, rows[i].old_host, rows[i].accounts));
+    is_ours = hold_is_ours(&counts, "sv1", server, why);
+    host_counts_fini(&counts);
+    return is_ours ? "" : why;
+}
+
+#define WHY_NOT(server, ...)                                                                       \
+    why_not_ours((const struct host_count[]){ __VA_ARGS__ },                                       \
+                 ARRAY_LENGTH(((const struct host_count[]){ __VA_ARGS__ })), server)
+
+static void test_its_own_storage_is_taken_up_again_when_nobody_has_its_accounts(void **unused)
+{
+    (void)unused;
+    assert_string_equal(WHY_NOT("sv1", { "sv2", "", 9 }), "");
+    assert_string_equal(WHY_NOT("sv1", { "sv1", "", 9 }, { "sv1", "sv1", 1 }, { "sv1", "sv2", 3 }),
+                        "");
+    assert_string_equal(WHY_NOT("sv1", { "sv1", "", 9 }, { "sv2", "sv1", 4 }),
+                        "adopted by sv2: 4 accounts");
+    assert_string_equal(WHY_NOT("sv1", { "sv3", "sv1", 2 }, { "sv2", "sv1", 4 }),
+                        "adopted by sv2 and 1 more: 6 accounts");
+    assert_string_equal(WHY_NOT("sv1", { "", "sv1", 2 }), ""); /* nobody serves them */
+}
+
+static void test_an_adopted_storage_is_taken_up_again_while_all_of_it_is_here(void **unused)
+{
+    (void)unused;
+    assert_string_equal(WHY_NOT("sv2", { "sv1", "sv2", 4 }, { "sv3", "", 9 }), "");
+    assert_string_equal(WHY_NOT("sv2", { "sv1", "sv2", 4 }, { "sv2", "", 5 }, { "sv2", "sv2", 1 }),
+                        "served by sv2: 6 accounts");
+    assert_string_equal(WHY_NOT("sv2", { "sv2", "", 5 }), "served by sv2: 5 accounts");
+    assert_string_equal(WHY_NOT("sv2", { "sv1", "", 5 }), "no account of this node is on it");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -137,6 +187,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_file_that_makes_no_sense_is_not_believed, set_up,
                                         tear_down),
         cmocka_unit_test(test_a_folder_that_cannot_be_written_is_told),
+        cmocka_unit_test(test_its_own_storage_is_taken_up_again_when_nobody_has_its_accounts),
+        cmocka_unit_test(test_an_adopted_storage_is_taken_up_again_while_all_of_it_is_here),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
