@@ -182,21 +182,30 @@ static enum probe_result probe_judge(const struct probe *probe, char text[PROBE_
     return best->is_connected ? PROBE_ANSWERS : PROBE_SILENT;
 }
 
+static int time_left_ms(uint64_t end_ms)
+{
+    uint64_t now_ms = clock_monotonic_ms();
+
+    return now_ms < end_ms ? (int)(end_ms - now_ms) : 0;
+}
+
 enum probe_result probe_backend(const struct backend *backend, unsigned timeout_ms,
                                 char text[PROBE_TEXT_SIZE])
 {
     enum probe_result result;
     struct probe probe = { .count = 0 };
-    uint64_t end_ms = clock_monotonic_ms() + timeout_ms, now_ms;
+    uint64_t end_ms;
+    int left_ms;
 
     for (size_t i = 0; i < backend->address_count; i++) {
         probe_start(&probe, "lmtp", backend->addresses[i], backend->lmtp_port);
         probe_start(&probe, "imap", backend->addresses[i], backend->imap_port);
         probe_start(&probe, "pop3", backend->addresses[i], backend->pop3_port);
     }
-    while ((now_ms = clock_monotonic_ms()) < end_ms && rank_of(probe_best(&probe)) < 2 &&
-           probe_wait(&probe, (int)(end_ms - now_ms)))
-        ;
+    end_ms = clock_monotonic_ms() + timeout_ms; /* resolving has taken whatever it takes */
+    do
+        left_ms = time_left_ms(end_ms);
+    while (probe_wait(&probe, left_ms) && left_ms > 0 && rank_of(probe_best(&probe)) < 2);
     result = probe_judge(&probe, text);
     for (size_t i = 0; i < probe.count; i++)
         attempt_end(&probe.attempts[i], 0);

@@ -167,6 +167,7 @@ static void a_backend_that_accepts_and_is_silent_counts_as_answering(void **stat
     (void)state;
     assert_int_equal(probe_backend(&backend, 50, text), PROBE_ANSWERS);
     assert_non_null(strstr(text, "greets nobody"));
+    assert_int_equal(probe_backend(&backend, 0, text), PROBE_ANSWERS); /* it looks at least once */
     close(fd);
 }
 
