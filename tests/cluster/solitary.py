@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A daemon alone, without a directory, for tests of who starts and watches it."""
 import os
+import random
 import socket
 from pathlib import Path
 
@@ -36,7 +37,13 @@ run_directory = "{folder}/run"
 
 
 def free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    """Below those that the kernel gives to whoever connects: a daemon that starts again gets them, too."""
+    sockets = []
+    while len(sockets) < count:
+        try:
+            sockets.append(socket.create_server(("127.0.0.1", random.randrange(10000, 30000))))
+        except OSError:
+            pass  # somebody has it
     ports = [held.getsockname()[1] for held in sockets]
     for held in sockets:
         held.close()

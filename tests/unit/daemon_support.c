@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/daemon_support.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "tests/unit/listening.h"
 
 char daemon_folder[64];
 static char config_path[128];
@@ -19,25 +17,6 @@ uint16_t daemon_ports[DAEMON_LISTENERS_MAX];
 int daemon_log_fd = -1;      /* what the supervisor and its children log */
 static char log_text[65536]; /* the part read that no wait has passed */
 pid_t daemon_pid;
-
-/* Ports that nobody has now. */
-static void probe_ports(void)
-{
-    int fds[DAEMON_LISTENERS_MAX];
-
-    for (int i = 0; i < DAEMON_LISTENERS_MAX; i++) {
-        struct sockaddr_in address = { .sin_family = AF_INET,
-                                       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-        socklen_t length = sizeof(address);
-
-        fds[i] = socket(AF_INET, SOCK_STREAM, 0);
-        assert_int_equal(bind(fds[i], (struct sockaddr *)&address, length), 0);
-        assert_int_equal(getsockname(fds[i], (struct sockaddr *)&address, &length), 0);
-        daemon_ports[i] = ntohs(address.sin_port);
-    }
-    for (int i = 0; i < DAEMON_LISTENERS_MAX; i++)
-        close(fds[i]);
-}
 
 static void write_text(const char *path, const char *text)
 {
@@ -162,7 +141,7 @@ int daemon_set_up(void **unused)
     if (!mkdtemp(daemon_folder) || chmod(daemon_folder, 0755) != 0)
         return -1;
     snprintf(config_path, sizeof(config_path), "%s/toy.conf", daemon_folder);
-    probe_ports();
+    find_ports(daemon_ports, DAEMON_LISTENERS_MAX);
     return 0;
 }
 

@@ -145,6 +145,7 @@ bool rig_run_until(struct rig *rig, bool (*is_so)(struct rig *rig))
     while (!is_so(rig)) {
         if (clock_monotonic_ms() > deadline_ms)
             return false;
+        slapd_revive(&rig->slapd);
         io_loop_turn(&rig->loop, true);
     }
     return true;

@@ -213,26 +213,29 @@ void slapd_start(struct slapd *slapd)
     }
 }
 
-void slapd_stop(struct slapd *slapd, int signal)
+static void remove_socket(const struct slapd *slapd)
 {
     char path[128];
 
-    kill(slapd->pid, signal);
-    if (waitpid(slapd->pid, NULL, 0) != slapd->pid)
-        die("waitpid");
-    slapd->pid = 0;
     snprintf(path, sizeof(path), "%s/socket", slapd->folder);
     unlink(path);
 }
 
+void slapd_stop(struct slapd *slapd, int signal)
+{
+    kill(slapd->pid, signal);
+    if (waitpid(slapd->pid, NULL, 0) != slapd->pid)
+        die("waitpid");
+    slapd->pid = 0;
+    remove_socket(slapd);
+}
+
 void slapd_revive(struct slapd *slapd)
 {
-    char path[128];
-
-    if (waitpid(slapd->pid, NULL, WNOHANG) != slapd->pid)
+    if (!slapd->pid || waitpid(slapd->pid, NULL, WNOHANG) != slapd->pid)
         return;
-    snprintf(path, sizeof(path), "%s/socket", slapd->folder);
-    unlink(path);
+    slapd->deaths++;
+    remove_socket(slapd);
     slapd_start(slapd);
 }
 

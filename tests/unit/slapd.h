@@ -20,6 +20,7 @@ struct slapd {
     char uri[128];       /* ldapi:// */
     char more_uris[256]; /* others that it listens on, each behind a space */
     pid_t pid;           /* 0: it does not run */
+    unsigned deaths;     /* how often it died by itself and was started again */
 };
 
 /* False when no slapd is installed: the test is to be skipped (exit status 77). */
@@ -44,7 +45,7 @@ void slapd_fini(struct slapd *slapd);
 /* Starts it and waits until it answers; stops it and waits until it is gone. */
 void slapd_start(struct slapd *slapd);
 void slapd_stop(struct slapd *slapd, int signal);
-/* Starts it again when it has died by itself, as 2.5 may when a transaction is not committed. */
+/* Starts it again if it has died by itself, as 2.5 may when a transaction is not committed. */
 void slapd_revive(struct slapd *slapd);
 /* Returns when it does nothing any more; SIGCONT wakes it. */
 void slapd_freeze(struct slapd *slapd);

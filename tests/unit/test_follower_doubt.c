@@ -26,6 +26,26 @@ static bool has_heard_of_sv9(struct rig *rig)
     return strstr(rig->told, "=sv9") != NULL;
 }
 
+static unsigned deaths_before; /* of the server, when the last transaction began */
+
+static bool has_heard_of_sv9_or_died(struct rig *rig)
+{
+    return has_heard_of_sv9(rig) || rig->slapd.deaths > deaths_before;
+}
+
+/* Hears of a transaction that is not committed.  The server may die of it before it has told:
+ * then it is tried again. */
+static void hear_of_sv9(struct rig *rig, const char *ldif)
+{
+    rig->told[0] = '\0';
+    do {
+        assert_true(rig_run_until(rig, rig_is_following));
+        deaths_before = rig->slapd.deaths;
+        assert_int_not_equal(pclose(slapd_begin_transaction(&rig->slapd, ldif)), 0);
+        assert_true(rig_run_until(rig, has_heard_of_sv9_or_died));
+    } while (!has_heard_of_sv9(rig));
+}
+
 static bool is_everything_on_sv1(struct rig *rig)
 {
     struct route_entry entry;
@@ -55,18 +75,20 @@ static void the_phantoms_of_an_aborted_transaction_go_at_once(void **state)
     static char ldif[16384];
     struct rig *rig = *state;
     size_t length = write_moves(ldif, sizeof(ldif), 1, 20, "sv9");
-    uint64_t heard_ms;
+    uint64_t heard_ms, corrected_ms;
 
     snprintf(ldif + length, sizeof(ldif) - length,
              "dn: uid=user21," SLAPD_PEOPLE "\nchangetype: modify\ndelete: description\n");
     rig_follow(rig, 30);
-    assert_int_not_equal(pclose(slapd_begin_transaction(&rig->slapd, ldif)), 0);
-    slapd_revive(&rig->slapd);
+    do {
+        hear_of_sv9(rig, ldif);
+        heard_ms = uv_now(&rig->loop.uv);
+        assert_true(rig_run_until(rig, is_everything_on_sv1));
+        corrected_ms = uv_now(&rig->loop.uv);
+        slapd_revive(&rig->slapd);
+    } while (rig->slapd.deaths > deaths_before); /* who starts again has not read it again */
+    assert_true(corrected_ms - heard_ms < 5000); /* a comparison comes after hours */
     assert_int_equal(slapd_count(&rig->slapd, "(hostServer=sv9)"), 0);
-    assert_true(rig_run_until(rig, has_heard_of_sv9));
-    heard_ms = uv_now(&rig->loop.uv);
-    assert_true(rig_run_until(rig, is_everything_on_sv1));
-    assert_true(uv_now(&rig->loop.uv) - heard_ms < 5000); /* a comparison comes after hours */
     assert_mirror_is_right(rig);
 }
 
@@ -94,7 +116,6 @@ static void a_deletion_that_was_undone_is_undone_here_too(void **state)
                                            "dn: uid=user2," SLAPD_PEOPLE "\nchangetype: modify\n"
                                            "delete: description\n")),
             0);
-        slapd_revive(&rig->slapd);
         assert_true(rig_run_until(rig, is_user1_gone_or_late));
         if (rig_find(rig, ROUTE_KEY_ADDRESS, "user1@example.org", &entry) == ROUTE_FIND_NONE)
             break;
@@ -110,15 +131,11 @@ static void a_server_that_dies_in_transactions_leaves_no_phantom(void **state)
 
     rig_follow(rig, 1000);
     for (unsigned round = 0; round < 3; round++) {
-        FILE *editor;
         size_t length = write_moves(ldif, sizeof(ldif), 1, 1000, "sv9");
 
         snprintf(ldif + length, sizeof(ldif) - length,
                  "dn: uid=user1," SLAPD_PEOPLE "\nchangetype: modify\ndelete: description\n");
-        rig->told[0] = '\0';
-        editor = slapd_begin_transaction(&rig->slapd, ldif);
-        fclose(editor); /* it ends the transaction when it has read all */
-        assert_true(rig_run_until(rig, has_heard_of_sv9));
+        hear_of_sv9(rig, ldif);
         slapd_stop(&rig->slapd, SIGKILL);
         assert_true(rig_run_until(rig, rig_is_waiting));
         slapd_start(&rig->slapd);
