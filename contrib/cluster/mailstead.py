@@ -8,7 +8,7 @@ import subprocess
 from . import clients
 from .accounts import BACKENDS, DOMAIN, PEOPLE
 from .network import Network, greets
-from .process import Process, TroubleError
+from .process import Process, TroubleError, wait_until
 
 CLUSTER = """\
 cluster {{
@@ -185,6 +185,14 @@ class Daemon:
     def log(self):
         return self.process.log_file.read_text(errors="replace")
 
+    def events(self, *words):
+        """The lines of its log that have all of these words."""
+        return [line for line in self.log().splitlines() if all(word in line for word in words)]
+
+    def await_event(self, *words, seconds=10):
+        """The same lines, once there is one: what a process logs may come after what it answers."""
+        return wait_until(lambda: self.events(*words), f"{self.name} tells {words}", seconds)
+
     def admin(self):
         return Admin(self)
 
@@ -300,6 +308,10 @@ class Admin:
     def json(self, *arguments):
         """Its answer with --json: a list of the objects that it prints, one a line or one in all."""
         return parse_json_texts(self.text(*arguments, "--json"))
+
+    def owner(self, account):
+        """The backend whose account it is by this daemon's mirror; once it is told here, each worker goes by it."""
+        return next(line.get("host") for line in self.json("lookup", account.address) if "outcome" in line)
 
     def queued(self, *accounts):
         """How many recipients wait in the frontend's queue; with `accounts`, of those alone."""

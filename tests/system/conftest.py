@@ -249,6 +249,19 @@ def wait_for_slapd(cluster):
                    f"{daemon.name} has found slapd again", 30, 0.1)
 
 
+def outlived_by_slapd(cluster, attempt):
+    """What `attempt()` gives when slapd has outlived it.  OpenLDAP 2.5 may fall over a transaction
+    that is not committed: then it is started again, which proves nothing, and so is the attempt."""
+    for _ in range(10):
+        pid = cluster.slapd.process.pid
+        result = attempt()
+        if cluster.slapd.process.pid == pid:
+            return result
+        cluster.slapd.start()
+        wait_for_slapd(cluster)
+    raise TroubleError("slapd died ten times")
+
+
 def wait_for_health(cluster, host):
     """Waits until every frontend serves an account of `host` again."""
     account = cluster.accounts_of(host)[-1]

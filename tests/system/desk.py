@@ -266,7 +266,11 @@ class Proxy:
                 client = self.listener.accept()[0]
             except OSError:
                 return
-            server = socket.create_connection(self.target)
+            try:
+                server = socket.create_connection(self.target)
+            except OSError:  # it has died
+                client.close()
+                continue
             self.sockets += [client, server]
             muted = threading.Event()
             threading.Thread(target=self.pump_requests, args=(client, server, muted), daemon=True).start()

@@ -76,10 +76,6 @@ def peer_certificate(daemon):
         connection.close()
 
 
-def logged(daemon, *words):
-    return [line for line in daemon.log().splitlines() if all(word in line for word in words)]
-
-
 @pytest.fixture(scope="module")
 def stranger(cluster):
     """A certificate with the operator's name that another authority signed."""
@@ -104,14 +100,14 @@ def test_curl_reads_the_status_of_every_daemon(cluster):
                                       ("stranger", "its certificate is of another authority"),
                                       ("fe1", "its certificate is of another authority")])
 def test_who_has_no_certificate_of_the_admin_ca_is_refused_in_the_handshake(cluster, fe1, stranger, version, who, why):
-    before = len(logged(fe1, "admin_client_refused", why))
+    before = len(fe1.events("admin_client_refused", why))
     with pytest.raises((ssl.SSLError, OSError)):
         with socket.create_connection((fe1.address, Network.ADMIN), 10) as plain:
             with context(cluster, who, maximum_version=version).wrap_socket(plain, server_hostname=fe1.address) as tls:
                 tls.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
                 answer = tls.recv(100)
                 raise AssertionError(answer) if answer else OSError("hung up")
-    line = wait_until(lambda: logged(fe1, "admin_client_refused", why)[before:], "it is told", 10)[0]
+    line = wait_until(lambda: fe1.events("admin_client_refused", why)[before:], "it is told", 10)[0]
     assert "peer=127." in line
 
 
@@ -119,14 +115,14 @@ def test_a_name_without_a_role_opens_nothing_and_is_told(cluster, fe1):
     cluster.certificates.issue_client("nobody")
     status, text = ask(fe1, "/health", "nobody")
     assert status == 403 and "error" in json.loads(text)
-    assert logged(fe1, "admin_client_refused", "name=nobody")
+    fe1.await_event("admin_client_refused", "name=nobody")
 
 
 def test_a_name_among_the_alternatives_counts_as_the_common_name_does(cluster, fe1):
     cluster.certificates.issue_client("second", subject="/CN=Somebody Else",
                                       more="subjectAltName=DNS:elsewhere.example.org,email:operator,DNS:reader\n")
     assert order(fe1, "block-clear", "second", account="none@example.org")[0] == 200
-    assert logged(fe1, "event=admin_order name=operator", "block-clear")
+    fe1.await_event("event=admin_order name=operator", "block-clear")
 
 
 def test_a_certificate_for_servers_or_one_that_has_ended_is_refused(cluster, fe1):
@@ -134,7 +130,7 @@ def test_a_certificate_for_servers_or_one_that_has_ended_is_refused(cluster, fe1
     for who, why in [("server", "its certificate is not for clients")]:
         with pytest.raises((OSError, HTTPException)):
             ask(fe1, "/health", who)
-        wait_until(lambda w=why: logged(fe1, "admin_client_refused", w), "it is told", 10)
+        fe1.await_event("admin_client_refused", why)
 
 
 def test_tls_older_than_1_2_is_refused(cluster, fe1):
@@ -157,8 +153,7 @@ def test_an_order_has_the_answer_of_the_control_socket_and_a_line_in_the_log(fe1
     assert status == 200 and sum(row.get("kicked", 0) for row in rows) == 1 and rows[-1] == {"end": True}
     session.socket.settimeout(20)
     assert session.rest() == b""
-    line = wait_until(lambda: logged(fe1, "event=admin_order name=operator role=operate", "kick", account.address),
-                      "it is told", 10)[-1]
+    line = fe1.await_event("event=admin_order name=operator role=operate", "kick", account.address)[-1]
     assert "status=200" in line and "result=done" in line and "peer=127." in line
 
 
@@ -166,7 +161,7 @@ def test_the_role_read_gives_no_orders_that_change_something(fe1):
     for command in ("kick", "drain", "block-clear", "queue-delete", "mirror-accept", "node-leave"):
         status, rows = order(fe1, command, "reader")
         assert status == 403 and rows == [{"end": True, "error": rows[0]["error"]}], command
-    assert logged(fe1, "event=admin_order name=reader role=read", "drain", "status=403")
+    fe1.await_event("event=admin_order name=reader role=read", "drain", "status=403")
     assert health(fe1) == []
 
 
@@ -216,7 +211,7 @@ def test_no_other_process_may_ask_over_the_hub(fe1):
         hub.send(b"\6" + struct.pack("=I", 1) + span(b"drain") + span(b'{"command":"drain"}'))
         assert hub.recv(100) == b""
     assert health(fe1) == []
-    assert logged(fe1, "event=hub_peer_wrong", 'peer="admin 0"')
+    fe1.await_event("event=hub_peer_wrong", 'peer="admin 0"')
 
 
 # --- slow and many -----------------------------------------------------------------------------------
@@ -371,11 +366,11 @@ def test_a_wrong_certificate_of_the_port_refuses_the_reload(cluster, fe2):
     wrong = section.replace(f'key = "{cluster.certificates.key("fe2")}"',
                             f'key = "{cluster.certificates.key("fe1")}"', 1)
     fe2.configuration.write_text(text.replace(section, wrong))
-    before = len(logged(fe2, "reload_refused"))
+    before = len(fe2.events("reload_refused"))
     fe2.process.signal(signal.SIGHUP)
-    wait_until(lambda: len(logged(fe2, "reload_refused")) > before, "the reload is refused", 20)
+    wait_until(lambda: len(fe2.events("reload_refused")) > before, "the reload is refused", 20)
     fe2.configuration.write_text(text)
-    assert "admin_port.certificate" in logged(fe2, "configuration_error")[-1]
+    assert "admin_port.certificate" in fe2.events("configuration_error")[-1]
     assert health(fe2) == []
 
 

@@ -61,7 +61,7 @@ def test_the_allowance_is_one_for_all_workers_and_over_a_reload(returning_cluste
     answers = [asked(smtp, account, neighbour.address) for smtp in turns]
     assert [code for code, _ in answers] == [250] * PER_HOUR + [451] * len(sessions)
     assert answers[-1] == (451, b"4.7.1 Too many recipients in an hour")
-    assert f"event=recipients_limited account={account.address} " in front.log()
+    front.await_event(f"event=recipients_limited account={account.address} ")
     assert asked(logged_in(other), other, neighbour.address)[0] == 250
     reload(front)
     assert asked(logged_in(account), account, neighbour.address)[0] == 451

@@ -52,12 +52,8 @@ def test_after_slapd_came_back_unknown_is_unknown_again_and_changes_are_followed
     wait_for_slapd(cluster)
     assert is_answered(frontend, "never-seen@example.org", b"550 5.1.1 ")
     cluster.slapd.set_host(account, "sv3", "sv1")
-    wait_until(lambda: owner(frontend, account) == "sv3", "the change is followed", 30, 0.1)
+    wait_until(lambda: frontend.admin().owner(account) == "sv3", "the change is followed", 30, 0.1)
     cluster.slapd.set_host(account, "sv1")
-
-
-def owner(frontend, account):
-    return next(line["host"] for line in frontend.admin().json("lookup", account.address) if "host" in line)
 
 
 def test_a_new_account_receives_mail_within_a_second(cluster, frontend):

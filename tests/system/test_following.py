@@ -79,7 +79,7 @@ def test_sessions_in_two_generations_follow_a_mass_move_at_the_configured_rate(c
     began = time.monotonic()
     move(cluster, accounts, "sv2", "sv1")
     # Who is new goes to the new owner at once, whoever still waits.
-    wait_until(lambda: owner_of(paced, accounts[-1]) == "sv2", "the move is followed", 10, 0.01)
+    wait_until(lambda: paced.admin().owner(accounts[-1]) == "sv2", "the move is followed", 10, 0.01)
     newcomer = log_in(paced, accounts[-1])
     assert logged_in_at(paced, accounts[-1]) == "sv2"
     ends = ends_of(sessions, len(sessions) / RATE + 20)
@@ -91,10 +91,6 @@ def test_sessions_in_two_generations_follow_a_mass_move_at_the_configured_rate(c
         log_in(paced, account).close()
         assert logged_in_at(paced, account) == "sv2"
     move(cluster, accounts, "sv1")
-
-
-def owner_of(frontend, account):
-    return next(line.get("host") for line in frontend.admin().json("lookup", account.address) if "outcome" in line)
 
 
 def logged_in_at(frontend, account):
@@ -122,7 +118,7 @@ def test_sessions_stay_while_their_account_has_no_owner_or_two(cluster, fe1, fre
         wait_until(lambda: "[UNAVAILABLE]" in clients.refusal(fe1, account), "it is in doubt", 20)
         assert session.ask(b"b NOOP").startswith(b"b OK")
         cluster.slapd.modify(f"dn: {account.dn}\nchangetype: modify\ndelete: hostServer\n")
-        wait_until(lambda: owner_of(fe1, account) == "", "it has no owner", 20)
+        wait_until(lambda: fe1.admin().owner(account) == "", "it has no owner", 20)
         assert session.ask(b"c NOOP").startswith(b"c OK")
     finally:
         cluster.slapd.set_host(account, "sv1")

@@ -101,7 +101,7 @@ def test_two_nodes_that_disagree_send_nothing_to_and_fro(cluster, fresh, tls):
             os.kill(child, signal.SIGSTOP)
         try:
             cluster.slapd.set_host(account, "sv2", "sv1")
-            is_followed(first, account, tls, ELSEWHERE)
+            wait_until(lambda: first.admin().owner(account) == "sv2", "the move is followed", 20, 0.05)
             before = second.log().count(f"name={account.address} "), first.log().count("event=login_temporary")
             assert imap_answer(first, account, tls).startswith(ELSEWHERE)
             assert clients.lmtp_answer(first, account.address).startswith(b"451 4.1.6 ")

@@ -100,7 +100,7 @@ def test_a_recipient_whom_the_store_alone_does_not_know_is_refused_for_now_with_
     with pytest.raises(smtplib.SMTPRecipientsRefused) as refused:
         send_at(fe1, account, "refused")
     assert refused.value.recipients[account.address][0] == 451
-    assert f"event=store_knows_no_account account={account.address} code=550" in cluster.backends["sv2"].daemon.log()
+    cluster.backends["sv2"].daemon.await_event(f"event=store_knows_no_account account={account.address} code=550")
 
 
 def test_a_message_that_the_store_refuses_is_refused_at_once(cluster, fe1, fresh):

@@ -155,7 +155,7 @@ def test_copies_that_have_another_origin_are_told_and_not_tried_again_and_again(
     line = wait_until(lambda: (state_of(pair, "sv1", account) or {}).get("attempts", 0) >= 3 and
                       state_of(pair, "sv1", account), "the account is stuck", 30)
     assert line["attempts"] == 3 and "another origin" in line["why"]
-    assert "event=replica_account_stuck account=" + account.address in pair.backends["sv1"].daemon.log()
+    pair.backends["sv1"].daemon.await_event("event=replica_account_stuck account=" + account.address)
     deliver(pair, account, "no reason to hurry")
     deliver(pair, other, "is not held up")
     copied(pair, "sv1", other)

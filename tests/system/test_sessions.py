@@ -49,7 +49,7 @@ def test_who_shows_sessions_of_both_generations_and_kick_ends_those_that_are_mea
     assert fe2.admin().json("kick", "--account", account.address, "--backend", "sv1") == [{"kicked": 7, "node": "fe2"}]
     assert all(has_ended(session) for session in sessions)
     assert bystander.ask(b"b NOOP").startswith(b"b OK")
-    assert "event=order_given command=kick" in fe2.log()
+    fe2.await_event("event=order_given command=kick")
     bystander.close()
 
 

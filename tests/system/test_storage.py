@@ -115,7 +115,7 @@ def test_a_storage_in_use_is_given_up_by_a_word(shared):
     try:
         done = shared.order("sv2", "storage", "release", "--yes", "--deadline", "1s", "sv2")
         assert done.returncode == 0, done.stderr
-        assert "event=storage_forced server=sv2 sessions=1" in daemon.log()
+        daemon.await_event("event=storage_forced server=sv2 sessions=1")
     finally:
         for pid in stores:
             os.kill(pid, signal.SIGCONT)
