@@ -175,23 +175,22 @@ static void add_trouble(json_t *troubles, const char *part, const char *why)
                                               json_any_text(why)));
 }
 
+/* Half of the time at most is for it, and the rest for the listeners. */
 static void ask_control(const struct config *config, json_t *troubles)
 {
     char error[CONFIG_ERROR_SIZE];
     json_t *lines =
-        daemon_ask(config, json_pack("{s:s}", "command", "status"), SERVING_TIMEOUT_MS, error);
+        daemon_ask(config, json_pack("{s:s}", "command", "status"), SERVING_TIMEOUT_MS / 2, error);
 
     if (!lines)
         add_trouble(troubles, "control.sock", error);
     json_decref(lines);
 }
 
-static void visit_all(const struct config *config, json_t *troubles)
+static void visit_all(const struct config *config, uint64_t end_ms, json_t *troubles)
 {
     char why[WHY_SIZE];
-    struct visit visit = { .config = config,
-                           .end_ms = clock_monotonic_ms() + SERVING_TIMEOUT_MS,
-                           .why = why };
+    struct visit visit = { .config = config, .end_ms = end_ms, .why = why };
 
     for (size_t i = 0; i < config->listener_count; i++) {
         visit.listener = &config->listeners[i];
@@ -217,12 +216,13 @@ static void print_troubles(const json_t *troubles)
 enum command_status serving_run(const struct arguments *arguments)
 {
     struct config *config = daemon_config(arguments, false);
+    uint64_t end_ms = clock_monotonic_ms() + SERVING_TIMEOUT_MS;
     json_t *troubles = json_array();
     bool serves = false;
 
     if (config) {
         ask_control(config, troubles);
-        visit_all(config, troubles);
+        visit_all(config, end_ms, troubles);
         config_free(config);
         serves = json_array_size(troubles) == 0;
         if (arguments->is_json)
