@@ -24,6 +24,26 @@ void keepalive_set(int fd, unsigned after_s)
     socket_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 9);
 }
 
+uint64_t keepalive_wait_begin(struct keepalive_wait *wait, uint64_t limit_ms)
+{
+    uint64_t first_ms = limit_ms < KEEPALIVE_WAIT_MS ? limit_ms : KEEPALIVE_WAIT_MS;
+
+    *wait = (struct keepalive_wait){ .rest_ms = limit_ms - first_ms };
+    return first_ms;
+}
+
+uint64_t keepalive_wait_on(struct keepalive_wait *wait, int fd)
+{
+    uint64_t rest_ms = wait->rest_ms;
+
+    wait->rest_ms = 0;
+    if (rest_ms > 0) {
+        wait->is_asking = true;
+        keepalive_set(fd, 1);
+    }
+    return rest_ms;
+}
+
 void nodelay_set(int fd)
 {
     socket_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);

@@ -534,8 +534,11 @@ static const struct config_option timeout_options[] = {
            "Seconds that an SMTP client may take between commands."),
     NUMBER(timeout_config, connect_s, "10", 1, 300,
            "Seconds that a backend may take to accept a connection and greet."),
-    NUMBER(timeout_config, backend_s, "60", 1, 3600,
-           "Seconds that a backend may take to answer a command."),
+    NUMBER(
+        timeout_config, backend_s, "60", 1, 3600,
+        "Seconds that a backend may take to answer a command; after two, its machine is asked each "
+        "second whether it is there, and its silence to nine of these, or its knowing nothing "
+        "of the connection, is the end."),
     NUMBER(timeout_config, data_end_s, "600", 1, 3600,
            "Seconds that a backend may take to answer the end of a message."),
     NUMBER(timeout_config, content_s, "3600", 10, DAY_S,

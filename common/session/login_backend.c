@@ -59,10 +59,21 @@ static void login_backend_connected(struct login_attempt *attempt, struct io_wat
     session->backend_is_open = true;
     session->open_handles++;
     state_move(&session->state, LOGIN_STATE_AUTHENTICATING);
-    deadline_set(&session->deadline, config->timeout.backend_s * 1000ULL);
+    deadline_set(&session->deadline,
+                 keepalive_wait_begin(&session->login->wait, config->timeout.backend_s * 1000ULL));
     if (session->login->target.pass_client == PASS_CLIENT_PROXY)
         login_attempt_introduce(attempt, &session->login->forwarded, session->client.fd,
                                 session->is_secured);
+}
+
+void login_backend_expired(struct login_session *session)
+{
+    uint64_t rest_ms = keepalive_wait_on(&session->login->wait, session->backend.fd);
+
+    if (rest_ms > 0)
+        deadline_set(&session->deadline, rest_ms);
+    else
+        login_attempt_expired(&session->login->attempt);
 }
 
 static void login_backend_accepted(struct login_attempt *attempt, struct span text)

@@ -115,6 +115,15 @@ static void login_relay_keep_alive(struct login_session *session)
     keepalive_set(session->backend.fd, keepalive_s);
 }
 
+/* What the attempt, a long one, asked of the kernel is more than a session needs. */
+static void login_relay_ask_less(struct login_session *session)
+{
+    if (!session->login->wait.is_asking)
+        return;
+    session->is_kept_alive = true;
+    keepalive_set(session->backend.fd, session->session.service->config->timeout.keepalive_s);
+}
+
 /* The password was right; false when the account has too many sessions, and it is refused. */
 static bool login_relay_admit(struct login_session *session)
 {
@@ -154,6 +163,7 @@ void login_relay_accepted(struct login_session *session, struct span text)
     if (!login_session_send(session, &session->client, &out))
         return;
     state_move(&session->state, LOGIN_STATE_RELAYING);
+    login_relay_ask_less(session);
     deadline_set(&session->deadline, login_relay_first_ms(session));
     relay_start(&session->relay, &session->client, &session->backend, login->client_intake.input,
                 login->attempt.intake.input, login_relay_ended);

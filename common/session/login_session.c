@@ -198,7 +198,7 @@ static void login_deadline_expired(struct deadline *deadline)
         login_route_try_again(session);
         return;
     case LOGIN_STATE_AUTHENTICATING:
-        login_attempt_expired(&session->login->attempt);
+        login_backend_expired(session);
         return;
     case LOGIN_STATE_DELAYED:
         login_refusal_due(session);

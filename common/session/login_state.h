@@ -9,6 +9,7 @@
 
 #include "common/base/state.h"
 #include "common/io/deadline.h"
+#include "common/io/keepalive.h"
 #include "common/io/relay.h"
 #include "common/proto/imap_server.h"
 #include "common/proto/pop3_server.h"
@@ -49,6 +50,7 @@ struct login {
     struct resolver_request request;
     struct target target;
     struct login_attempt attempt;
+    struct keepalive_wait wait;     /* AUTHENTICATING: of the deadline */
     struct forwarded forwarded;     /* what is passed on to the owner */
     char name[LOGIN_NAME_SIZE];     /* by which the owner is asked to log it in */
     char identity[LOGIN_NAME_SIZE]; /* whom the client's certificate names; or empty */
@@ -136,6 +138,9 @@ void login_route_refused(struct login_session *session, struct span text, struct
 
 /* Connects to login->target and replays the credentials there. */
 void login_backend_start(struct login_session *session);
+
+/* The deadline of an attempt has come: the owner gets more time, or has not answered. */
+void login_backend_expired(struct login_session *session);
 
 /* Gives up what login_backend_start began and has not ended. */
 void login_backend_abandon(struct login_session *session);

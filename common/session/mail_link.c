@@ -118,7 +118,7 @@ bool mail_link_send(struct mail_link *link, struct span bytes)
 void mail_link_expect(struct mail_link *link, unsigned seconds)
 {
     if (seconds > 0)
-        deadline_set(&link->deadline, seconds * 1000ULL);
+        deadline_set(&link->deadline, keepalive_wait_begin(&link->wait, seconds * 1000ULL));
     else
         deadline_clear(&link->deadline);
 }
@@ -293,7 +293,12 @@ static void mail_link_connected(struct connector *connector, struct io_watch *wa
 static void mail_link_expired(struct deadline *deadline)
 {
     struct mail_link *link = CONTAINER_OF(deadline, struct mail_link, deadline);
+    uint64_t rest_ms = link->is_open ? keepalive_wait_on(&link->wait, link->transport.fd) : 0;
 
+    if (rest_ms > 0) {
+        deadline_set(&link->deadline, rest_ms);
+        return;
+    }
     link->is_expired = true;
     mail_link_lose(link, "no answer in time");
 }

@@ -11,6 +11,7 @@
 
 #include "common/base/state.h"
 #include "common/io/deadline.h"
+#include "common/io/keepalive.h"
 #include "common/proto/smtp_client.h"
 #include "common/session/intake.h"
 #include "common/session/service.h"
@@ -56,6 +57,7 @@ struct mail_link {
     struct connector *connector;
     struct transport transport;
     struct deadline deadline;
+    struct keepalive_wait wait; /* of the deadline */
     struct intake intake;
     bool is_closed, is_pumping;
     bool is_expired; /* lost, because nothing came in time */

@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/base/state.h"
 #include "common/io/deadline.h"
+#include "common/io/keepalive.h"
 #include "common/session/login_attempt.h"
 #include "common/session/login_timing.h"
 
@@ -54,6 +55,7 @@ struct verifier {
     struct login_attempt attempt;
     struct transport transport;
     struct deadline deadline;
+    struct keepalive_wait wait; /* AUTHENTICATING: of the deadline */
     uint64_t started_ms;
     bool is_open;    /* the transport */
     bool is_allowed; /* the password may be tried, and is charged */
@@ -254,8 +256,10 @@ static void verifier_connected(struct login_attempt *attempt, struct io_watch *w
     verifier->is_open = true;
     verifier->open_handles++;
     state_move(&verifier->state, VERIFIER_AUTHENTICATING);
-    deadline_set(&verifier->deadline,
-                 verifier->session->service->config->timeout.backend_s * 1000ULL);
+    deadline_set(
+        &verifier->deadline,
+        keepalive_wait_begin(&verifier->wait,
+                             verifier->session->service->config->timeout.backend_s * 1000ULL));
     if (verifier->target.pass_client == PASS_CLIENT_PROXY)
         login_attempt_introduce(attempt, &verifier->forwarded, -1,
                                 verifier_client_has_tls(verifier));
@@ -435,6 +439,17 @@ void verifier_run(struct verifier *verifier)
         verifier_resolved(verifier);
 }
 
+/* The backend gets more time, or has not answered. */
+static void verifier_attempt_expired(struct verifier *verifier)
+{
+    uint64_t rest_ms = keepalive_wait_on(&verifier->wait, verifier->transport.fd);
+
+    if (rest_ms > 0)
+        deadline_set(&verifier->deadline, rest_ms);
+    else
+        login_attempt_expired(&verifier->attempt);
+}
+
 static void verifier_expired(struct deadline *deadline)
 {
     struct verifier *verifier = CONTAINER_OF(deadline, struct verifier, deadline);
@@ -445,7 +460,7 @@ static void verifier_expired(struct deadline *deadline)
         verifier_run(verifier);
         return;
     case VERIFIER_AUTHENTICATING:
-        login_attempt_expired(&verifier->attempt);
+        verifier_attempt_expired(verifier);
         return;
     case VERIFIER_DELAYED:
         verifier_refuse(verifier);

@@ -486,6 +486,28 @@ static void what_is_accepted_has_what_its_listening_socket_asked_for(void **stat
     close(listening);
 }
 
+static void a_long_wait_has_the_peer_asked_every_second(void **state)
+{
+    struct keepalive_wait wait;
+    uint16_t port;
+    int listening = io_listen_tcp(&port);
+    int fd;
+
+    (void)state;
+    connect_many(&fd, 1, port);
+    assert_int_equal(keepalive_wait_begin(&wait, 1500), 1500);
+    assert_int_equal(keepalive_wait_on(&wait, fd), 0);
+    assert_int_equal(socket_option(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
+    assert_int_equal(keepalive_wait_begin(&wait, 60000), KEEPALIVE_WAIT_MS);
+    assert_int_equal(keepalive_wait_on(&wait, fd), 60000 - KEEPALIVE_WAIT_MS);
+    assert_int_equal(socket_option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+    assert_int_equal(socket_option(fd, IPPROTO_TCP, TCP_KEEPIDLE), 1);
+    assert_int_equal(socket_option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 1);
+    assert_int_equal(keepalive_wait_on(&wait, fd), 0);
+    close(fd);
+    close(listening);
+}
+
 static void a_listener_may_be_stopped_while_it_accepts(void **state)
 {
     struct io_loop *loop = *state;
@@ -550,6 +572,7 @@ int main(void)
         TEST(a_connector_can_be_cancelled_at_each_stage),
         TEST(a_listener_takes_many_connections_a_few_in_each_turn),
         TEST(what_is_accepted_has_what_its_listening_socket_asked_for),
+        TEST(a_long_wait_has_the_peer_asked_every_second),
         TEST(a_listener_may_be_stopped_while_it_accepts),
         TEST(without_descriptors_a_listener_pauses_with_one_line_and_goes_on),
     };

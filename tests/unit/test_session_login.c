@@ -424,6 +424,29 @@ static void a_backend_is_asked_whether_it_is_there_once_a_session_is_quiet(void 
         io_loop_turn(&rig->loop, true);
 }
 
+static void a_backend_that_is_slow_to_answer_is_asked_whether_it_is_there(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *client = rig_connect(rig, &rig->imap);
+    struct login_session *session;
+    struct peer *backend;
+
+    rig->config.timeout.keepalive_s = 0;
+    rig->config.timeout.backend_s = 60;
+    rig_say(client, "1 LOGIN anna secret\r\n");
+    backend = accept_imap(rig, 0);
+    session = CONTAINER_OF(rig->service.sessions.next, struct login_session, session.node);
+    while (session->state.current != LOGIN_STATE_AUTHENTICATING)
+        io_loop_turn(&rig->loop, true);
+    assert_int_equal(keepalive_of(session->backend.fd), 0);
+    deadline_set(&session->deadline, 1);
+    while (keepalive_of(session->backend.fd) == 0)
+        io_loop_turn(&rig->loop, true);
+    rig_say(backend, "a OK in\r\n");
+    rig_expect(client, "1 OK in\r\n");
+    assert_int_equal(keepalive_of(session->backend.fd), 0);
+}
+
 static void a_session_ends_when_its_account_moves(void **state)
 {
     struct rig *rig = *state;
@@ -540,6 +563,7 @@ int main(void)
         T(a_login_that_ends_after_its_account_moved_goes_to_the_new_owner),
         T(a_login_is_looked_up_again_only_behind_a_change_of_the_mirror),
         T(a_backend_is_asked_whether_it_is_there_once_a_session_is_quiet),
+        T(a_backend_that_is_slow_to_answer_is_asked_whether_it_is_there),
         T(a_full_worker_ends_the_oldest_who_has_told_nothing),
         T(who_finds_no_room_is_told_so_in_his_protocol),
         T(who_is_refused_is_a_stranger_again),
