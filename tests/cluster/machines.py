@@ -194,6 +194,17 @@ class Machine:
         state = self.read(self.path(f"/proc/{pid}/stat")).rpartition(")")[2].split() if pid else None
         return bool(state) and state[0] not in "ZX"
 
+    def has_lock(self, file):
+        """Whether a process there holds the file's flock(2): one kernel, so all machines' are known."""
+        try:
+            inode = file.stat().st_ino
+            ours = os.readlink(f"/proc/{self.pid}/ns/pid_for_children")
+            holders = [line.split()[4] for line in self.read("/proc/locks").splitlines()
+                       if " FLOCK " in line and "->" not in line and line.split()[5].endswith(f":{inode}")]
+            return any(os.readlink(f"/proc/{pid}/ns/pid") == ours for pid in holders)
+        except OSError:
+            return False
+
     @staticmethod
     def read(path):
         try:

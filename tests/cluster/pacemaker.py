@@ -3,7 +3,8 @@
 on a fourth, a frontend on a fifth; and who watches them from outside.
 
 Of the example only values are changed: addresses, paths, the storage (a bind mount of a folder
-that all machines have, as they would have a disk) and the fence agent.
+that all machines have, as they would have a disk) and the fence agent.  The storage is marked,
+and the daemon that has it holds its lock, which is one for all machines as on a disk they share.
 """
 import shutil
 import subprocess
@@ -20,6 +21,13 @@ from solitary import SOURCE, write_configuration
 LAN = f"{NETWORKS['lan']}.0/24"
 NODES = {"ha1": 31, "ha2": 32, "ha3": 33}
 HOSTS = ("sv1", "sv2")
+PARTS = {"address", "storage", "lock", "dovecot", "mailstead"}
+STORAGE = """\
+storage {{
+    kind = "shared"
+    directory = "{folder}/storage"
+}}
+"""
 COROSYNC = """\
 totem {{
     version: 2
@@ -28,6 +36,7 @@ totem {{
     crypto_cipher: none
     crypto_hash: none
     token: 1000
+    token_coefficient: 0
     consensus: 1200
 }}
 nodelist {{
@@ -83,6 +92,8 @@ class ManagedCluster:
             for file in (self.folder / host / "mailstead.conf", self.folder / host / "dovecot" / "dovecot.conf"):
                 text = file.read_text().replace("127.0.0.0/8", LAN)
                 file.write_text(text.replace("log_path = /dev/stderr", f"log_path = {self.log}/dovecot-{host}.log"))
+            with open(self.folder / host / "mailstead.conf", "a") as file:
+                file.write(STORAGE.format(folder=self.folder))
         # What ocf:heartbeat:Filesystem asks for and a bind mount does not need.
         (self.folder / "layers" / "sbin").mkdir(parents=True)
         (self.folder / "layers" / "sbin" / "modprobe").symlink_to("/bin/true")
@@ -152,7 +163,20 @@ class ManagedCluster:
             self.boot(node)
         self.fe1.launch()
         self.fe1.process.wait_ready()
+        self.mark_storages()
         self.wait_serving(40)
+
+    def mark_storages(self):
+        """The order of an operator, once for each storage; it is not served before."""
+        for host in HOSTS:
+            place = wait_until(lambda h=host: self.place(h, PARTS - {"lock"}), f"{host} runs", 40, 0.1)
+            done = self.mailstead(self.nodes[place], host, "storage", "init", host)
+            assert done.returncode == 0, done.stderr
+
+    def mailstead(self, node, host, *words):
+        return subprocess.run(node.command([self.mail.build / "mailstead", "-c",
+                                            self.folder / host / "mailstead.conf", *words]),
+                              capture_output=True, text=True)
 
     def boot(self, node):
         node.power_on()
@@ -193,12 +217,13 @@ class ManagedCluster:
 
     # -- who has what --------------------------------------------------------
     def parts(self, node, host):
-        """What of a logical host is on a node: a set of address, storage, dovecot, mailstead."""
+        """Which of PARTS of a logical host are on a node."""
         if not node.is_on():
             return set()
         run, store = self.folder / host / "run" / "mailstead-backend.pid", self.folder / host / "d" / "master.pid"
         there = {"address": node.has_address(self.mail.backends[host].address),
                  "storage": node.has_mount(self.storages[host]),
+                 "lock": node.has_lock(self.shared[host] / ".mailstead-claim"),
                  "dovecot": node.has_process(store), "mailstead": node.has_process(run)}
         return {name for name, is_there in there.items() if is_there}
 
@@ -208,7 +233,11 @@ class ManagedCluster:
 
     def owner(self, host):
         """The node that has all of it, or None."""
-        return next((name for name, node in self.nodes.items() if len(self.parts(node, host)) == 4), None)
+        return self.place(host, PARTS)
+
+    def place(self, host, parts):
+        """The node that has these parts of it, or None."""
+        return next((name for name, node in self.nodes.items() if self.parts(node, host) >= parts), None)
 
     def crm(self, *words):
         """A command line on any node that runs, with the nodes in mind that do not."""
@@ -231,6 +260,7 @@ class ManagedCluster:
             return (states == [("true", "false", "false")] * len(NODES)
                     and all(self.owner(host) and len(self.owners(host)) == 1 for host in HOSTS))
         wait_until(calm, "the cluster is calm", seconds, 0.3)
+        wait_until(lambda: self.is_done("crm_resource", "--wait", "--timeout", "30s"), "nothing is under way", seconds)
         self.wait_serving()
 
 
@@ -266,6 +296,7 @@ class Traffic:
     def __init__(self, cluster, host):
         self.server, self.accounts = cluster.fe1, cluster.mail.accounts_of(host)[:8]
         self.taken, self.logins, self.ending = [], [], threading.Event()
+        self.trying_since = None  # when the login that is under way began
         self.mark = time.time_ns()
         self.threads = [threading.Thread(target=run, daemon=True) for run in (self.send, self.log_in)]
         for thread in self.threads:
@@ -285,7 +316,7 @@ class Traffic:
 
     def log_in(self):
         while not self.ending.wait(0.05):
-            began = time.monotonic()
+            began = self.trying_since = time.monotonic()
             if clients.refusal(self.server, self.accounts[0]) == "":
                 self.logins.append((began, time.monotonic()))
 
