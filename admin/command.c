@@ -431,6 +431,19 @@ static bool take_words(const struct command *command, char **words, int count,
     return true;
 }
 
+/* What no single option can say. */
+static bool options_agree(const struct command *command, const struct arguments *arguments,
+                          char error[OPTIONS_ERROR_SIZE])
+{
+    if (arguments->nodes.count > 1 && !(command->options & OPTION_LOCAL))
+        snprintf(error, OPTIONS_ERROR_SIZE, "--node can be given once here");
+    else if (arguments->is_local && arguments->nodes.count > 0)
+        snprintf(error, OPTIONS_ERROR_SIZE, "--node or --local, not both");
+    else
+        return true;
+    return false;
+}
+
 static int run_command(const struct command *command, int argc, char **argv,
                        struct arguments *arguments)
 {
@@ -446,6 +459,7 @@ static int run_command(const struct command *command, int argc, char **argv,
     }
     if (!take_words(command, argv + first, argc - first, arguments, error) ||
         !options_are_there(arguments, command->required, error) ||
+        !options_agree(command, arguments, error) ||
         !logical_host_choose(arguments->logical_host, error))
         return print_command_error(command, error);
     if (!arguments->config_file)

@@ -46,10 +46,6 @@ void daemon_sign(const struct reach_node *node, json_t *line)
 
 static bool find_node(struct daemon_one *one, const struct arguments *arguments)
 {
-    if (arguments->nodes.count > 1) {
-        fprintf(stderr, "mailstead: --node can be given once here\n");
-        return false;
-    }
     one->node = arguments->nodes.count > 0 ? reach_find(&one->reach, arguments->nodes.items[0])
                                            : reach_own(&one->reach);
     if (!one->node)

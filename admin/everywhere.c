@@ -76,10 +76,6 @@ static bool choose(struct everywhere *everywhere, const struct arguments *argume
 bool everywhere_open(struct everywhere *everywhere, const struct arguments *arguments,
                      enum everywhere_kind kind)
 {
-    if (arguments->is_local && arguments->nodes.count > 0) {
-        fprintf(stderr, "mailstead: --node or --local, not both\n");
-        return false;
-    }
     *everywhere = (struct everywhere){ .config = daemon_config(arguments, false) };
     if (!everywhere->config)
         return false;

@@ -9,11 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin/output.h"
 #include "admin/reach.h"
 #include "admin/reach_https.h"
 #include "common/base/clock.h"
 #include "common/base/memory.h"
+#include "common/service/admin_roles.h"
 #include "common/service/control_ask.h"
+
+enum { AGAIN_MS = 200 };
 
 struct asking {
     struct reach_question *question;
@@ -22,6 +26,7 @@ struct asking {
     struct reach_https_asking *https; /* over the admin port; NULL: not that, or not even begun */
     bool is_by_socket, is_ended;
     bool is_resting;      /* until its deadline, and is asked again then */
+    bool is_second;       /* it was lost once already */
     uint64_t deadline_ms; /* monotonic */
     size_t lines_seen;
 };
@@ -84,6 +89,7 @@ static void tell_end(struct asking *asking, uint64_t now_ms)
     struct reach_question *question = asking->question;
 
     question->again_ms = 0;
+    asking->is_second = false;
     if (question->ended)
         question->ended(question);
     asking->is_resting = question->again_ms > 0;
@@ -91,19 +97,24 @@ static void tell_end(struct asking *asking, uint64_t now_ms)
     asking->deadline_ms = now_ms + question->again_ms;
 }
 
+static void asking_close(struct asking *asking)
+{
+    if (asking->is_by_socket)
+        control_asking_end(&asking->socket);
+    reach_https_end(asking->https);
+    control_answer_fini(&asking->answer);
+}
+
 static void asking_end(struct asking *asking, uint64_t now_ms)
 {
     struct reach_question *question = asking->question;
 
-    if (asking->is_by_socket)
-        control_asking_end(&asking->socket);
-    reach_https_end(asking->https);
     question->is_answered = asking->answer.state == CONTROL_ANSWER_DONE;
     question->is_refused = asking->answer.state == CONTROL_ANSWER_REFUSED;
     *question->error = '\0';
     if (!question->is_answered)
         describe(question->node, asking->answer.error, question->error);
-    control_answer_fini(&asking->answer);
+    asking_close(asking);
     tell_end(asking, now_ms);
 }
 
@@ -119,20 +130,52 @@ static bool is_over(const struct asking *asking)
     }
 }
 
+/*
+ * A question that changes nothing, and of whose answer nothing has come, is asked once more when a
+ * process of the daemon took it with it: a reload makes new ones.
+ */
+static bool may_ask_again(const struct asking *asking)
+{
+    const char *command = json_text(asking->question->request, "command");
+
+    return !asking->is_second && asking->answer.line_count == 0 &&
+           control_answer_is_lost(&asking->answer) && command &&
+           admin_role_for(command) == ADMIN_ROLE_READ;
+}
+
+static void asking_rest(struct asking *asking, uint64_t now_ms)
+{
+    asking_close(asking);
+    asking->is_resting = asking->is_second = true;
+    asking->deadline_ms = now_ms + AGAIN_MS;
+}
+
+/* Begins again after a rest. */
+static void asking_restart(struct asking *asking)
+{
+    bool is_second = asking->is_second;
+
+    asking_start(asking, asking->question);
+    asking->is_second = is_second;
+}
+
 /* Ends it when it is over or late; begins again when it has rested. */
 static void asking_look(struct asking *asking, uint64_t now_ms)
 {
     if (asking->is_resting && now_ms < asking->deadline_ms)
         return;
     if (asking->is_resting)
-        asking_start(asking, asking->question);
+        asking_restart(asking);
     if (asking->answer.line_count > asking->lines_seen)
         asking->deadline_ms = now_ms + timeout_of(asking->question);
     asking->lines_seen = asking->answer.line_count;
     if (!is_over(asking) && now_ms < asking->deadline_ms)
         return;
     control_answer_break(&asking->answer, "no answer in time");
-    asking_end(asking, now_ms);
+    if (may_ask_again(asking))
+        asking_rest(asking, now_ms);
+    else
+        asking_end(asking, now_ms);
 }
 
 /* --- all of them ----------------------------------------------------------------------------- */

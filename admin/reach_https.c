@@ -92,6 +92,10 @@ static void explain(struct reach_https_asking *asking, CURLcode code)
         explain_connect(asking);
         return;
     }
+    if (code == CURLE_GOT_NOTHING) {
+        control_answer_break(asking->answer, "the daemon " CONTROL_ASK_AGAIN);
+        return;
+    }
     snprintf(text, sizeof(text), "%s%.300s", prelude_of(code, trouble), trouble);
     control_answer_break(asking->answer, text);
 }

@@ -20,6 +20,7 @@
 #include "common/base/log.h"
 #include "common/service/admin_port_private.h"
 #include "common/service/any_text.h"
+#include "common/service/control_answer.h"
 
 enum { BLOCK_SIZE = 16384 };
 
@@ -414,6 +415,6 @@ void admin_requests_abandon(struct admin_port *port)
 
         if (request &&
             (request->state == ADMIN_REQUEST_WAITING || request->state == ADMIN_REQUEST_ASKED))
-            request_abandon(request, "the daemon is reloading or ending");
+            request_abandon(request, "the admin process " CONTROL_ASK_AGAIN);
     }
 }

@@ -77,3 +77,13 @@ void control_answer_take(struct control_answer *answer, struct span bytes)
             control_answer_break(answer, "a line of the answer is too long");
     }
 }
+
+bool control_answer_is_lost(const struct control_answer *answer)
+{
+    const size_t length = sizeof(CONTROL_ASK_AGAIN) - 1;
+    struct span error = span_from_string(answer->error);
+
+    return (answer->state == CONTROL_ANSWER_REFUSED || answer->state == CONTROL_ANSWER_BROKEN) &&
+           error.length >= length &&
+           span_equals(span_drop(error, error.length - length), SPAN_LITERAL(CONTROL_ASK_AGAIN));
+}

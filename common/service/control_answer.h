@@ -11,6 +11,10 @@
 #include "common/base/bytes.h"
 #include "common/service/config.h"
 
+/* The end of the error of an answer that a process took with it: of an order it is not known
+ * whether it was done. */
+#define CONTROL_ASK_AGAIN "ended before it answered; ask again"
+
 enum control_answer_state {
     CONTROL_ANSWER_OPEN,
     CONTROL_ANSWER_DONE,    /* the end came, and it is a success */
@@ -36,5 +40,8 @@ void control_answer_take(struct control_answer *answer, struct span bytes);
 
 /* What it comes by has failed: broken, if it is open. */
 void control_answer_break(struct control_answer *answer, const char *error);
+
+/* It failed since whoever had the question ended, as at a reload: CONTROL_ASK_AGAIN. */
+bool control_answer_is_lost(const struct control_answer *answer);
 
 #endif

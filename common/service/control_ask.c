@@ -82,7 +82,7 @@ static void receive_some(struct control_asking *asking)
     if (count > 0)
         control_answer_take(asking->answer, span_of(chunk, (size_t)count));
     else if (count == 0)
-        control_answer_break(asking->answer, "the daemon ended the connection");
+        control_answer_break(asking->answer, "the daemon " CONTROL_ASK_AGAIN);
     else if (errno != EAGAIN && errno != EINTR)
         break_by_errno(asking);
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/base/log.h"
+#include "common/service/control_answer.h"
 #include "common/service/control_hub.h"
 #include "common/service/supervisor.h"
 
@@ -101,7 +102,7 @@ static void lose_inquiries(struct control_client *client)
             LIST_ELEMENT(client->inquiries.next, struct control_inquiry, node);
 
         list_remove(&inquiry->node);
-        inquiry->answered(inquiry, "the control process ended before it answered", true);
+        inquiry->answered(inquiry, "the control process " CONTROL_ASK_AGAIN, true);
     }
 }
 

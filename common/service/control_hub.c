@@ -16,6 +16,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/service/any_text.h"
+#include "common/service/control_answer.h"
 #include "common/service/supervisor.h"
 
 enum { HUB_WAIT_MS = 2000, HUB_LOOK_MS = 20, HUB_YOUNG_MS = 5000, LEG_ERROR_MAX = 400 };
@@ -123,7 +124,7 @@ static void peer_close(struct control_peer *peer)
     control_questions_drop(&peer->questions);
     while (!list_is_empty(&peer->legs))
         leg_end(LIST_ELEMENT(peer->legs.next, struct control_leg, peer_node), peer->name,
-                SPAN_LITERAL("ended before it answered"));
+                SPAN_LITERAL(CONTROL_ASK_AGAIN));
     channel_close(&peer->channel);
 }
 

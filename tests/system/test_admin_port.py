@@ -336,8 +336,15 @@ def test_a_reload_loses_no_request_and_takes_new_certificates_and_names(cluster,
             except (OSError, HTTPException) as error:
                 failures.append((path, repr(error)))
 
+    def keep_commanding():
+        while not stop.is_set():
+            done = fe2.admin().run("queue", "list")
+            if done.returncode != 0:
+                failures.append(("queue list", done.stderr))
+
     old = peer_certificate(fe2)
     askers = [threading.Thread(target=keep_asking, args=(path,)) for path in ("/health", "/metrics", "/v1/status")]
+    askers.append(threading.Thread(target=keep_commanding))
     for asker in askers:
         asker.start()
     try:

@@ -99,6 +99,9 @@ static void wrong_options_are_named(void **state)
         { "reassign --limit 0", "--limit wants a number" },
         { "restore sv1 --rate fast", "--rate wants a number" },
         { "restore sv1 --permanent", "unknown option --permanent" },
+        { "queue list --node fe1 --node fe2", "--node can be given once here" },
+        { "lookup a@b --node fe1 --node fe2", "--node can be given once here" },
+        { "status --node fe1 --local", "--node or --local, not both" },
         { "restore sv1 --filter=", "--filter wants FILTER, not an empty text" },
     };
 

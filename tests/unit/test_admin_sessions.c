@@ -159,7 +159,7 @@ static void who_does_not_answer_is_named_and_the_rest_is_shown(void **state)
     assert_int_equal(result.status, COMMAND_FAILED);
     assert_contains(result.err, "does the daemon run?");
     assert_contains(admin_run("who --node fe9").err, "no frontend or backend fe9");
-    assert_int_equal(admin_run("who --node fe1 --local").status, COMMAND_FAILED);
+    assert_int_equal(admin_run("who --node fe1 --local").status, COMMAND_USAGE);
 }
 
 static void frontends_that_nobody_can_ask_leave_the_command_as_it_is(void **state)

@@ -443,7 +443,7 @@ static void test_a_process_that_dies_ends_its_answers(void **unused)
     (void)unused;
     start_daemon();
     assert_false(ask("{\"command\":\"die\"}"));
-    assert_string_equal(ask_error, "store 0: ended before it answered");
+    assert_string_equal(ask_error, "store 0: ended before it answered; ask again");
     ask_until("{\"command\":\"echo\",\"text\":\"back\"}", 1);
     daemon_stop();
 }
@@ -474,7 +474,7 @@ static void test_a_process_asks_what_it_may_ask(void **unused)
     assert_true(ask("{\"command\":\"ask\",\"about\":\"mirror-hosts\"}"));
     assert_string_equal(json_string_value(json_object_get(answer(0), "heard")), "{\"number\":0}");
     assert_false(ask("{\"command\":\"ask\",\"about\":\"who\"}"));
-    assert_string_equal(ask_error, "storage 0: ended before it answered");
+    assert_string_equal(ask_error, "storage 0: ended before it answered; ask again");
     DAEMON_AWAIT("event=hub_peer_wrong", "peer=\"storage 0\"");
     ask_until("{\"command\":\"ask\",\"about\":\"mirror-hosts\"}", 1);
     daemon_stop();

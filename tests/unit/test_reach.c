@@ -111,11 +111,16 @@ static void serve_socket(int listening)
 {
     static const char lines[] = "{\"by\":\"socket\"}\n{\"end\":true}\n";
     char request[4096];
+    int lost_count = 0;
 
     for (;;) {
         int fd = accept(listening, NULL, NULL);
+        ssize_t count = read(fd, request, sizeof(request) - 1);
 
-        if (read(fd, request, sizeof(request)) > 0)
+        request[count > 0 ? count : 0] = '\0';
+        /* The first is lost, of questions and of orders. */
+        if (count > 0 &&
+            !((strstr(request, "lookup") || strstr(request, "drain")) && lost_count++ == 0))
             (void)!write(fd, lines, sizeof(lines) - 1);
         close(fd);
     }
@@ -480,6 +485,23 @@ static void a_question_may_be_asked_again(void **state)
     reach_fini(&reach);
 }
 
+static void what_a_reload_took_is_asked_again_when_it_changes_nothing(void **state)
+{
+    char path[PATH_SIZE], error[CONFIG_ERROR_SIZE];
+    json_t *lines;
+
+    (void)state;
+    snprintf(path, sizeof(path), "%s/again.sock", folder);
+    start_socket(path);
+    frontends[0].control_socket = path;
+    assert_fails("drain", "the daemon ended before it answered; ask again");
+    unlink(path);
+    start_socket(path);
+    lines = ask("lookup", error);
+    assert_non_null(lines);
+    json_decref(lines);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
@@ -497,6 +519,7 @@ int main(void)
         TEST(who_is_not_there_or_says_nothing_is_told),
         TEST(dead_nodes_cost_their_time_once_and_delay_nobody),
         TEST(a_question_may_be_asked_again),
+        TEST(what_a_reload_took_is_asked_again_when_it_changes_nothing),
     };
 
     signal(SIGPIPE, SIG_IGN);
