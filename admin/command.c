@@ -280,8 +280,8 @@ const struct command commands[] = {
       .words = "BACKEND",
       .words_min = 1,
       .words_max = 1,
-      .options =
-          OPTION_TO | OPTION_PLANNED | OPTION_OFF | OPTION_DEADLINE | OPTION_RATE | OPTION_JOURNAL,
+      .options = OPTION_TO | OPTION_PLANNED | OPTION_ACCEPT | OPTION_OFF | OPTION_DEADLINE |
+                 OPTION_RATE | OPTION_JOURNAL,
       .summary = "have a sibling serve the accounts of a backend that failed, or is to rest",
       .help =
           "The backend lets go (it acknowledges that, or is fenced, or is said to be off), the\n"
@@ -293,7 +293,7 @@ const struct command commands[] = {
       .words = "BACKEND",
       .words_min = 1,
       .words_max = 1,
-      .options = OPTION_OFF | OPTION_RATE | OPTION_JOURNAL,
+      .options = OPTION_ACCEPT | OPTION_OFF | OPTION_RATE | OPTION_JOURNAL,
       .summary = "have a backend serve its accounts again after a failover",
       .help =
           "Who has its storage releases it, the backend attaches it and returns, its accounts\n"

@@ -108,7 +108,8 @@ enum command_option {
     OPTION_HOST = 1ULL << 48,
     OPTION_DOVECOT = 1ULL << 49, /* --write, --mail-directory and --dovecot-version */
     OPTIONS_NODES = OPTION_NODE | OPTION_LOCAL,
-    OPTION_PLANNED = 1ULL << 50, /* and --accept-behind */
+    OPTION_PLANNED = 1ULL << 50,
+    OPTION_ACCEPT = 1ULL << 52,
     OPTION_OFF = 1ULL << 51,
     OPTIONS_EVERYWHERE = OPTION_CONFIG | OPTION_HOST | OPTION_JSON | OPTION_HELP,
     /* How reassign and restore do it. */

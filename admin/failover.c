@@ -21,7 +21,8 @@ static const struct state_row rows[STATE_COUNT] = {
     [AWAY_LOOK] = ROW("look", AWAY_LOOK, AWAY_FREE, AWAY_SYNCHRONISE, AWAY_LEAVE, AWAY_ATTACH),
     [AWAY_FREE] = ROW("free", PROBE, AWAY_SYNCHRONISE, AWAY_LEAVE),
     [AWAY_SYNCHRONISE] = ROW("synchronise", AWAY_LEAVE),
-    [AWAY_LEAVE] = ROW("leave", PROBE, AWAY_FENCE, AWAY_ATTACH),
+    [AWAY_LEAVE] = ROW("leave", PROBE, AWAY_FENCE, AWAY_AGAIN, AWAY_ATTACH),
+    [AWAY_AGAIN] = ROW("again", AWAY_ATTACH),
     [AWAY_FENCE] = ROW("fence", AWAY_ATTACH),
     [AWAY_ATTACH] = ROW("attach", AWAY_ATTACH, AWAY_READY, AWAY_UNDO),
     [AWAY_READY] = ROW("ready", AWAY_BEHIND, AWAY_UNDO),
@@ -35,7 +36,7 @@ static const struct state_row rows[STATE_COUNT] = {
     [HOME_READY] = ROW("ready", REWRITE, HOME_UNDO_LEAVE),
     [HOME_UNDO_LEAVE] = ROW("undo leave", HOME_UNDO_ATTACH),
     [HOME_UNDO_ATTACH] = ROW("undo attach", HOME_UNDO_ATTACH),
-    [HOME_AGAIN] = ROW("again", ENDED),
+    [HOME_AGAIN] = ROW("again", HOME_AGAIN),
     [PROBE] = ROW("probe", AWAY_SYNCHRONISE, AWAY_LEAVE, AWAY_ATTACH, HOME_RELEASE, HOME_RETURN),
     [REWRITE] = ROW("rewrite", FOLLOW),
     [FOLLOW] = ROW("follow", HOME_AGAIN),
@@ -143,9 +144,13 @@ static void rewrite_take(struct failover *failover, enum failover_result result,
 /* Who lags follows by itself. */
 static void follow_take(struct failover *failover, enum failover_result result, const char *why)
 {
+    const struct failover_order *order = failover->order;
+
     (void)result;
     (void)why;
-    failover_go(failover, failover->order->kind == FAILOVER_HOME ? HOME_AGAIN : ENDED);
+    failover->item = 0;
+    failover_go(failover,
+                order->kind == FAILOVER_HOME && order->holders.count > 0 ? HOME_AGAIN : ENDED);
 }
 
 struct step {
@@ -161,6 +166,7 @@ static const struct step steps[STATE_COUNT] = {
     [AWAY_SYNCHRONISE] = { FAILOVER_SYNCHRONISE, FAILOVER_LET_GO, backend_ask,
                            away_synchronise_take },
     [AWAY_LEAVE] = { FAILOVER_ORDER_LEAVE, FAILOVER_LET_GO, backend_ask, away_leave_take },
+    [AWAY_AGAIN] = { FAILOVER_SYNCHRONISE, FAILOVER_LET_GO, backend_ask, away_again_take },
     [AWAY_FENCE] = { FAILOVER_FENCE, FAILOVER_LET_GO, backend_ask, away_fence_take },
     [AWAY_ATTACH] = { FAILOVER_ORDER_ATTACH, FAILOVER_ATTACH, away_storage_ask, away_attach_take },
     [AWAY_READY] = { FAILOVER_AWAIT_READY, FAILOVER_ATTACH, taker_ask, away_ready_take },
@@ -178,7 +184,7 @@ static const struct step steps[STATE_COUNT] = {
                           home_undo_leave_take },
     [HOME_UNDO_ATTACH] = { FAILOVER_ORDER_ATTACH, FAILOVER_ATTACH, home_holder_ask,
                            home_undo_attach_take },
-    [HOME_AGAIN] = { FAILOVER_SYNCHRONISE, FAILOVER_FOLLOW, backend_ask, home_again_take },
+    [HOME_AGAIN] = { FAILOVER_SYNCHRONISE, FAILOVER_FOLLOW, home_holder_ask, home_again_take },
     [PROBE] = { FAILOVER_PROBE, FAILOVER_LET_GO, same_ask, probe_take },
     [REWRITE] = { FAILOVER_DO_REWRITE, FAILOVER_REWRITE, taker_ask, rewrite_take },
     [FOLLOW] = { FAILOVER_SHOW_FOLLOWERS, FAILOVER_FOLLOW, taker_ask, follow_take },

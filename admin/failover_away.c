@@ -117,11 +117,16 @@ void away_free_take(struct failover *failover, enum failover_result result, cons
 
 void away_synchronise_take(struct failover *failover, enum failover_result result, const char *why)
 {
-    if (result == FAILOVER_DONE)
+    bool is_accepted = failover->order->accepts_behind;
+
+    if (result != FAILOVER_DONE && is_accepted)
+        failover_say(failover, "the copies of its accounts are not complete: %s", why);
+    if (result == FAILOVER_DONE || is_accepted)
         failover_go(failover, AWAY_LEAVE);
     else
         failover_end(failover, COMMAND_REFUSED,
-                     "the copies of its accounts could not be completed: %s; nothing was changed",
+                     "the copies of its accounts could not be completed: %s; nothing was changed; "
+                     "--accept-behind goes on all the same",
                      why);
 }
 
@@ -132,6 +137,15 @@ static void backend_has_let_go(struct failover *failover, enum failover_manner m
     failover->item = 0;
     if (manner != FAILOVER_ACKNOWLEDGED)
         failover->was_fenced = true;
+    failover_go(failover, failover->order->is_planned ? AWAY_AGAIN : AWAY_ATTACH);
+}
+
+/* What is missing shows when the taker is asked. */
+void away_again_take(struct failover *failover, enum failover_result result, const char *why)
+{
+    if (result != FAILOVER_DONE)
+        failover_say(failover, "what came until %s had left is not synchronised yet: %s",
+                     failover->order->backend, why);
     failover_go(failover, AWAY_ATTACH);
 }
 

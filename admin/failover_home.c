@@ -23,10 +23,20 @@ void home_holder_ask(struct failover *failover)
 
 void home_synchronise_take(struct failover *failover, enum failover_result result, const char *why)
 {
-    if (result != FAILOVER_DONE && !failover_is_said_to_be_off(failover, failover->node)) {
+    bool is_good = result == FAILOVER_DONE || failover_is_said_to_be_off(failover, failover->node);
+
+    if (!is_good && failover->order->accepts_behind) {
+        failover_say(failover,
+                     "the accounts of %s at %s could not be synchronised with it: %s; they "
+                     "go all the same",
+                     failover->order->backend, failover->node, why);
+        is_good = true;
+    }
+    if (!is_good) {
         failover_end(
             failover, COMMAND_REFUSED,
-            "the accounts of %s at %s could not be synchronised with it: %s; nothing was changed",
+            "the accounts of %s at %s could not be synchronised with it: %s; nothing was changed; "
+            "--accept-behind moves them as they are",
             failover->order->backend, failover->node, why);
     } else if (++failover->item < failover->order->holders.count) {
         failover_go(failover, HOME_SYNCHRONISE);
@@ -137,8 +147,9 @@ void home_undo_attach_take(struct failover *failover, enum failover_result resul
 void home_again_take(struct failover *failover, enum failover_result result, const char *why)
 {
     if (result != FAILOVER_DONE)
-        failover_say(failover, "what came while they moved is not synchronised yet: %s", why);
-    failover_go(failover, ENDED);
+        failover_say(failover, "what came to %s while they moved is not synchronised yet: %s",
+                     failover->node, why);
+    failover_go(failover, ++failover->item < failover->order->holders.count ? HOME_AGAIN : ENDED);
 }
 
 void home_holder_is_off(struct failover *failover)

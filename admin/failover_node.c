@@ -106,7 +106,7 @@ enum failover_result failover_ask_taker(const struct failover_run *run,
     return result;
 }
 
-static void rest(void)
+void failover_rest(void)
 {
     const struct timespec interval = { .tv_nsec = NODE_LOOK_MS * 1000000L };
 
@@ -132,7 +132,7 @@ static enum failover_result await(const struct failover_run *run, uint64_t timeo
         json_decref(status);
         if (result != FAILOVER_REFUSED || clock_monotonic_ms() >= deadline_ms)
             return result;
-        rest();
+        failover_rest();
     }
 }
 

@@ -12,6 +12,7 @@ enum failover_state {
     AWAY_FREE,        /* who took it in an earlier run gives it up */
     AWAY_SYNCHRONISE, /* planned: the copies are complete when the backend leaves */
     AWAY_LEAVE,
+    AWAY_AGAIN, /* planned: what came until it had left */
     AWAY_FENCE,
     AWAY_ATTACH,
     AWAY_READY,
@@ -61,7 +62,8 @@ failover_ask away_look_ask, away_free_ask, away_storage_ask, home_holder_ask;
 /* What follows an answer. */
 typedef void failover_take(struct failover *failover, enum failover_result result, const char *why);
 failover_take away_look_take, away_free_take, away_synchronise_take, away_leave_take,
-    away_fence_take, away_attach_take, away_ready_take, away_behind_take, away_undo_take;
+    away_again_take, away_fence_take, away_attach_take, away_ready_take, away_behind_take,
+    away_undo_take;
 failover_take home_look_take, home_synchronise_take, home_release_take, home_return_take,
     home_attach_take, home_ready_take, home_undo_leave_take, home_undo_attach_take, home_again_take;
 

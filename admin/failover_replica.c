@@ -1,61 +1,142 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Copies instead of a shared storage: a node that keeps none does not know these commands, and then
- * there is nothing to ask.
+ * Copies instead of a shared storage (backend/replica/orders.h).  A node that keeps none does not
+ * know these commands: then there is nothing to ask.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "admin/failover_run.h"
+#include "admin/interrupt.h"
 #include "admin/output.h"
+#include "common/base/clock.h"
 
-enum { REPLICA_SYNC_MS = 120000 };
+enum {
+    REPLICA_LINE_MS = 30000,   /* of silence; a long order tells how far it is each second */
+    REPLICA_SETTLE_MS = 10000, /* that a backend which has just left may need to tell */
+    REPLICA_SHOWN = 20
+};
 
-/* A node without the section `replica`. */
 static bool is_unknown(const char *why)
 {
     return strstr(why, "unknown command") != NULL;
 }
 
+/* --- what is behind --------------------------------------------------------------------------- */
+
 struct behind {
-    int64_t never, late;
+    const struct failover_run *run;
+    bool is_told, is_known; /* there was an answer; the backend has told of all its copies */
+    int64_t accounts, never, late;
+    unsigned shown; /* of the accounts, one by one */
+    json_t *lines;  /* those to be shown, owned */
 };
 
-static void take_account(json_t *object, void *context)
+static void take_line(json_t *object, void *context)
 {
     struct behind *behind = context;
 
-    behind->never += json_number(object, "never", 0);
-    behind->late += json_number(object, "behind", 0);
+    if (json_text(object, "server")) {
+        behind->is_told = true;
+        behind->is_known = json_flag(object, "is_complete") == 1;
+        behind->accounts = json_number(object, "accounts", 0);
+        behind->never = json_number(object, "never", 0);
+        behind->late = json_number(object, "behind", 0);
+    } else if (behind->shown < REPLICA_SHOWN && json_text(object, "account")) {
+        behind->shown++;
+        json_array_append(behind->lines, object);
+    }
+}
+
+static enum failover_result read_behind(const struct failover_run *run, struct behind *behind,
+                                        char why[FAILOVER_TEXT_SIZE])
+{
+    json_t *request = json_pack("{s:s, s:o, s:b}", "command", "replica-status", "server",
+                                json_any_text(run->failover.order->backend), "behind", 1);
+    enum failover_result result;
+
+    *behind = (struct behind){ .run = run, .lines = json_array() };
+    result = failover_ask_node(run, run->failover.node, request, FAILOVER_ORDER_MS, take_line,
+                               behind, why);
+    if (result == FAILOVER_REFUSED && is_unknown(why))
+        return FAILOVER_DONE;
+    if (result == FAILOVER_DONE && behind->is_told && behind->accounts > 0 &&
+        (!behind->is_known || behind->never + behind->late > 0))
+        return FAILOVER_REFUSED;
+    return result;
+}
+
+static void show_behind(const struct behind *behind)
+{
+    json_t *line;
+    size_t i;
+
+    json_array_foreach (behind->lines, i, line) {
+        char text[FAILOVER_TEXT_SIZE];
+
+        snprintf(text, sizeof(text), "%.320s: %.32s", json_text(line, "account"),
+                 json_text(line, "state") ? json_text(line, "state") : "?");
+        failover_view_line(&behind->run->view, text);
+    }
+    if (behind->never + behind->late > behind->shown)
+        failover_view_line(&behind->run->view, "and more: mailstead replica status --behind");
+}
+
+static void explain_behind(const struct behind *behind, char why[FAILOVER_TEXT_SIZE])
+{
+    const struct failover *failover = &behind->run->failover;
+    const char *backend = failover->order->backend;
+
+    if (!behind->is_known)
+        snprintf(why, FAILOVER_TEXT_SIZE,
+                 "what the copies of the %" PRId64
+                 " accounts of %.128s at %.128s are worth was not "
+                 "told in full: %" PRId64 " are not known there",
+                 behind->accounts, backend, failover->node, behind->never);
+    else
+        snprintf(why, FAILOVER_TEXT_SIZE,
+                 "of the %" PRId64 " accounts of %.128s, %" PRId64
+                 " were never copied to %.128s, and "
+                 "the copies of %" PRId64 " are behind",
+                 behind->accounts, backend, behind->never, failover->node, behind->late);
 }
 
 enum failover_result failover_ask_behind(const struct failover_run *run,
                                          char why[FAILOVER_TEXT_SIZE])
 {
-    struct behind behind = { .never = 0 };
-    json_t *request = json_pack("{s:s, s:o}", "command", "replica-status", "server",
-                                json_any_text(run->failover.order->backend));
-    enum failover_result result = failover_ask_node(run, run->failover.node, request,
-                                                    FAILOVER_ORDER_MS, take_account, &behind, why);
+    uint64_t deadline_ms =
+        clock_monotonic_ms() + (run->failover.order->is_planned ? REPLICA_SETTLE_MS : 0);
+    enum failover_result result;
+    struct behind behind;
 
-    if (result == FAILOVER_REFUSED && is_unknown(why))
-        return FAILOVER_DONE;
-    if (result != FAILOVER_DONE || behind.never + behind.late == 0)
-        return result;
-    snprintf(why, FAILOVER_TEXT_SIZE,
-             "%" PRId64 " accounts of %.128s were never copied to %.128s, and %" PRId64
-             " are behind (mailstead replica status)",
-             behind.never, run->failover.order->backend, run->failover.node, behind.late);
-    return FAILOVER_REFUSED;
+    for (;;) {
+        result = read_behind(run, &behind, why);
+        if (result != FAILOVER_REFUSED || !behind.is_told || interrupt_came() ||
+            clock_monotonic_ms() >= deadline_ms)
+            break;
+        json_decref(behind.lines);
+        failover_rest();
+    }
+    if (result == FAILOVER_REFUSED && behind.is_told) {
+        show_behind(&behind);
+        explain_behind(&behind, why);
+    }
+    json_decref(behind.lines);
+    return result;
 }
+
+/* --- synchronising ---------------------------------------------------------------------------- */
 
 enum failover_result failover_synchronise(const struct failover_run *run,
                                           char why[FAILOVER_TEXT_SIZE])
 {
+    const char *backend = run->failover.order->backend;
     json_t *request = json_pack("{s:s, s:b}", "command", "replica-sync", "all", 1);
-    enum failover_result result =
-        failover_ask_node(run, run->failover.node, request, REPLICA_SYNC_MS, NULL, NULL, why);
+    enum failover_result result;
 
+    if (strcmp(run->failover.node, backend) != 0)
+        json_object_set_new(request, "server", json_any_text(backend));
+    result = failover_ask_node(run, run->failover.node, request, REPLICA_LINE_MS, NULL, NULL, why);
     return result == FAILOVER_REFUSED && is_unknown(why) ? FAILOVER_DONE : result;
 }

@@ -37,6 +37,9 @@ enum failover_result failover_ask_node(const struct failover_run *run, const cha
                                        void (*line)(json_t *object, void *context), void *context,
                                        char why[FAILOVER_TEXT_SIZE]);
 
+/* A moment between two looks. */
+void failover_rest(void);
+
 /* failover_node.c: each is one action at failover.node. */
 enum failover_result failover_ask_taker(const struct failover_run *run,
                                         char why[FAILOVER_TEXT_SIZE]);

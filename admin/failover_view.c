@@ -18,21 +18,25 @@ uint64_t failover_view_elapsed_ms(const struct failover_view *view)
     return clock_monotonic_ms() - view->started_ms;
 }
 
-void failover_view_note(const struct failover_view *view, const struct failover *failover)
+void failover_view_line(const struct failover_view *view, const char *text)
 {
     json_t *line;
 
-    if (!*failover->note)
-        return;
     if (view->is_json) {
-        line = json_pack("{s:s, s:o}", "event", "note", "text", json_any_text(failover->note));
+        line = json_pack("{s:s, s:o}", "event", "note", "text", json_any_text(text));
         print_json_line(line);
         json_decref(line);
     } else {
-        print_harmless(stdout, failover->note);
+        print_harmless(stdout, text);
         fputc('\n', stdout);
     }
     fflush(stdout);
+}
+
+void failover_view_note(const struct failover_view *view, const struct failover *failover)
+{
+    if (*failover->note)
+        failover_view_line(view, failover->note);
 }
 
 void failover_view_progress(const struct failover_view *view, const char *node, const char *what)

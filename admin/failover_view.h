@@ -16,6 +16,9 @@ void failover_view_init(struct failover_view *view, bool is_json);
 /* What is said of the last answer, if anything. */
 void failover_view_note(const struct failover_view *view, const struct failover *failover);
 
+/* A line on its own. */
+void failover_view_line(const struct failover_view *view, const char *text);
+
 /* What a node says while it works. */
 void failover_view_progress(const struct failover_view *view, const char *node, const char *what);
 

@@ -59,7 +59,7 @@ static const struct option_row rows[] = {
          "the backend works: it lets go itself, or nothing is done"),
     LIST(OPTION_OFF, "is-off", "NODE", off,
          "your word that NODE is off and stays off; may be given more than once"),
-    FLAG(OPTION_PLANNED, "accept-behind", 0, accepts_behind,
+    FLAG(OPTION_ACCEPT, "accept-behind", 0, accepts_behind,
          "also move accounts whose copy is not complete: what it lacks is not there"),
     FLAG(OPTION_LOGIN, "login", 0, is_login, "ADDRESS is a login name, not a mail address"),
     FLAG(OPTION_WHY, "why", 0, wants_why, "show each step of the lookup"),

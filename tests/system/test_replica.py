@@ -143,17 +143,22 @@ def test_the_sibling_knows_what_is_behind_without_the_source(pair, new):
     copied(pair, "sv1", account)
 
 
-def test_copies_that_have_another_origin_are_told_and_not_tried_again_and_again(pair, new):
-    account, other = new("sv1", 2)
-    pair.backends["sv1"].dovecot.stop()  # so that sv2 makes an INBOX of its own
+def make_stuck(pair, account):
+    """sv2 makes an INBOX of its own for it; how its copy stands then, for good."""
+    pair.backends["sv1"].dovecot.stop()
     move(pair, account, "sv2")
     shutil.rmtree(pair.backends["sv2"].dovecot.storage(account.address))
     assert clients.read_by_imap(pair.frontends["fe1"], account) == []
     move(pair, account, "sv1")
     pair.backends["sv1"].dovecot.start()
     deliver(pair, account, "here alone")
-    line = wait_until(lambda: (state_of(pair, "sv1", account) or {}).get("attempts", 0) >= 3 and
+    return wait_until(lambda: (state_of(pair, "sv1", account) or {}).get("attempts", 0) >= 3 and
                       state_of(pair, "sv1", account), "the account is stuck", 30)
+
+
+def test_copies_that_have_another_origin_are_told_and_not_tried_again_and_again(pair, new):
+    account, other = new("sv1", 2)
+    line = make_stuck(pair, account)
     assert line["attempts"] == 3 and "another origin" in line["why"]
     pair.backends["sv1"].daemon.await_event("event=replica_account_stuck account=" + account.address)
     deliver(pair, account, "no reason to hurry")
@@ -212,3 +217,30 @@ def test_a_silent_sibling_is_given_up_and_found_again(pair, new):
         assert "too long" in line["why"]
     sibling.start()
     wait_until(lambda: len(messages_at(pair, "sv2", account)) == 1, "it is copied", 60)
+
+
+@pytest.mark.long
+def test_a_failover_to_copies_asks_about_those_that_are_not_complete_and_comes_home(pair, new):
+    fe1, (account, stuck) = pair.frontends["fe1"], new("sv1", 2)
+    deliver(pair, account, "old")
+    copied(pair, "sv1", account)
+    make_stuck(pair, stuck)
+    wait_until(lambda: any(line.get("account") == stuck.address for line in
+                           admin(pair, "sv2").json("replica", "status", "--behind", "--server", "sv1")),
+               "sv2 was told", 30)
+    pair.backends["sv1"].kill()
+    words = ("failover", "sv1", "--is-off", "sv1")
+    done = fe1.admin().run(*words)
+    assert done.returncode == 4 and f"{stuck.address}: " in done.stdout and "--accept-behind" in done.stderr
+    assert pair.slapd.hosts(account.address) == ("sv1", None)
+    fe1.admin().text(*words, "--accept-behind")
+    wait_until(lambda: fe1.serves(account), "sv2 serves the account", 20)
+    assert clients.subjects(clients.read_by_imap(fe1, account)) == ["old"]
+    deliver(pair, account, "away")
+    pair.backends["sv1"].start()
+    done = fe1.admin().run("failback", "sv1")
+    assert done.returncode == 3 and "could not be synchronised" in done.stderr
+    fe1.admin().text("failback", "sv1", "--accept-behind")
+    wait_until(lambda: pair.slapd.hosts(account.address) == ("sv1", None) and fe1.serves(account), "sv1 serves it", 20)
+    wait_until(lambda: clients.subjects(clients.read_by_imap(fe1, account)) == ["away", "old"], "nothing is lost", 20)
+    assert clients.subjects(clients.read_by_imap(fe1, stuck))[-1] == "here alone"

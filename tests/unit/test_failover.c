@@ -198,8 +198,9 @@ static void a_planned_one_is_never_fenced_and_takes_no_word(void **state)
     order.is_planned = order.has_fence = true;
     order.off = off;
     walk(&order, NULL);
-    assert_ended(COMMAND_OK, "ask sv2, synchronise sv1, leave sv1, attach sv2 sv1, ready sv2, "
-                             "behind sv2, rewrite sv2, follow sv2");
+    assert_ended(COMMAND_OK,
+                 "ask sv2, synchronise sv1, leave sv1, synchronise sv1, attach sv2 sv1, ready sv2, "
+                 "behind sv2, rewrite sv2, follow sv2");
     walk(&order, TROUBLES({ "leave sv1", FAILOVER_SILENT }));
     assert_untouched();
     walk(&order, TROUBLES({ "leave sv1", FAILOVER_REFUSED }));
@@ -394,8 +395,7 @@ static void a_backend_returns_when_its_storage_is_released(void **state)
     (void)state;
     walk(&order, NULL);
     assert_ended(COMMAND_OK, "ask sv1, synchronise sv2, release sv2 sv1, return sv1, "
-                             "attach sv1 sv1, ready sv1, rewrite sv1, follow sv1, "
-                             "synchronise sv1");
+                             "attach sv1 sv1, ready sv1, rewrite sv1, follow sv1, synchronise sv2");
 }
 
 static void one_that_does_not_answer_or_follow_stays_away(void **state)
@@ -409,6 +409,20 @@ static void one_that_does_not_answer_or_follow_stays_away(void **state)
     assert_ended(COMMAND_REFUSED, "ask sv1");
     walk(&order, TROUBLES({ "synchronise sv2", FAILOVER_REFUSED }));
     assert_ended(COMMAND_REFUSED, "ask sv1, synchronise sv2");
+}
+
+static void accounts_that_cannot_be_synchronised_go_home_only_by_a_word(void **state)
+{
+    struct failover_order order = home();
+
+    (void)state;
+    order.accepts_behind = true;
+    walk(&order, TROUBLES({ "synchronise sv2", FAILOVER_REFUSED }));
+    assert_int_equal(failover.status, COMMAND_OK);
+    order = away();
+    order.is_planned = order.accepts_behind = true;
+    walk(&order, TROUBLES({ "synchronise sv1", FAILOVER_REFUSED }));
+    assert_int_equal(failover.status, COMMAND_OK);
 }
 
 static void nothing_returns_to_a_storage_that_another_may_have(void **state)
@@ -425,9 +439,9 @@ static void nothing_returns_to_a_storage_that_another_may_have(void **state)
     walk(&order,
          TROUBLES({ "synchronise sv2", FAILOVER_SILENT }, { "release sv2 sv1", FAILOVER_SILENT },
                   { "return sv1", FAILOVER_REFUSED }));
-    assert_ended(COMMAND_OK, "ask sv1, synchronise sv2, release sv2 sv1, probe sv2, return sv1, "
-                             "attach sv1 sv1 fenced, ready sv1, rewrite sv1, follow sv1, "
-                             "synchronise sv1");
+    assert_ended(COMMAND_OK,
+                 "ask sv1, synchronise sv2, release sv2 sv1, probe sv2, return sv1, "
+                 "attach sv1 sv1 fenced, ready sv1, rewrite sv1, follow sv1, synchronise sv2");
 }
 
 static void a_backend_that_cannot_return_leaves_its_accounts_where_they_were(void **state)
@@ -457,7 +471,7 @@ static void without_accounts_away_it_just_returns(void **state)
     order.holders.count = 0;
     walk(&order, NULL);
     assert_ended(COMMAND_OK, "ask sv1, return sv1, attach sv1 sv1, ready sv1, rewrite sv1, "
-                             "follow sv1, synchronise sv1");
+                             "follow sv1");
     walk(&order, TROUBLES({ "return sv1", FAILOVER_REFUSED }));
     assert_ended(COMMAND_FAILED, "ask sv1, return sv1");
 }
@@ -533,6 +547,7 @@ int main(void)
         cmocka_unit_test(accounts_follow_those_that_are_away_already),
         cmocka_unit_test(a_backend_returns_when_its_storage_is_released),
         cmocka_unit_test(one_that_does_not_answer_or_follow_stays_away),
+        cmocka_unit_test(accounts_that_cannot_be_synchronised_go_home_only_by_a_word),
         cmocka_unit_test(nothing_returns_to_a_storage_that_another_may_have),
         cmocka_unit_test(a_backend_that_cannot_return_leaves_its_accounts_where_they_were),
         cmocka_unit_test(without_accounts_away_it_just_returns),
