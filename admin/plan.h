@@ -16,11 +16,12 @@
 #include "common/service/backend_set.h"
 #include "directory/host_counts.h"
 
-enum { PLAN_TEXT_SIZE = 256, PLAN_SOURCE_SIZE = HOST_COUNTS_ERROR_SIZE + 64 };
+enum { PLAN_TEXT_SIZE = 256, PLAN_NODE_SIZE = 16, PLAN_SOURCE_SIZE = HOST_COUNTS_ERROR_SIZE + 64 };
 
 /* How many frontends see a backend serve, and how many see it fail. */
 struct plan_health {
     unsigned up, down;
+    char node[PLAN_NODE_SIZE]; /* its own state, as node-status has it; empty: it was not told */
 };
 
 struct plan {

@@ -67,6 +67,47 @@ static void take_health(json_t *line, void *context)
     plan->health[index].up += is_up && !is_down;
 }
 
+struct node_question {
+    struct plan *plan;
+    size_t index; /* of the backend */
+};
+
+/* What a node says of itself. */
+static void take_node(json_t *line, void *context)
+{
+    struct node_question *about = context;
+    const char *state = json_text(line, "state");
+
+    snprintf(about->plan->health[about->index].node, PLAN_NODE_SIZE, "%s", state ? state : "");
+}
+
+static void ask_nodes(struct plan *plan, const struct reach *reach)
+{
+    json_t *request = json_pack("{s:s}", "command", "node-status");
+    struct reach_question *questions = memory_new((reach->count + 1) * sizeof(*questions));
+    struct node_question *about = memory_new((reach->count + 1) * sizeof(*about));
+    size_t count = 0;
+
+    for (size_t i = 0; i < reach->count; i++) {
+        const struct reach_node *node = &reach->nodes[i];
+        size_t index = takeover_find(&plan->table, node->name);
+
+        if (node->role != REACH_BACKEND || index == TAKEOVER_NOBODY || !reach_is_askable(node))
+            continue;
+        about[count] = (struct node_question){ plan, index };
+        questions[count] = (struct reach_question){ .node = node,
+                                                    .request = request,
+                                                    .timeout_ms = PLAN_ANSWER_MS,
+                                                    .line = take_node,
+                                                    .context = &about[count] };
+        count++;
+    }
+    reach_ask_all(questions, count);
+    json_decref(request);
+    free(questions);
+    free(about);
+}
+
 /* --- accounts --------------------------------------------------------------------------- */
 
 static void take_count(json_t *line, void *context)
@@ -120,6 +161,7 @@ static void ask_daemons(struct plan *plan)
                                                 .line = take_health,
                                                 .context = plan };
     reach_ask_all(questions, reach.count);
+    ask_nodes(plan, &reach);
     for (size_t i = 0; i < reach.count && !plan->is_counted; i++)
         if (questions[i].is_answered)
             ask_for_counts(plan, &reach.nodes[i]);
@@ -130,11 +172,20 @@ static void ask_daemons(struct plan *plan)
 
 /* --- all of it -------------------------------------------------------------------------- */
 
+/* Set away, or the node itself or every frontend says so. */
+static bool is_away(const struct plan *plan, size_t index)
+{
+    const struct plan_health *health = &plan->health[index];
+
+    return backend_set_at(&plan->backends, index)->state != BACKEND_UP ||
+           (*health->node && strcmp(health->node, "serving") != 0) ||
+           (health->up == 0 && health->down > 0);
+}
+
 static void judge(struct plan *plan)
 {
     for (size_t i = 0; i < plan->table.count; i++) {
-        plan->rows[i].is_away = backend_set_at(&plan->backends, i)->state != BACKEND_UP ||
-                                (plan->health[i].up == 0 && plan->health[i].down > 0);
+        plan->rows[i].is_away = is_away(plan, i);
         plan->rows[i].accounts = host_counts_sum(&plan->counts, plan->rows[i].name, NULL);
     }
 }

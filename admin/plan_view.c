@@ -13,8 +13,10 @@ const char *plan_state(const struct plan *plan, size_t index, char text[PLAN_TEX
 
     if (backend->state != BACKEND_UP)
         snprintf(text, PLAN_TEXT_SIZE, "set %s", backend_state_names[backend->state]);
+    else if (*health->node && strcmp(health->node, "serving") != 0)
+        snprintf(text, PLAN_TEXT_SIZE, "%s", health->node);
     else if (health->up + health->down == 0)
-        snprintf(text, PLAN_TEXT_SIZE, "not known");
+        snprintf(text, PLAN_TEXT_SIZE, *health->node ? "up" : "not known");
     else if (health->down == 0)
         snprintf(text, PLAN_TEXT_SIZE, "up");
     else if (health->up == 0)

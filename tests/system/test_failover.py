@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A failed backend is back on its sibling by one command, with one owner at every moment, and comes home."""
 import json
+import threading
+from concurrent import futures
 
 import pytest
 from cluster import Network, clients, wait_until
@@ -64,6 +66,42 @@ def refuses(trio, name, account):
     return clients.refusal(trio.backends[name].daemon, account, tls=clients.trusting(trio))
 
 
+class Owners:
+    """Who lets an account in, of all gates at the same moment, again and again while this lasts."""
+
+    def __init__(self, trio, account):
+        self.trio, self.account = trio, account
+        self.samples, self.is_over = [], threading.Event()
+        self.thread = threading.Thread(target=self.sample)
+
+    def __enter__(self):
+        self.thread.start()
+        wait_until(lambda: self.samples, "the first sample", 10)
+        return self
+
+    def __exit__(self, *_):
+        self.is_over.set()
+        self.thread.join()
+
+    def owners(self, pool):
+        says = pool.map(lambda name: refuses(self.trio, name, self.account), self.trio.backends)
+        return [name for name, refusal in zip(self.trio.backends, says) if not refusal]
+
+    def sample(self):
+        with futures.ThreadPoolExecutor(len(self.trio.backends)) as pool:
+            while not self.is_over.is_set():
+                owners = self.owners(pool)
+                # Logins take a moment: two may have been let in one after the other.
+                self.samples.append(owners if len(owners) < 2 else self.owners(pool))
+                self.is_over.wait(0.02)
+
+    @property
+    def seen(self):
+        """The samples with owners, each once where several in a row are the same."""
+        owned = [sample for sample in self.samples if sample]
+        return [sample for sample, before in zip(owned, [None, *owned]) if sample != before]
+
+
 def test_a_killed_backend_is_served_by_its_sibling_and_comes_home(trio, taken):
     account = taken("sv1")
     count = len(trio.accounts_of("sv1"))
@@ -99,9 +137,17 @@ def test_a_planned_one_needs_no_fence_and_loses_nothing(trio, taken):
     wait_for_mail(trio, account, "old")
     session = clients.imap_login(trio.frontends["fe2"], account)
     trio.fence("refuses")
+    with Owners(trio, account) as owners:
+        trio.lines("failover", "sv2", "--planned", "--to", "sv1", "--deadline", "1s")
+        wait_until(lambda: trio.frontends["fe2"].serves(account), "sv1 serves the account", 20)
+        trio.lines("failback", "sv2")
+        wait_until(lambda: trio.frontends["fe2"].serves(account), "sv2 serves the account", 20)
+    assert owners.seen == [["sv2"], ["sv1"], ["sv2"]]
     trio.lines("failover", "sv2", "--planned", "--to", "sv1", "--deadline", "1s")
     assert trio.fenced() == []
     assert trio.node("sv2")["state"] == "left"
+    plan = trio.order("plan", "--check")
+    assert plan.returncode == FAILED and "sv1 has the sibling sv2, which is left" in plan.stdout
     with pytest.raises(clients.REFUSALS):
         assert session.noop()[0] == "OK"
     send(trio, account, "new")
