@@ -111,6 +111,17 @@ static enum doveadm_event doveadm_take_line(struct doveadm_client *client, struc
     }
 }
 
+/*
+ * Told from its first bytes, whether its end has come or not: so the same is taken off however it
+ * comes.
+ */
+static bool doveadm_is_too_long(struct span in)
+{
+    struct span most = span_take(in, DOVEADM_LINE_MAX + 2); /* with its CR LF */
+
+    return most.length == DOVEADM_LINE_MAX + 2 && span_find(most, '\n') == most.length;
+}
+
 /* What a command prints ends with the first line break: Dovecot escapes those inside. */
 static bool doveadm_take_output(struct doveadm_client *client, struct span *in)
 {
@@ -163,9 +174,9 @@ enum doveadm_event doveadm_client_next(struct doveadm_client *client, struct spa
         return DOVEADM_OUTPUT;
     if (client->state.current == DOVEADM_PRINTING)
         return DOVEADM_NEED_INPUT;
-    while (event == DOVEADM_NEED_INPUT && machine_take_line(in, &line))
+    while (event == DOVEADM_NEED_INPUT && !doveadm_is_too_long(*in) && machine_take_line(in, &line))
         event = doveadm_take_line(client, line, out);
-    if (event == DOVEADM_NEED_INPUT && in->length > DOVEADM_LINE_MAX + 1)
+    if (event == DOVEADM_NEED_INPUT && doveadm_is_too_long(*in))
         return doveadm_fail(client, "it said a line that is too long");
     return event;
 }
