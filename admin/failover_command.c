@@ -133,14 +133,12 @@ static void take_counts(struct task *task)
 
 static struct failover_names siblings_of(const struct config *config, const char *name)
 {
-    for (size_t i = 0; i < config->cluster.backend_count; i++) {
-        const struct backend_config *backend = &config->cluster.backends[i];
+    const struct backend_config *backend = config_backend(config, name);
 
-        if (strcmp(backend->name, name) == 0)
-            return (struct failover_names){ (const char *const *)backend->siblings.items,
-                                            backend->siblings.count };
-    }
-    return (struct failover_names){ .count = 0 };
+    if (!backend)
+        return (struct failover_names){ .count = 0 };
+    return (struct failover_names){ (const char *const *)backend->siblings.items,
+                                    backend->siblings.count };
 }
 
 /* --- the journal --------------------------------------------------------------------------------

@@ -21,10 +21,9 @@ enum { PLAN_ANSWER_MS = 3000, PLAN_COUNT_MS = 10000 };
 
 static const struct string_list *siblings_of(const struct config *config, const char *name)
 {
-    for (size_t i = 0; i < config->cluster.backend_count; i++)
-        if (strcmp(config->cluster.backends[i].name, name) == 0)
-            return &config->cluster.backends[i].siblings;
-    return NULL;
+    const struct backend_config *backend = config_backend(config, name);
+
+    return backend ? &backend->siblings : NULL;
 }
 
 static void make_table(struct plan *plan)

@@ -269,10 +269,9 @@ static void lane_expired(struct deadline *deadline)
 /* What the own Dovecot's certificate has: it is the one that frontends see, too. */
 static const char *lane_own_name(const struct config *config)
 {
-    for (size_t i = 0; i < config->cluster.backend_count; i++)
-        if (strcmp(config->cluster.backends[i].name, config->node.name) == 0)
-            return config->cluster.backends[i].tls_name;
-    return config->cluster.hostname;
+    const struct backend_config *own = config_backend(config, config->node.name);
+
+    return own ? own->tls_name : config->cluster.hostname;
 }
 
 bool lane_target_init(struct lane_target *target, const struct config *config,

@@ -25,9 +25,7 @@ struct peer *peer_find(struct list *peers, const struct config *config, const ch
     }
     peer = memory_new(sizeof(*peer));
     snprintf(peer->name, sizeof(peer->name), "%s", name);
-    for (size_t i = 0; i < config->cluster.backend_count; i++)
-        if (strcmp(config->cluster.backends[i].name, name) == 0)
-            peer->backend = &config->cluster.backends[i];
+    peer->backend = config_backend(config, name);
     list_append(peers, &peer->node);
     return peer;
 }

@@ -5,6 +5,7 @@
  */
 #include "backend/replica/teller.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -183,23 +184,17 @@ int64_t teller_age_ms(const struct teller *teller)
 
 /* --- life ------------------------------------------------------------------------------------- */
 
-static const struct backend_config *teller_peer(const struct config *config)
-{
-    for (size_t i = 0; i < config->cluster.backend_count; i++)
-        if (strcmp(config->cluster.backends[i].name, config->replica.to) == 0)
-            return &config->cluster.backends[i];
-    abort(); /* config_check.c */
-}
-
 struct teller *teller_start(struct io_loop *loop, const struct config *config,
                             struct ledger *ledger)
 {
     struct teller *teller = memory_new(sizeof(*teller));
+    const struct backend_config *peer = config_backend(config, config->replica.to);
 
+    assert(peer); /* config_check.c */
     teller->loop = loop;
     teller->config = config;
     teller->ledger = ledger;
-    if (!lane_target_init(&teller->target, config, teller_peer(config))) {
+    if (!lane_target_init(&teller->target, config, peer)) {
         free(teller);
         return NULL;
     }

@@ -133,6 +133,14 @@ static void clear_section(struct config *config, const struct config_section *se
         free(*(void **)(void *)((char *)config + section->offset));
 }
 
+const struct backend_config *config_backend(const struct config *config, const char *name)
+{
+    for (size_t i = 0; i < config->cluster.backend_count; i++)
+        if (strcmp(config->cluster.backends[i].name, name) == 0)
+            return &config->cluster.backends[i];
+    return NULL;
+}
+
 void config_free(struct config *config)
 {
     if (!config)

@@ -375,6 +375,9 @@ void config_print_complaint(void *stream, const char *file, int line, const char
 /* Wipes the secrets and frees all; NULL is allowed. */
 void config_free(struct config *config);
 
+/* The backend of that name in section cluster; NULL: there is none. */
+const struct backend_config *config_backend(const struct config *config, const char *name);
+
 /* True when the node keeps copies of its accounts (section replica). */
 static inline bool config_has_replica(const struct config *config)
 {

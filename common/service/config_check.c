@@ -367,21 +367,13 @@ static void check_storage(struct config_loader *loader)
                          "nothing is attached with storage.kind none; expected it with shared");
 }
 
-static const struct backend_config *find_backend(const struct config *config, const char *name)
-{
-    for (size_t i = 0; i < config->cluster.backend_count; i++)
-        if (strcmp(config->cluster.backends[i].name, name) == 0)
-            return &config->cluster.backends[i];
-    return NULL;
-}
-
 /* Copies go to another backend, whose address is known. */
 static void check_replica(struct config_loader *loader)
 {
     struct config *config = loader->config;
     struct replica_config *replica = &config->replica;
     const struct backend_config *own =
-        config->node.name ? find_backend(config, config->node.name) : NULL;
+        config->node.name ? config_backend(config, config->node.name) : NULL;
     const char *to = replica->to                      ? replica->to
                      : own && own->siblings.count > 0 ? own->siblings.items[0]
                                                       : NULL;
@@ -394,7 +386,7 @@ static void check_replica(struct config_loader *loader)
                                "replica.to: is missing, and cluster.backend \"%.127s\" has no "
                                "siblings; expected one of both",
                                config->node.name ? config->node.name : "");
-    else if (!find_backend(config, to) || (own && strcmp(to, own->name) == 0))
+    else if (!config_backend(config, to) || (own && strcmp(to, own->name) == 0))
         config_loader_complain(loader, config_loader_line(loader, "replica", 0, "to"),
                                "replica.to: \"%.127s\" is no other backend; expected one of "
                                "cluster.backend",
