@@ -61,6 +61,31 @@ void dovecot_put_listener(struct dovecot_file *file, const char *name, const cha
                          address_option, endpoint->host, endpoint->port, more);
 }
 
+/* A gate that has a way of its own to the store says nothing of where others find it. */
+static bool is_found_by_others(const struct endpoint *gate, const struct backend_config *own)
+{
+    return gate->port == own->doveadm_port && !gate->is_unix &&
+           (!is_in_loopback(gate->host) || strcmp(gate->host, own->address) == 0);
+}
+
+void dovecot_put_doveadm(struct dovecot_file *file, const struct config *config,
+                         const char *address_option, const char *more)
+{
+    const struct endpoint *gate = &config->replica.doveadm;
+    const struct backend_config *own = config_backend(config, config->node.name);
+
+    dovecot_file_put(file, "service doveadm {\n");
+    dovecot_put_listener(file, "doveadm", address_option, gate, config->user,
+                         gate->is_unix ? "" : more);
+    if (own && !is_found_by_others(gate, own)) {
+        struct endpoint others = { .port = own->doveadm_port };
+
+        snprintf(others.host, sizeof(others.host), "%s", own->address);
+        dovecot_put_listener(file, "doveadm-others", address_option, &others, config->user, more);
+    }
+    dovecot_file_put(file, "}\n");
+}
+
 /* With "%" doubled, which Dovecot would take for a variable. */
 static void put_literal(struct dovecot_file *file, const char *text)
 {
@@ -297,7 +322,7 @@ static void compose_secrets(const struct dovecot_plan *plan, struct dovecot_file
     struct dovecot_file *file = dovecot_files_add(files, "mailstead-secrets.conf", true);
 
     dovecot_file_put(file, "# Made by mailstead dovecot-config.\ndoveadm_password = ");
-    dovecot_file_put_quoted(file, plan->config->dovecot.doveadm_password.value);
+    dovecot_file_put_quoted(file, plan->config->replica.password.value);
     dovecot_file_put(file, "\n");
 }
 
@@ -309,12 +334,10 @@ static void put_doveadm(struct dovecot_file *file, const struct dovecot_plan *pl
     bool has_tls = config->replica.tls && config->tls.certificate_file;
     const char *more = has_tls ? "    ssl = yes\n" : "";
 
-    if (!*config->dovecot.doveadm.host)
+    if (!config_has_replica(config))
         return;
-    dovecot_file_put(file, "# For the replica: another node's Dovecot, and this node's gate.\n"
-                           "service doveadm {\n");
-    dovecot_put_listener(file, "doveadm", "address", &config->dovecot.doveadm, config->user, more);
-    dovecot_file_put(file, "}\n");
+    dovecot_file_put(file, "# For the replica: another node's Dovecot, and this node's gate.\n");
+    dovecot_put_doveadm(file, config, "address", more);
     if (has_tls && config->backend_tls.ca)
         dovecot_file_put(file,
                          "# Who the other Dovecot must be, for doveadm sync.\n"
@@ -341,6 +364,6 @@ void dovecot_compose_23(const struct dovecot_plan *plan, struct dovecot_files *f
     compose_userdbs(plan, files);
     if (!plan->is_shared)
         compose_unfenced(plan, files);
-    if (*plan->config->dovecot.doveadm.host)
+    if (config_has_replica(plan->config))
         compose_secrets(plan, files);
 }

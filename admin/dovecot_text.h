@@ -36,6 +36,13 @@ void dovecot_put_trusted(struct dovecot_file *file, const struct config *config)
 void dovecot_put_listener(struct dovecot_file *file, const char *name, const char *address_option,
                           const struct endpoint *endpoint, const char *user, const char *more);
 
+/*
+ * The listeners of the service doveadm for the section replica: for this node's gate and, where
+ * that is another place, for the other backends.  `more` goes into those that are not unix sockets.
+ */
+void dovecot_put_doveadm(struct dovecot_file *file, const struct config *config,
+                         const char *address_option, const char *more);
+
 /* The (&FILTER(NAME=value)...) of an account; `user` is the variable, `host` NULL or the owner. */
 void dovecot_put_filter(struct dovecot_file *file, const struct config *config, const char *user,
                         const char *host);

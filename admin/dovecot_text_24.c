@@ -144,12 +144,10 @@ static void put_services(struct dovecot_file *file, const struct config *config)
                                "protocol lmtp {\n  mail_plugins {\n    sieve = yes\n  }\n}\n"
                                "sieve_script personal {\n  path = ~/sieve\n"
                                "  active_path = ~/.dovecot.sieve\n}\n");
-    if (!*config->dovecot.doveadm.host)
-        return;
-    dovecot_file_put(file, "service doveadm {\n");
-    dovecot_put_listener(file, "doveadm", "listen", &config->dovecot.doveadm, config->user,
-                         config->tls.certificate_file ? "    ssl = yes\n" : "");
-    dovecot_file_put(file, "}\n");
+    if (config_has_replica(config))
+        dovecot_put_doveadm(file, config, "listen",
+                            config->replica.tls && config->tls.certificate_file ? "    ssl = yes\n"
+                                                                                : "");
 }
 
 static void compose_secrets(const struct dovecot_plan *plan, struct dovecot_files *files)
@@ -174,9 +172,9 @@ static void compose_secrets(const struct dovecot_plan *plan, struct dovecot_file
         dovecot_file_put(file, "\nldap_starttls = yes");
     if (config->directory.ca)
         dovecot_file_put(file, "\nssl_client_ca_file = %s", config->directory.ca);
-    if (*dovecot->doveadm.host) {
+    if (config_has_replica(config)) {
         dovecot_file_put(file, "\ndoveadm_password = ");
-        dovecot_file_put_quoted(file, dovecot->doveadm_password.value);
+        dovecot_file_put_quoted(file, config->replica.password.value);
     }
     dovecot_file_put(file, "\n");
 }

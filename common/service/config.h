@@ -243,8 +243,6 @@ struct dovecot_config {
     char *user, *group; /* that mail belongs to */
     char *mail_directory, *mail_location;
     char *run_directory, *state_directory;
-    struct endpoint doveadm; /* an empty host: no TCP listener */
-    struct secret doveadm_password;
 };
 
 /* A copy of each account on another backend, kept by Dovecot's two-way sync. */

@@ -328,8 +328,8 @@ static void check_pairs(struct config_loader *loader)
                "client_key", config->admin.client_key);
     check_pair(loader, "dovecot", "bind_dn", config->dovecot.bind_dn, "bind_password_file",
                config->dovecot.bind_password.file);
-    check_pair(loader, "dovecot", "doveadm", *config->dovecot.doveadm.host, "doveadm_password_file",
-               config->dovecot.doveadm_password.file);
+    check_pair(loader, "replica", "doveadm", config_has_replica(config), "password_file",
+               config->replica.password.file);
     if (loader->program == CONFIG_FRONTEND)
         check_pair(loader, "master", "user", config->master.user, "password_file",
                    config->master.password.file);
@@ -380,7 +380,6 @@ static void check_replica(struct config_loader *loader)
 
     if (loader->program != CONFIG_BACKEND || !config_has_replica(config))
         return;
-    check_pair(loader, "replica", "doveadm", true, "password_file", replica->password.file != NULL);
     if (!to)
         config_loader_complain(loader, config_loader_line(loader, "replica", 0, "doveadm"),
                                "replica.to: is missing, and cluster.backend \"%.127s\" has no "

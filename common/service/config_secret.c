@@ -58,16 +58,10 @@ static const struct source dovecot_source = {
     .programs = CONFIG_BIT(CONFIG_ADMIN),
     .is_secret = true,
 };
-static const struct source doveadm_source = {
-    .section = "dovecot",
-    .option = "doveadm_password_file",
-    .programs = CONFIG_BIT(CONFIG_ADMIN),
-    .is_secret = true,
-};
 static const struct source replica_source = {
     .section = "replica",
     .option = "password_file",
-    .programs = CONFIG_BIT(CONFIG_BACKEND),
+    .programs = CONFIG_BIT(CONFIG_BACKEND) | CONFIG_BIT(CONFIG_ADMIN),
     .is_secret = true,
 };
 
@@ -269,7 +263,6 @@ void config_loader_read_secrets(struct config_loader *loader)
     read_secret(loader, &master_source, &config->master.password);
     read_secret(loader, &admin_source, &config->admin.bind_password);
     read_secret(loader, &dovecot_source, &config->dovecot.bind_password);
-    read_secret(loader, &doveadm_source, &config->dovecot.doveadm_password);
     read_secret(loader, &replica_source, &config->replica.password);
     read_certificates(loader);
     read_admin_port(loader);
@@ -319,6 +312,5 @@ void config_wipe_secrets(struct config *config, unsigned keep)
     if (!(keep & CONFIG_SECRET_ADMIN)) {
         explicit_bzero(config->admin.bind_password.value, CONFIG_SECRET_SIZE);
         explicit_bzero(config->dovecot.bind_password.value, CONFIG_SECRET_SIZE);
-        explicit_bzero(config->dovecot.doveadm_password.value, CONFIG_SECRET_SIZE);
     }
 }

@@ -397,17 +397,16 @@ static const struct config_option dovecot_options[] = {
               "Where Dovecot has its sockets."),
     HOST_PATH(dovecot_config, state_directory, "state_directory", "/var/lib/dovecot", TEXT_MAX,
               "Where Dovecot keeps what it remembers of itself."),
-    ROW(ENDPOINT, dovecot_config, doveadm, "doveadm", NULL, 0, 0, NULL, 0,
-        "Where it takes doveadm's protocol, for the replica; without it, on its own socket alone."),
-    SECRET(dovecot_config, doveadm_password, "doveadm_password_file",
-           "The file with the password that doveadm's protocol asks for."),
 };
 
 static const struct config_option replica_options[] = {
     ROW(ENDPOINT, replica_config, doveadm, "doveadm", NULL, 0, 0, NULL, 0,
-        "Where the node's own Dovecot takes doveadm's protocol; without it, no copies are kept."),
-    SECRET(replica_config, password, "password_file",
-           "The file with doveadm_password, the same in the Dovecot of each backend."),
+        "Where the node's own Dovecot takes doveadm's protocol; without it, no copies are kept.  "
+        "mailstead dovecot-config has it listen there, and where the other backends find it."),
+    SECRET(
+        replica_config, password, "password_file",
+        "The file with the password that doveadm's protocol asks for (doveadm_password), the same "
+        "in the Dovecot of each backend."),
     BOOLEAN(replica_config, tls, "true",
             "Whether both Dovecots are spoken to inside TLS (not over a unix socket), verified as "
             "section backend_tls says."),

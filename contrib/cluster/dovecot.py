@@ -25,11 +25,9 @@ dovecot {{
 {more}}}
 """
 
-# A storage of its own, and a port for the copies of it on another backend.
+# A storage of its own.
 REPLICA = """\
     mail_directory = "{storage}"
-    doveadm = "{address}:{port}"
-    doveadm_password_file = "{secret}"
 """
 
 # Beside what mailstead dovecot-config writes, for the tests.
@@ -107,8 +105,7 @@ class Dovecot:
         """What the configuration of the node in front says of this store."""
         identity, more = self.identity(), ""
         if self.has_replica:
-            more = REPLICA.format(storage=self.root / "storage" / self.name, address=self.address,
-                                  port=Network.STORE_DOVEADM, secret=self.doveadm_secret())
+            more = REPLICA.format(storage=self.root / "storage" / self.name)
         return SECTION.format(uri=self.slapd.uri, dn=self.slapd.dn("dovecot"),
                               secret=self.slapd.secret_file("dovecot"), user=identity.pw_name,
                               group=grp.getgrgid(identity.pw_gid).gr_name, run=self.run_folder,

@@ -129,8 +129,9 @@ def by_sockets(cluster, node, open_folder):
                       pop3_store=f'"unix:{folder}/pop3"', sieve_store=f'"unix:{folder}/sieve"')
     text = variant.file.read_text()
     text = re.sub(r"(?m)^    bind_dn = \"cn=dovecot.*\n    bind_password_file = .*\n", "", text)
-    text = text.replace("dovecot {\n", f'dovecot {{\n    mail_directory = "{folder}/mail"\n'
-                        f'    doveadm = "{store.address}:24245"\n    doveadm_password_file = "{secret}"\n')
+    text = text.replace("dovecot {\n", f'replica {{\n    doveadm = "unix:{folder}/doveadm"\n'
+                        f'    password_file = "{secret}"\n    to = "sv2"\n}}\n'
+                        f'dovecot {{\n    mail_directory = "{folder}/mail"\n')
     text = text.replace(str(store.run_folder), f"{folder}/run").replace(f"{store.folder}/state", f"{folder}/state")
     variant.file.write_text(text)
     variant.text("dovecot-config", "--write", folder)

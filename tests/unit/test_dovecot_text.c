@@ -7,7 +7,8 @@
 static char name[] = "sv1", base[] = "dc=example", uri[] = "ldap://127.0.0.1", mail[] = "mail",
             host[] = "hostServer", old_host[] = "oldHostServer", filter[] = "(objectClass=*)",
             plus[] = "+", user[] = "vmail", place[] = "maildir:~/Maildir", run[] = "/run/dovecot",
-            hash[] = "userPassword", reader[] = "cn=reader", gate[] = "mailstead";
+            hash[] = "userPassword", reader[] = "cn=reader", gate[] = "mailstead",
+            address[] = "10.0.1.11";
 static char *uris[] = { uri };
 static struct config config;
 static struct dovecot_plan plan;
@@ -49,6 +50,12 @@ static int teardown(void **state)
     (void)state;
     dovecot_files_fini(&files);
     return 0;
+}
+
+static void files_again(void)
+{
+    dovecot_files_fini(&files);
+    dovecot_files_init(&files);
 }
 
 /* The text of a file; "" when there is none. */
@@ -163,14 +170,45 @@ static void without_shared_storage_doveadm_is_not_fenced(void **state)
 {
     (void)state;
     plan.is_shared = false;
-    assert_true(endpoint_parse("10.0.1.11:24245", &config.dovecot.doveadm));
-    strcpy(config.dovecot.doveadm_password.value, "a \"word\"");
+    assert_true(endpoint_parse("10.0.1.11:24245", &config.replica.doveadm));
+    strcpy(config.replica.password.value, "a \"word\"");
     dovecot_compose_23(&plan, &files);
     assert_has("dovecot.conf", "protocol doveadm {\n  userdb {\n    driver = ldap\n");
     assert_has("mailstead-doveadm.conf", "home=/srv/100%%mail/%Ld/%Ln\nuser_filter = "
                                          "(&(objectClass=*)(mail=%Lu))\n");
     assert_has("mailstead-secrets.conf", "doveadm_password = \"a \\\"word\\\"\"\n");
     assert_has_not("dovecot.conf", "doveadm_port");
+}
+
+static void other_backends_find_doveadm_where_their_configuration_says(void **state)
+{
+    struct backend_config own = { .name = name, .address = address, .doveadm_port = 24245 };
+    char key[] = "key.pem", here[] = "127.0.0.1";
+
+    (void)state;
+    config.cluster.backends = &own;
+    config.cluster.backend_count = 1;
+    config.tls.certificate_file = config.tls.key_file = key;
+    config.replica.tls = true;
+    assert_true(endpoint_parse("127.0.0.1:24245", &config.replica.doveadm));
+    dovecot_compose_23(&plan, &files);
+    assert_has("dovecot.conf", "    address = 127.0.0.1\n    port = 24245\n    ssl = yes\n");
+    assert_has("dovecot.conf", "    address = 10.0.1.11\n    port = 24245\n    ssl = yes\n");
+    files_again();
+    assert_true(endpoint_parse("unix:/run/d", &config.replica.doveadm));
+    dovecot_compose_24(&plan, &files);
+    assert_has("dovecot.conf",
+               "unix_listener /run/d {\n    user = mailstead\n    mode = 0600\n  }");
+    assert_has("dovecot.conf", "    listen = 10.0.1.11\n    port = 24245\n    ssl = yes\n");
+    files_again();
+    assert_true(endpoint_parse("10.0.1.11:24245", &config.replica.doveadm));
+    dovecot_compose_23(&plan, &files);
+    assert_has_not("dovecot.conf", "doveadm-others");
+    files_again();
+    assert_true(endpoint_parse("127.0.0.1:24245", &config.replica.doveadm));
+    own.address = here;
+    dovecot_compose_23(&plan, &files);
+    assert_has_not("dovecot.conf", "doveadm-others");
 }
 
 static void what_mail_location_says_goes_into_the_settings_of_2_4(void **state)
@@ -199,6 +237,7 @@ int main(void)
         TEST(a_unix_socket_is_the_gates),
         TEST(an_address_of_the_machine_is_trusted_when_a_store_listens_there),
         TEST(without_shared_storage_doveadm_is_not_fenced),
+        TEST(other_backends_find_doveadm_where_their_configuration_says),
         TEST(what_mail_location_says_goes_into_the_settings_of_2_4),
     };
 
