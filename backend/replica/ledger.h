@@ -14,7 +14,7 @@
 
 #include "directory/route.h"
 
-enum { LEDGER_WHY_SIZE = 96, LEDGER_BUCKETS = 64 };
+enum { LEDGER_WHY_SIZE = 96, LEDGER_BUCKETS = 16 };
 
 /* Why an account is to be synchronised; of several reasons, the first. */
 enum ledger_reason {

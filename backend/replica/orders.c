@@ -16,7 +16,8 @@ enum {
     ORDERS_SLICE = 200,       /* accounts in a turn */
     ORDERS_UNREAD_MAX = 1000, /* lines */
     ORDERS_PROGRESS_MS = 1000,
-    ORDERS_TROUBLE_MS = 10000 /* a peer may be in trouble before an order fails */
+    ORDERS_TROUBLE_MS = 10000, /* a peer may be in trouble before an order fails */
+    ORDERS_TELL_MS = 5000      /* that the other side may take to write down that all is clean */
 };
 
 /* replica-sync. */
@@ -27,6 +28,8 @@ struct sync_order {
     char peer[ROUTE_HOST_SIZE];       /* empty: any */
     int64_t since_ms;                 /* wall clock */
     int64_t told_ms;                  /* when the last progress was */
+    int64_t clean_ms;                 /* since when nothing is left; 0: something is */
+    unsigned attempts;                /* of the account, in vain: those that do not count */
 };
 
 /* replica-status with the accounts. */
@@ -65,7 +68,7 @@ static void sync_finish(struct orders *orders, struct sync_order *order, const c
     free(order);
 }
 
-static void sync_tend_account(struct orders *orders, struct sync_order *order)
+static void sync_tend_account(struct orders *orders, struct sync_order *order, int64_t now_ms)
 {
     char error[LEDGER_WHY_SIZE + ROUTE_ADDRESS_SIZE + 16];
     struct ledger_row row;
@@ -78,10 +81,27 @@ static void sync_tend_account(struct orders *orders, struct sync_order *order)
         sync_finish(orders, order, NULL);
         return;
     }
-    if (row.attempts == 0 || row.due_ms <= order->since_ms)
+    if (row.attempts < order->attempts)
+        order->attempts = row.attempts;
+    if (row.attempts == order->attempts &&
+        (!scheduler_trouble(orders->scheduler) || now_ms - order->since_ms < ORDERS_TROUBLE_MS))
         return;
     snprintf(error, sizeof(error), "%s: %s", order->account, row.why);
     sync_finish(orders, order, error);
+}
+
+/* Who asks the other side next, as a failover does, must not hear what was so before. */
+static void sync_tend_clean(struct orders *orders, struct sync_order *order, int64_t now_ms)
+{
+    bool is_for_peer = order->peer[0] != '\0'; /* which then has the accounts, and asks nobody */
+
+    if (order->clean_ms == 0) {
+        order->clean_ms = now_ms;
+        teller_hurry(orders->teller);
+    }
+    if (is_for_peer || teller_has_told(orders->teller, order->clean_ms) ||
+        now_ms - order->clean_ms > ORDERS_TELL_MS)
+        sync_finish(orders, order, NULL);
 }
 
 static void sync_tend_all(struct orders *orders, struct sync_order *order, int64_t now_ms)
@@ -98,7 +118,7 @@ static void sync_tend_all(struct orders *orders, struct sync_order *order, int64
                                                 (json_int_t)untried, "failed", (json_int_t)failed));
     }
     if (untried == 0 && failed == 0) {
-        sync_finish(orders, order, NULL);
+        sync_tend_clean(orders, order, now_ms);
         return;
     }
     if (untried > 0 && (!trouble || now_ms - order->since_ms < ORDERS_TROUBLE_MS))
@@ -114,17 +134,21 @@ static void sync_tend(struct orders *orders, struct sync_order *order, int64_t n
     if (!control_is_wanted(order->request))
         sync_finish(orders, order, "nobody waits");
     else if (order->account[0])
-        sync_tend_account(orders, order);
+        sync_tend_account(orders, order, now_ms);
     else
         sync_tend_all(orders, order, now_ms);
 }
 
 static void sync_begin(struct orders *orders, struct sync_order *order)
 {
+    struct ledger_row row = { .attempts = 0 };
+
     order->since_ms = clock_wall_ms();
     order->told_ms = order->since_ms;
+    if (order->account[0] && ledger_read(orders->ledger, order->account, &row))
+        order->attempts = row.attempts;
     if (order->account[0])
-        ledger_touch_now(orders->ledger, order->account);
+        scheduler_touch_now(orders->scheduler, order->account);
     else
         ledger_hurry(orders->ledger, order->peer[0] ? order->peer : NULL);
     list_append(&orders->syncs, &order->node);

@@ -9,10 +9,10 @@
  *                      account, state (never, dirty, unsure, failing), dirty_age_ms, clean_age_ms,
  *                      attempts, why
  *                      With "server":S, another backend: what S told of its accounts here, the
- *                      same way: server, accounts, never, dirty, unsure, failing, behind (the sum of
- *                      these three), told_age_ms, is_complete; this works when S is off.
- *     replica-sync     "account":A, or "all":true with or without "server":S (those whose copies S
- *                      has): now, and answers when all that were behind are clean; lines
+ *                      same way: server, accounts, never, dirty, unsure, failing, behind (the sum
+ * of these three), told_age_ms, is_complete; this works when S is off. replica-sync "account":A, or
+ * "all":true with or without "server":S (those whose copies S has): now, and answers when all that
+ * were behind are clean and, without S, the other side was told so; lines
  *                      {"event":"progress","left":N,"failed":N} come before
  *     metrics          common/service/metrics.h
  */

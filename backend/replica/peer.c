@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/hash.h"
 #include "common/base/log.h"
 
 enum {
@@ -55,6 +56,7 @@ void peer_worked(struct peer *peer)
         LOG_EVENT(LOG_LEVEL_INFO, NULL, "replica_reachable", LOG_TEXT("peer", peer->name));
     peer->failures = 0;
     peer->is_tried = false;
+    peer->suspect = 0;
 }
 
 void peer_failed(struct peer *peer, uint64_t now_ms, const char *why)
@@ -70,6 +72,16 @@ void peer_failed(struct peer *peer, uint64_t now_ms, const char *why)
     if (peer->failures == PEER_ALARM)
         LOG_EVENT(LOG_LEVEL_WARNING, NULL, "replica_unreachable", LOG_TEXT("peer", peer->name),
                   LOG_TEXT("why", why));
+}
+
+void peer_doubted(struct peer *peer, uint64_t now_ms, const char *account, const char *why)
+{
+    uint64_t suspect = hash_add(HASH_START, span_from_string(account));
+
+    if (peer->failures > 0 || (peer->suspect != 0 && peer->suspect != suspect))
+        peer_failed(peer, now_ms, why);
+    else
+        peer->suspect = suspect;
 }
 
 void peer_hurry(struct peer *peer)

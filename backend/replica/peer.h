@@ -18,6 +18,7 @@ struct peer {
     unsigned failures;                    /* in a row; 0: it works */
     uint64_t retry_ms;                    /* monotonic; not used before */
     bool is_tried;                        /* by one account, now */
+    uint64_t suspect;                     /* the hash of the account that failed alone; 0: none */
 };
 
 /* The row of `name` in `peers`; made when it is not there. */
@@ -33,6 +34,12 @@ void peer_worked(struct peer *peer);
 
 /* A warning when this is the third failure in a row. */
 void peer_failed(struct peer *peer, uint64_t now_ms, const char *why);
+
+/*
+ * A failure that the account may have to itself: the peer is in trouble when another one fails in
+ * the same way before any works.
+ */
+void peer_doubted(struct peer *peer, uint64_t now_ms, const char *account, const char *why);
 
 /* It is tried again at once. */
 void peer_hurry(struct peer *peer);

@@ -199,6 +199,11 @@ static void job_not_begun(struct job *job, const char *why, int64_t now_ms)
     scheduler->events->ended(scheduler->context, &job->row, true);
 }
 
+static bool scheduler_is_temporary(const char *code)
+{
+    return strcmp(code, "TEMPFAIL") == 0 || strcmp(code, "75") == 0;
+}
+
 /*
  * What doveadm's exit codes mean here (sysexits.h, and doveadm-sync(1)).  Code 2, which 2.3 calls
  * UNKNOWN here, is also given when a mailbox changed meanwhile: only what lasts has to be mended.
@@ -215,7 +220,7 @@ static const char *scheduler_code_text(const char *code, unsigned attempts, bool
     if (strcmp(code, "NOPERM") == 0 || strcmp(code, "77") == 0)
         return "Dovecot says that it is not permitted";
     *is_lasting = false;
-    if (strcmp(code, "TEMPFAIL") == 0 || strcmp(code, "75") == 0)
+    if (scheduler_is_temporary(code))
         return "temporary failure: the other Dovecot cannot be reached, or the account is in use";
     return "Dovecot reports a failure; its log says why";
 }
@@ -239,10 +244,10 @@ static void job_conclude(struct job *job, const struct lane_result *result)
         break;
     case LANE_CODE:
         why = scheduler_code_text(result->text, job->row.attempts, &is_lasting);
-        if (is_lasting || strcmp(result->text, "TEMPFAIL") != 0)
+        if (is_lasting || !scheduler_is_temporary(result->text))
             peer_worked(job->peer);
         else
-            peer_failed(job->peer, loop_ms, why);
+            peer_doubted(job->peer, loop_ms, job->row.account, why);
         job_failed(job, why, is_lasting, now_ms);
         break;
     case LANE_LOST:
@@ -469,6 +474,15 @@ void scheduler_touch(struct scheduler *scheduler, const char *account)
         return;
     }
     scheduler_wake_in(scheduler, scheduler->config->replica.delay_ms + 1);
+}
+
+void scheduler_touch_now(struct scheduler *scheduler, const char *account)
+{
+    struct map_node *node = map_find(&scheduler->running, span_from_string(account));
+
+    ledger_touch_now(scheduler->ledger, account);
+    if (node) /* what runs may have begun before the change that is meant */
+        CONTAINER_OF(node, struct job, map_node)->touched_ms = clock_wall_ms();
 }
 
 void scheduler_doubt_all(struct scheduler *scheduler, const char *why)

@@ -40,6 +40,9 @@ void scheduler_stop(struct scheduler *scheduler, void (*stopped)(void *context))
 /* The account's mail changed. */
 void scheduler_touch(struct scheduler *scheduler, const char *account);
 
+/* The account is synchronised now, however it stands; anew when that is under way. */
+void scheduler_touch_now(struct scheduler *scheduler, const char *account);
+
 /* Any account may have changed. */
 void scheduler_doubt_all(struct scheduler *scheduler, const char *why);
 

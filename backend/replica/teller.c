@@ -33,6 +33,8 @@ struct teller {
     struct deadline deadline;
     int current; /* what is being told: a bucket, TELLER_BEHIND or TELLER_NOTHING */
     bool is_due[LEDGER_BUCKETS + 1];
+    /* Of the wall clock: what `behind` says that is being told, and was told; the last hurry. */
+    int64_t saying_ms, said_ms, hurried_ms;
     uint64_t told_ms[LEDGER_BUCKETS + 1]; /* monotonic; 0: not yet */
     unsigned failures;
     unsigned open_parts;
@@ -97,6 +99,8 @@ static void teller_tell(struct teller *teller, int what)
                                         .count = 6 };
     teller->current = what;
     teller->is_due[what] = false;
+    if (is_behind)
+        teller->saying_ms = json_integer_value(json_object_get(value, "at"));
     lane_run(teller->lane, &command, TELLER_TIMEOUT_MS, teller_done);
     free(text);
     json_decref(value);
@@ -122,12 +126,14 @@ static bool teller_is_due(const struct teller *teller, int what, uint64_t rest_m
 static int teller_choose(const struct teller *teller)
 {
     uint64_t now_ms = io_loop_now_ms(teller->loop);
+    bool is_hurried = clock_wall_ms() < teller->hurried_ms + TELLER_KNOWN_MS;
 
-    if (teller_is_due(teller, TELLER_BEHIND, TELLER_CHANGED_MS) ||
+    if (teller->said_ms < teller->hurried_ms ||
+        teller_is_due(teller, TELLER_BEHIND, TELLER_CHANGED_MS) ||
         now_ms >= teller->told_ms[TELLER_BEHIND] + TELLER_BEAT_MS)
         return TELLER_BEHIND;
     for (int bucket = 0; bucket < LEDGER_BUCKETS; bucket++)
-        if (teller_is_due(teller, bucket, TELLER_KNOWN_MS))
+        if (teller_is_due(teller, bucket, is_hurried ? 0 : TELLER_KNOWN_MS))
             return bucket;
     return TELLER_NOTHING;
 }
@@ -151,14 +157,18 @@ static void teller_done(struct lane *lane, const struct lane_result *result)
     struct teller *teller = lane_context(lane);
     unsigned doublings = teller->failures < 6 ? teller->failures : 6;
     uint64_t retry_ms = UINT64_C(1000) << doublings;
+    int what = teller->current;
 
+    teller->current = TELLER_NOTHING;
     if (result->end == LANE_OK) {
         teller->failures = 0;
-        teller->told_ms[teller->current] = io_loop_now_ms(teller->loop);
+        teller->told_ms[what] = io_loop_now_ms(teller->loop);
+        if (what == TELLER_BEHIND)
+            teller->said_ms = teller->saying_ms;
         teller_wake_in(teller, 0);
         return;
     }
-    teller->is_due[teller->current] = true;
+    teller->is_due[what] = true;
     if (++teller->failures == 3)
         LOG_EVENT(LOG_LEVEL_WARNING, NULL, "replica_state_not_told",
                   LOG_TEXT("peer", teller->config->replica.to), LOG_TEXT("why", result->text));
@@ -173,6 +183,20 @@ void teller_changed(struct teller *teller)
 void teller_knows(struct teller *teller, unsigned bucket)
 {
     teller->is_due[bucket] = true;
+}
+
+void teller_hurry(struct teller *teller)
+{
+    teller->hurried_ms = clock_wall_ms();
+    teller_wake_in(teller, 0);
+}
+
+bool teller_has_told(const struct teller *teller, int64_t since_ms)
+{
+    for (int bucket = 0; bucket < LEDGER_BUCKETS; bucket++)
+        if (teller->is_due[bucket] || teller->current == bucket)
+            return false;
+    return teller->said_ms >= since_ms;
 }
 
 int64_t teller_age_ms(const struct teller *teller)
@@ -194,6 +218,7 @@ struct teller *teller_start(struct io_loop *loop, const struct config *config,
     teller->loop = loop;
     teller->config = config;
     teller->ledger = ledger;
+    teller->current = TELLER_NOTHING;
     if (!lane_target_init(&teller->target, config, peer)) {
         free(teller);
         return NULL;

@@ -9,7 +9,8 @@
  *                            "behind":[[name, state, since when in ms], ...]}
  *
  * `behind` is told a second after it changed, and every TELLER_BEAT_MS: so old it is at most when
- * this node dies.  `known` comes later, which errs on the safe side.
+ * this node dies.  `known` comes later, which errs on the safe side.  A failover waits for neither:
+ * teller_hurry.
  */
 #ifndef MAILSTEAD_BACKEND_REPLICA_TELLER_H
 #define MAILSTEAD_BACKEND_REPLICA_TELLER_H
@@ -32,6 +33,12 @@ void teller_changed(struct teller *teller);
 
 /* Another account of this bucket was ever synchronised. */
 void teller_knows(struct teller *teller, unsigned bucket);
+
+/* What is to be told does not wait. */
+void teller_hurry(struct teller *teller);
+
+/* The other side knows how things were at `since_ms`, of the wall clock, or later. */
+bool teller_has_told(const struct teller *teller, int64_t since_ms);
 
 /* How long ago `behind` was told, in ms; -1: not since the start. */
 int64_t teller_age_ms(const struct teller *teller);

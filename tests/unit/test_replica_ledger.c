@@ -227,6 +227,30 @@ static void test_a_peer_in_trouble_is_tried_by_one_later_and_later(void **unused
     peer_free_all(&peers);
 }
 
+static void test_one_account_that_fails_alone_is_no_trouble_of_its_peer(void **unused)
+{
+    const struct config config = { .workers = 1 };
+    struct list peers;
+    struct peer *peer;
+    uint64_t wait_ms;
+
+    (void)unused;
+    list_init(&peers);
+    peer = peer_find(&peers, &config, "sv2");
+    for (int i = 0; i < 5; i++)
+        peer_doubted(peer, 1000, "a@x", "in use");
+    assert_int_equal(peer->failures, 0);
+    peer_worked(peer);
+    peer_doubted(peer, 1000, "b@x", "in use");
+    assert_true(peer_may_use(peer, 1000, &wait_ms));
+    peer_doubted(peer, 1000, "a@x", "in use"); /* two, and none has worked between them */
+    assert_false(peer_may_use(peer, 1500, &wait_ms));
+    assert_true(peer_may_use(peer, 2000, &wait_ms));
+    peer_doubted(peer, 2000, "a@x", "in use"); /* it was the one to try it */
+    assert_false(peer_may_use(peer, 2500, &wait_ms));
+    peer_free_all(&peers);
+}
+
 static int make_folder(void **unused)
 {
     (void)unused;
@@ -256,6 +280,7 @@ int main(void)
         LEDGER_TEST(test_what_was_ever_synchronised_is_known_by_its_bucket),
         cmocka_unit_test(test_a_key_never_leads_out_of_its_folder),
         cmocka_unit_test(test_a_peer_in_trouble_is_tried_by_one_later_and_later),
+        cmocka_unit_test(test_one_account_that_fails_alone_is_no_trouble_of_its_peer),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
