@@ -147,8 +147,11 @@ void home_undo_attach_take(struct failover *failover, enum failover_result resul
 void home_again_take(struct failover *failover, enum failover_result result, const char *why)
 {
     if (result != FAILOVER_DONE)
-        failover_say(failover, "what came to %s while they moved is not synchronised yet: %s",
-                     failover->node, why);
+        failover_say(
+            failover,
+            "what came to %s while they moved is not synchronised yet: %s; it goes on, and "
+            "mailstead replica status --backend %s --behind names them",
+            failover->node, why, failover->node);
     failover_go(failover, ++failover->item < failover->order->holders.count ? HOME_AGAIN : ENDED);
 }
 

@@ -55,9 +55,7 @@ enum failover_result failover_await_ready(const struct failover_run *run,
                                           char why[FAILOVER_TEXT_SIZE]);
 
 /* failover_replica.c: the same for copies; DONE where a node keeps none. */
-enum failover_result failover_ask_behind(const struct failover_run *run,
-                                         char why[FAILOVER_TEXT_SIZE]);
-enum failover_result failover_synchronise(const struct failover_run *run,
-                                          char why[FAILOVER_TEXT_SIZE]);
+enum failover_result failover_ask_behind(struct failover_run *run, char why[FAILOVER_TEXT_SIZE]);
+enum failover_result failover_synchronise(struct failover_run *run, char why[FAILOVER_TEXT_SIZE]);
 
 #endif

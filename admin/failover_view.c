@@ -18,25 +18,24 @@ uint64_t failover_view_elapsed_ms(const struct failover_view *view)
     return clock_monotonic_ms() - view->started_ms;
 }
 
-void failover_view_line(const struct failover_view *view, const char *text)
+void failover_view_event(const struct failover_view *view, json_t *line, const char *text)
 {
-    json_t *line;
-
     if (view->is_json) {
-        line = json_pack("{s:s, s:o}", "event", "note", "text", json_any_text(text));
         print_json_line(line);
-        json_decref(line);
     } else {
         print_harmless(stdout, text);
         fputc('\n', stdout);
     }
+    json_decref(line);
     fflush(stdout);
 }
 
 void failover_view_note(const struct failover_view *view, const struct failover *failover)
 {
     if (*failover->note)
-        failover_view_line(view, failover->note);
+        failover_view_event(
+            view, json_pack("{s:s, s:o}", "event", "note", "text", json_any_text(failover->note)),
+            failover->note);
 }
 
 void failover_view_progress(const struct failover_view *view, const char *node, const char *what)
@@ -54,7 +53,8 @@ void failover_view_progress(const struct failover_view *view, const char *node, 
 
 /* --- phases ----------------------------------------------------------------------------- */
 
-static void describe_letting_go(const struct failover *failover, char text[FAILOVER_TEXT_SIZE])
+static void describe_letting_go(const struct failover_view *view, const struct failover *failover,
+                                char text[FAILOVER_TEXT_SIZE])
 {
     static const char *const words[] = {
         [FAILOVER_ACKNOWLEDGED] = "has let go",
@@ -65,15 +65,22 @@ static void describe_letting_go(const struct failover *failover, char text[FAILO
 
     if (order->kind == FAILOVER_AWAY)
         snprintf(text, FAILOVER_TEXT_SIZE, "%s %s", order->backend, words[failover->manner]);
+    else if (view->has_copies)
+        snprintf(text, FAILOVER_TEXT_SIZE, "%s is synchronised, or it was said why not",
+                 order->backend);
     else
         snprintf(text, FAILOVER_TEXT_SIZE, "the storage of %s is released", order->backend);
 }
 
-static void describe_attaching(const struct failover *failover, char text[FAILOVER_TEXT_SIZE])
+static void describe_attaching(const struct failover_view *view, const struct failover *failover,
+                               char text[FAILOVER_TEXT_SIZE])
 {
     const struct failover_order *order = failover->order;
 
-    if (order->kind == FAILOVER_HOME)
+    if (view->has_copies)
+        snprintf(text, FAILOVER_TEXT_SIZE, "%s serves with its %s", failover->taker,
+                 order->kind == FAILOVER_HOME ? "own mail" : "copies");
+    else if (order->kind == FAILOVER_HOME)
         snprintf(text, FAILOVER_TEXT_SIZE, "%s serves with its own storage", order->backend);
     else if (order->storages.count > 1)
         snprintf(text, FAILOVER_TEXT_SIZE, "%s serves with the storage of %s and %zu more",
@@ -83,8 +90,8 @@ static void describe_attaching(const struct failover *failover, char text[FAILOV
                  order->backend);
 }
 
-static void describe(const struct failover *failover, enum failover_phase phase,
-                     char text[FAILOVER_TEXT_SIZE])
+static void describe(const struct failover_view *view, const struct failover *failover,
+                     enum failover_phase phase, char text[FAILOVER_TEXT_SIZE])
 {
     const char *backend = failover->order->backend;
 
@@ -96,10 +103,10 @@ static void describe(const struct failover *failover, enum failover_phase phase,
                  failover->taker);
         break;
     case FAILOVER_LET_GO:
-        describe_letting_go(failover, text);
+        describe_letting_go(view, failover, text);
         break;
     case FAILOVER_ATTACH:
-        describe_attaching(failover, text);
+        describe_attaching(view, failover, text);
         break;
     case FAILOVER_REWRITE:
         snprintf(text, FAILOVER_TEXT_SIZE, "the accounts of %s are on %s", backend,
@@ -117,7 +124,7 @@ static void show_phase(const struct failover_view *view, const struct failover *
     char text[FAILOVER_TEXT_SIZE], time[OUTPUT_TEXT_SIZE];
     json_t *line;
 
-    describe(failover, view->phase, text);
+    describe(view, failover, view->phase, text);
     if (view->is_json) {
         line = json_pack("{s:s, s:s, s:o, s:I, s:I}", "event", "phase", "phase", name, "text",
                          json_any_text(text), "ms", (json_int_t)ms, "elapsed_ms",

@@ -1,17 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Copies of accounts on a sibling without shared storage: two real Dovecots, each with its own mail."""
+import imaplib
+import json
 import os
 import shutil
 import signal
+import smtplib
 import socket
+import threading
+from contextlib import contextmanager, suppress
 
 import pytest
 
 from cluster import Cluster, Network, clients, wait_until
+from cluster.accounts import Account, account_ldif
 from conftest import giver, running
 
+NEVER = Account(9000, "sv1")  # whose entry is new when sv1 is off
 OPTIONS = """\
-    delay_ms = 300
+    delay_ms = 100
+    background_per_second = 1000
     timeout_s = 2
     retry_min_s = 1
     retry_max_s = 600
@@ -22,11 +30,12 @@ OPTIONS = """\
 @pytest.fixture(scope="module")
 def pair(build, request):
     """Two backends that copy to each other, one frontend."""
-    with running(lambda folder: Cluster(folder, Network.find(), build, account_count=60, workers=1,
+    with running(lambda folder: Cluster(folder, Network.find(), build, account_count=40, workers=1,
                                         backends=("sv1", "sv2"), frontends=("fe1",), replicas=OPTIONS),
                  request) as cluster:
         for name in cluster.backends:
-            wait_until(lambda n=name: status(cluster, n)["never"] == 0, f"all of {name} is copied", 60)
+            wait_until(lambda n=name: status(cluster, n)["accounts"] == 20, f"{name} knows its accounts", 30)
+            admin(cluster, name).text("replica", "sync", "--all")
         yield cluster
 
 
@@ -47,6 +56,17 @@ def state_of(pair, name, account):
     """How the copy of `account` stands: the line of `replica status --behind`, None when it is clean."""
     lines = admin(pair, name).json("replica", "status", "--behind")
     return next((line for line in lines if line.get("account") == account.address), None)
+
+
+def told(pair, name="sv1", other="sv2"):
+    """What one backend told the other of its copies there."""
+    return admin(pair, other).json("replica", "status", "--server", name)[0]
+
+
+def told_of(pair, account):
+    """What sv1 told sv2 of this copy: its state, None when it is clean."""
+    lines = admin(pair, "sv2").json("replica", "status", "--behind", "--server", "sv1")
+    return next((line["state"] for line in lines if line.get("account") == account.address), None)
 
 
 def copied(pair, name, account):
@@ -99,75 +119,191 @@ def test_flags_that_an_open_session_sets_are_copied(pair, new):
     imap.logout()
 
 
-def test_a_takeover_and_the_way_back_keep_each_message_once_with_its_flags(pair, new):
-    fe1, account = pair.frontends["fe1"], new("sv1")
-    for subject in ("kept", "seen", "deleted"):
+def inbox(pair, account):
+    """{subject: its flags} in the account's INBOX; a message that is there twice fails."""
+    imap = clients.imap_login(pair.frontends["fe1"], account)
+    imap.select("INBOX", readonly=True)
+    found = {}
+    for number in imap.search(None, "ALL")[1][0].split():
+        (head, body), _ = imap.fetch(number, "(FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)])")[1]
+        subject = body.decode().partition(":")[2].strip()
+        assert subject not in found, f"{subject} is there twice"
+        found[subject] = {flag.decode() for flag in imaplib.ParseFlags(head)} - {"\\Recent"}
+    imap.logout()
+    return found
+
+
+def change(pair, account, flagged=None, deleted=None):
+    """The client flags a message, and deletes one."""
+    imap = clients.imap_login(pair.frontends["fe1"], account)
+    imap.select("INBOX")
+    for subject, flag in ((flagged, "\\Flagged"), (deleted, "\\Deleted")):
+        if subject:
+            number = imap.search(None, "SUBJECT", subject)[1][0]
+            assert imap.store(number, "+FLAGS", flag)[0] == "OK"
+    imap.expunge()
+    imap.logout()
+
+
+def order(pair, *words, status=0):
+    """The lines of JSON that the command prints."""
+    done = pair.frontends["fe1"].admin().run(*words, "--json")
+    assert done.returncode == status, f"{done.returncode}: {done.stdout}{done.stderr}"
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def events(lines, name):
+    return [line for line in lines if line["event"] == name]
+
+
+def is_served(pair, account, host):
+    wait_until(lambda: pair.slapd.hosts(account.address)[0] == host and pair.frontends["fe1"].serves(account),
+               f"{host} serves {account.address}", 30, 0.05)
+
+
+class Deliveries:
+    """One message after the other to these accounts, while this lasts."""
+
+    def __init__(self, pair, accounts):
+        self.pair, self.accounts = pair, accounts
+        self.accepted = {account.address: set() for account in accounts}
+        self.count, self.is_over = 0, threading.Event()
+        self.thread = threading.Thread(target=self.run)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.is_over.set()
+        self.thread.join()
+
+    def run(self):
+        while not self.is_over.wait(0.05):
+            account, subject = self.accounts[self.count % len(self.accounts)], f"number {self.count}"
+            with suppress(smtplib.SMTPException):  # refused: it is the sender's to try again
+                deliver(self.pair, account, subject)
+                self.accepted[account.address].add(subject)
+            self.count += 1
+
+    def more(self):
+        """Waits until some more were accepted."""
+        count = self.count + 2 * len(self.accounts)
+        wait_until(lambda: self.count >= count, "deliveries go on", 20)
+
+
+@contextmanager
+def held_up(pair, account):
+    """Its copy at sv2 cannot be reached; nothing else is wrong there."""
+    folder = pair.backends["sv2"].dovecot.storage(account.address)
+    folder.chmod(0)
+    yield
+    folder.chmod(0o700)
+
+
+def test_a_planned_failover_to_copies_and_the_way_back_lose_and_double_nothing(pair, new):
+    accounts = new("sv1", 2)
+    with Deliveries(pair, accounts) as sent:
+        sent.more()
+        lines = order(pair, "failover", "sv1", "--planned", "--deadline", "1s")
+        (copies,) = events(lines, "copies")
+        assert (copies["never"], copies["behind"], copies["is_complete"]) == (0, 0, True)
+        assert 0 <= copies["told_age_ms"] < 5000
+        assert [line["node"] for line in events(lines, "synchronised")] == ["sv1", "sv1"]
+        is_served(pair, accounts[0], "sv2")
+        sent.more()
+        lines = order(pair, "failback", "sv1")
+        assert [line["node"] for line in events(lines, "synchronised")] == ["sv2", "sv2"]
+        is_served(pair, accounts[0], "sv1")
+        sent.more()
+    for account in accounts:
+        wanted = sent.accepted[account.address]
+        wait_until(lambda a=account, w=wanted: set(inbox(pair, a)) == w, f"{account.address} has all of it", 20)
+
+
+def test_a_killed_backend_s_accounts_go_to_their_copies_and_come_home(pair, new):
+    account, late = new("sv1", 2)
+    for subject in ("kept", "flagged", "removed", "doomed"):
         deliver(pair, account, subject)
-    imap = clients.imap_login(fe1, account)
-    imap.select("INBOX")
-    imap.store("2", "+FLAGS", "\\Flagged")
-    imap.store("3", "+FLAGS", "\\Deleted")
-    imap.expunge()
-    imap.logout()
+    for subject in ("old", "obsolete"):
+        deliver(pair, late, subject)
+    change(pair, account, flagged="flagged", deleted="removed")
     admin(pair, "sv1").text("replica", "sync", account.address)
-    move(pair, account, "sv2", "sv1")
+    admin(pair, "sv1").text("replica", "sync", late.address)
+    # Known at the sibling, without the source: which copy is behind, and which was never made.
+    with held_up(pair, late):
+        deliver(pair, late, "not copied")
+        change(pair, late, flagged="old", deleted="obsolete")
+        wait_until(lambda: told_of(pair, late) in ("dirty", "failing"), "sv2 was told that it is behind", 20, 0.05)
+        wait_until(lambda: told_of(pair, account) is None, "sv2 was told that it is clean", 20, 0.05)
+        pair.backends["sv1"].kill()
+    pair.slapd.add(account_ldif(NEVER))
+    wait_until(lambda: told_of(pair, NEVER) == "never", "sv2 knows that it has no copy of a new account", 20, 0.05)
+    assert (told(pair)["never"], told(pair)["behind"], told(pair)["is_complete"]) == (1, 1, True)
+    deliver(pair, account, "queued")
+    # Nothing moves without a word for those two.
+    lines = order(pair, "failover", "sv1", "--is-off", "sv1", status=4)
+    states = {line["account"]: line["state"] for line in events(lines, "behind")}
+    assert states.pop(late.address) in ("dirty", "failing") and states == {NEVER.address: "never"}
+    (copies,) = events(lines, "copies")
+    assert (copies["never"], copies["behind"]) == (1, 1) and 0 <= copies["told_age_ms"] < 60000
+    assert pair.slapd.hosts(account.address) == ("sv1", None)
+    lines = order(pair, "failover", "sv1", "--is-off", "sv1", "--accept-behind")
+    assert [line["phase"] for line in events(lines, "phase")] == ["look", "let go", "attach", "rewrite", "follow"]
+    is_served(pair, account, "sv2")
+    wait_until(lambda: inbox(pair, account) == {"kept": set(), "flagged": {"\\Flagged"}, "doomed": set(),
+                                               "queued": set()}, "all that was copied is there, and what waited", 20)
+    assert set(inbox(pair, late)) == {"old", "obsolete"}
     deliver(pair, account, "away")
-    assert clients.subjects(clients.read_by_imap(fe1, account)) == ["away", "kept", "seen"]
-    imap = clients.imap_login(fe1, account)
-    imap.select("INBOX")
-    assert b"Flagged" in imap.fetch("2", "(FLAGS)")[1][0]
-    imap.store("1", "+FLAGS", "\\Deleted")
-    imap.expunge()
-    imap.logout()
-    admin(pair, "sv2").text("replica", "sync", account.address)
-    move(pair, account, "sv1")
-    admin(pair, "sv1").text("replica", "sync", account.address)
-    assert clients.subjects(clients.read_by_imap(fe1, account)) == ["away", "seen"]
+    deliver(pair, late, "away")
+    change(pair, account, flagged="away", deleted="doomed")
+    pair.backends["sv1"].start()
+    session = clients.imap_login(pair.frontends["fe1"], account)
+    session.select("INBOX")
+    session.store(session.search(None, "SUBJECT", "kept")[1][0], "+FLAGS", "\\Answered")
+    order(pair, "failback", "sv1")
+    is_served(pair, account, "sv1")
+    wanted = {"kept": {"\\Answered"}, "flagged": {"\\Flagged"}, "away": {"\\Flagged"}, "queued": set()}
+    wait_until(lambda: inbox(pair, account) == wanted, "all of it is at home once", 20)
+    wait_until(lambda: inbox(pair, late) == {"old": {"\\Flagged"}, "not copied": set(), "away": set()},
+               "what was not copied is there, too", 20)
+    # And the copies go on.
     deliver(pair, account, "home")
+    change(pair, account, deleted="queued")
     copied(pair, "sv1", account)
-    assert clients.subjects(clients.read_by_imap(fe1, account)) == ["away", "home", "seen"]
-    assert len(messages_at(pair, "sv2", account)) == 3
-
-
-def test_the_sibling_knows_what_is_behind_without_the_source(pair, new):
-    account = new("sv1")
-    wait_until(lambda: admin(pair, "sv2").json("replica", "status", "--server", "sv1")[0]["never"] == 0,
-               "sv2 was told that all of sv1 is there", 30)
-    pair.backends["sv2"].dovecot.stop()
-    deliver(pair, account, "not copied")
-    wait_until(lambda: state_of(pair, "sv1", account), "it is behind", 20)
-    pair.backends["sv2"].dovecot.start()
-    told = [line for line in admin(pair, "sv2").json("replica", "status", "--behind", "--server", "sv1")
-            if line.get("account") == account.address]
-    assert told == [] or told[0]["state"] in ("dirty", "failing")
-    copied(pair, "sv1", account)
-
-
-def make_stuck(pair, account):
-    """sv2 makes an INBOX of its own for it; how its copy stands then, for good."""
-    pair.backends["sv1"].dovecot.stop()
-    move(pair, account, "sv2")
-    shutil.rmtree(pair.backends["sv2"].dovecot.storage(account.address))
-    assert clients.read_by_imap(pair.frontends["fe1"], account) == []
-    move(pair, account, "sv1")
-    pair.backends["sv1"].dovecot.start()
-    deliver(pair, account, "here alone")
-    return wait_until(lambda: (state_of(pair, "sv1", account) or {}).get("attempts", 0) >= 3 and
-                      state_of(pair, "sv1", account), "the account is stuck", 30)
+    assert set(inbox(pair, account)) == {"kept", "flagged", "away", "home"}
+    assert len(messages_at(pair, "sv2", account)) == 4
+    admin(pair, "sv1").text("replica", "sync", "--all")
+    assert (told(pair)["never"], told(pair)["behind"], told(pair)["is_complete"]) == (0, 0, True)
 
 
 def test_copies_that_have_another_origin_are_told_and_not_tried_again_and_again(pair, new):
     account, other = new("sv1", 2)
-    line = make_stuck(pair, account)
-    assert line["attempts"] == 3 and "another origin" in line["why"]
+    there = pair.backends["sv2"].dovecot.storage(account.address)
+    pair.backends["sv1"].dovecot.stop()
+    move(pair, account, "sv2")
+    shutil.rmtree(there)
+    assert clients.read_by_imap(pair.frontends["fe1"], account) == []  # sv2 makes an INBOX of its own
+    move(pair, account, "sv1")
+    pair.backends["sv1"].dovecot.start()
+    deliver(pair, account, "here alone")
+    for _ in range(3):
+        refused = admin(pair, "sv1").run("replica", "sync", account.address)
+        assert refused.returncode == 1
+    assert "another origin" in refused.stderr
+    line = state_of(pair, "sv1", account)
+    assert line["attempts"] >= 3 and "another origin" in line["why"]
     pair.backends["sv1"].daemon.await_event("event=replica_account_stuck account=" + account.address)
     deliver(pair, account, "no reason to hurry")
     deliver(pair, other, "is not held up")
     copied(pair, "sv1", other)
-    assert state_of(pair, "sv1", account)["attempts"] == 3
-    refused = admin(pair, "sv1").run("replica", "sync", account.address)
-    assert refused.returncode == 1 and "another origin" in refused.stderr
+    assert state_of(pair, "sv1", account)["attempts"] == line["attempts"]
     assert len(messages_at(pair, "sv1", account)) == 2 and messages_at(pair, "sv2", account) == []
+    done = pair.frontends["fe1"].admin().run("failover", "sv1", "--planned")
+    assert done.returncode == 3 and "1 accounts are not clean" in done.stderr
+    shutil.rmtree(there)  # as the runbook says
+    admin(pair, "sv1").text("replica", "sync", account.address)
+    assert len(messages_at(pair, "sv2", account)) == 2
 
 
 def test_changes_outlive_the_replica_process(pair, new):
@@ -182,6 +318,7 @@ def test_changes_outlive_the_replica_process(pair, new):
     wait_until(lambda: len(messages_at(pair, "sv2", account)) == 1, "it is copied", 30)
 
 
+@pytest.mark.long
 def test_a_wrong_password_holds_copies_up_and_loses_none(pair, new):
     account, daemon = new("sv1"), pair.backends["sv1"].daemon
     secret = daemon.store.doveadm_secret()
@@ -216,31 +353,5 @@ def test_a_silent_sibling_is_given_up_and_found_again(pair, new):
                           state_of(pair, "sv1", account), "it failed", 30)
         assert "too long" in line["why"]
     sibling.start()
+    admin(pair, "sv1").text("replica", "sync", account.address)
     wait_until(lambda: len(messages_at(pair, "sv2", account)) == 1, "it is copied", 60)
-
-
-@pytest.mark.long
-def test_a_failover_to_copies_asks_about_those_that_are_not_complete_and_comes_home(pair, new):
-    fe1, (account, stuck) = pair.frontends["fe1"], new("sv1", 2)
-    deliver(pair, account, "old")
-    copied(pair, "sv1", account)
-    make_stuck(pair, stuck)
-    wait_until(lambda: any(line.get("account") == stuck.address for line in
-                           admin(pair, "sv2").json("replica", "status", "--behind", "--server", "sv1")),
-               "sv2 was told", 30)
-    pair.backends["sv1"].kill()
-    words = ("failover", "sv1", "--is-off", "sv1")
-    done = fe1.admin().run(*words)
-    assert done.returncode == 4 and f"{stuck.address}: " in done.stdout and "--accept-behind" in done.stderr
-    assert pair.slapd.hosts(account.address) == ("sv1", None)
-    fe1.admin().text(*words, "--accept-behind")
-    wait_until(lambda: fe1.serves(account), "sv2 serves the account", 20)
-    assert clients.subjects(clients.read_by_imap(fe1, account)) == ["old"]
-    deliver(pair, account, "away")
-    pair.backends["sv1"].start()
-    done = fe1.admin().run("failback", "sv1")
-    assert done.returncode == 3 and "could not be synchronised" in done.stderr
-    fe1.admin().text("failback", "sv1", "--accept-behind")
-    wait_until(lambda: pair.slapd.hosts(account.address) == ("sv1", None) and fe1.serves(account), "sv1 serves it", 20)
-    wait_until(lambda: clients.subjects(clients.read_by_imap(fe1, account)) == ["away", "old"], "nothing is lost", 20)
-    assert clients.subjects(clients.read_by_imap(fe1, stuck))[-1] == "here alone"
