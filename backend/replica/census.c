@@ -11,8 +11,9 @@ static void census_visit(void *context, const struct route_entry *entry)
 {
     struct census *census = context;
 
-    if (!entry->has_several_hosts && strcmp(entry->host, census->node) == 0)
-        ledger_add(census->ledger, entry->account, clock_wall_ms());
+    if (!entry->has_several_hosts && strcmp(entry->host, census->node) == 0 &&
+        ledger_add(census->ledger, entry->account, clock_wall_ms()))
+        census->added(census->context, entry->account);
 }
 
 static void census_tick(uv_timer_t *timer)
@@ -30,13 +31,11 @@ static void census_tick(uv_timer_t *timer)
     census->is_walking = count < 0 || count == CENSUS_SLICE;
     uv_timer_set_repeat(timer, census->is_walking && count > 0 ? CENSUS_SLICE_MS : CENSUS_LOOK_MS);
     uv_timer_again(timer);
-    if (count > 0)
-        census->added(census->context);
 }
 
 void census_start(struct census *census, struct io_loop *loop, struct resolver *resolver,
-                  struct ledger *ledger, const char *node, void (*added)(void *context),
-                  void *context)
+                  struct ledger *ledger, const char *node,
+                  void (*added)(void *context, const char *account), void *context)
 {
     *census = (struct census){ .resolver = resolver,
                                .ledger = ledger,

@@ -17,14 +17,14 @@ struct census {
     int64_t after;     /* the entry that was seen last */
     uint64_t revision; /* of the mirror, when the last walk began */
     bool is_walking;
-    void (*added)(void *context); /* the ledger may have new accounts */
+    void (*added)(void *context, const char *account); /* the ledger has it anew */
     void *context;
     void (*stopped)(void *context);
 };
 
 void census_start(struct census *census, struct io_loop *loop, struct resolver *resolver,
-                  struct ledger *ledger, const char *node, void (*added)(void *context),
-                  void *context);
+                  struct ledger *ledger, const char *node,
+                  void (*added)(void *context, const char *account), void *context);
 void census_stop(struct census *census, void (*stopped)(void *context));
 
 /* Everything is to be looked at again. */

@@ -220,7 +220,7 @@ void ledger_touch(struct ledger *ledger, const char *account, int64_t now_ms, in
     ledger_run(ledger, LEDGER_TOUCH);
 }
 
-void ledger_add(struct ledger *ledger, const char *account, int64_t now_ms)
+bool ledger_add(struct ledger *ledger, const char *account, int64_t now_ms)
 {
     sqlite3_stmt *statement = ledger_to_write(ledger, LEDGER_ADD);
 
@@ -228,6 +228,7 @@ void ledger_add(struct ledger *ledger, const char *account, int64_t now_ms)
     sqlite3_bind_int(statement, 2, (int)ledger_bucket(account));
     sqlite3_bind_int64(statement, 3, now_ms);
     ledger_run(ledger, LEDGER_ADD);
+    return sqlite3_changes(ledger->database) > 0;
 }
 
 void ledger_doubt_all(struct ledger *ledger, int64_t now_ms)

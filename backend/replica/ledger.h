@@ -57,8 +57,8 @@ bool ledger_commit(struct ledger *ledger);
 /* The account changed at `now_ms`; it is due at `due_ms`, or later while it fails. */
 void ledger_touch(struct ledger *ledger, const char *account, int64_t now_ms, int64_t due_ms);
 
-/* It is this node's: one that is new or was away is due now. */
-void ledger_add(struct ledger *ledger, const char *account, int64_t now_ms);
+/* It is this node's: true when it is new or was away, and so is due now. */
+bool ledger_add(struct ledger *ledger, const char *account, int64_t now_ms);
 
 /* Any account may have changed. */
 void ledger_doubt_all(struct ledger *ledger, int64_t now_ms);

@@ -167,8 +167,9 @@ static bool sync_find(struct orders *orders, const char *name, char account[ROUT
     if (route.outcome != ROUTE_FOUND)
         return false;
     memcpy(account, route.account, ROUTE_ADDRESS_SIZE);
-    if (strcmp(route.host, orders->child->config->node.name) == 0)
-        ledger_add(orders->ledger, account, clock_wall_ms());
+    if (strcmp(route.host, orders->child->config->node.name) == 0 &&
+        ledger_add(orders->ledger, account, clock_wall_ms()))
+        teller_knows(orders->teller, ledger_bucket(account));
     return ledger_read(orders->ledger, account, &row);
 }
 

@@ -95,12 +95,14 @@ static void replica_on_ended(void *context, const struct ledger_row *row, bool w
         teller_knows(replica->teller, ledger_bucket(row->account));
 }
 
-static void replica_on_added(void *context)
+/* One that was away may have been synchronised before, which the other side then does not know. */
+static void replica_on_added(void *context, const char *account)
 {
     struct replica *replica = context;
 
     scheduler_wake(replica->scheduler);
     teller_changed(replica->teller);
+    teller_knows(replica->teller, ledger_bucket(account));
 }
 
 static void replica_on_account_changed(struct resolver *resolver, struct span account,
@@ -115,10 +117,9 @@ static void replica_on_account_changed(struct resolver *resolver, struct span ac
     if (!account.data)
         census_restart(&replica->census);
     else if (span_equals(host, span_from_string(own)) &&
-             span_copy_string(account, name, sizeof(name))) {
-        ledger_add(replica->ledger, name, clock_wall_ms());
-        replica_on_added(replica);
-    }
+             span_copy_string(account, name, sizeof(name)) &&
+             ledger_add(replica->ledger, name, clock_wall_ms()))
+        replica_on_added(replica, name);
 }
 
 /* --- the end ------------------------------------------------------------------------------- */

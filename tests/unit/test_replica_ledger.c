@@ -60,7 +60,7 @@ static void test_an_account_is_never_synchronised_then_clean_then_dirty_since_it
     struct ledger_row row;
 
     (void)unused;
-    ledger_add(ledger, "u1", 1000);
+    assert_true(ledger_add(ledger, "u1", 1000));
     assert_string_equal(state_of(ledger, "u1"), "never/1");
     synchronise(ledger, "u1", 2000);
     assert_string_equal(state_of(ledger, "u1"), "clean/3");
@@ -70,7 +70,7 @@ static void test_an_account_is_never_synchronised_then_clean_then_dirty_since_it
     assert_int_equal(row.dirty_ms, 3000);
     assert_int_equal(row.due_ms, 3500); /* what goes on changing is not put off */
     assert_string_equal(state_of(ledger, "u1"), "dirty/0");
-    ledger_add(ledger, "u1", 4000);
+    assert_false(ledger_add(ledger, "u1", 4000));
     assert_string_equal(state_of(ledger, "u1"), "dirty/0");
     ledger_close(ledger, true);
 }
@@ -109,7 +109,7 @@ static void test_an_account_that_left_and_came_back_is_in_doubt(void **unused)
     ledger_set_away(ledger, "u1");
     ledger_count(ledger, &counts);
     assert_int_equal(counts.accounts, 0);
-    ledger_add(ledger, "u1", 3000);
+    assert_true(ledger_add(ledger, "u1", 3000));
     assert_string_equal(state_of(ledger, "u1"), "unsure/2");
     ledger_remove(ledger, "u1");
     assert_string_equal(state_of(ledger, "u1"), "none");
