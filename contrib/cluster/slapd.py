@@ -34,6 +34,7 @@ TLSCertificateKeyFile {key}
 sizelimit unlimited
 timelimit unlimited
 loglevel none
+threads {threads}
 
 database mdb
 suffix "{suffix}"
@@ -125,7 +126,8 @@ class Slapd:
         self.configuration.write_text(CONFIGURATION.format(
             schemas=SCHEMAS, modules=MODULES, mailstead_schema=self.schema, folder=self.folder,
             suffix=SUFFIX, maxsize=self.maxsize_bytes, tls=self.tls, certificate=self.tls.certificate("ldap"),
-            key=self.tls.key("ldap"), root_hash=hash_password(self.secret_file("root").read_text()))
+            key=self.tls.key("ldap"), root_hash=hash_password(self.secret_file("root").read_text()),
+            threads=max(8, 2 * os.cpu_count()))  # see mailstead.schema
             + self.replication())
         self.configuration.chmod(0o600)
         if not self.provider:
