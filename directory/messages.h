@@ -12,10 +12,10 @@ enum directory_message {
     /* <- u32 number, u8 enum directory_confirmation */
     DIRECTORY_CONFIRMED,
     /*
-     * <- u64 revision, span account, span host (empty: deleted): sent to every connected
-     * process after the commit that changed the account's owner.  Not sent for a new account, of
-     * which nobody can hold anything, nor when its hostServer becomes absent or several: that is
-     * doubt, in which what is open stays, and its end is told.
+     * <- u64 revision, and once or more often span account, span host (empty: deleted): sent to
+     * every connected process after the commit that changed the accounts' owners.  Not sent for a
+     * new account, of which nobody can hold anything, nor when its hostServer becomes absent or
+     * several: that is doubt, in which what is open stays, and its end is told.
      */
     DIRECTORY_CHANGED,
     /*

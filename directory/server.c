@@ -13,7 +13,11 @@
 #include "common/io/channel.h"
 #include "common/io/listener.h"
 
-enum { SERVER_WAITING_MAX = 4096, SERVER_MESSAGE_SIZE = 1024 };
+enum {
+    SERVER_WAITING_MAX = 4096,
+    SERVER_MESSAGE_SIZE = 1024,
+    SERVER_CHANGES_SIZE = 4096 /* of one message, which holds a hundred or so */
+};
 
 struct directory_server {
     struct io_loop *loop;
@@ -22,9 +26,12 @@ struct directory_server {
     struct listener listener;
     struct list peers;
     size_t peer_count;
-    uint64_t revision; /* the last that was told */
+    uint64_t revision;     /* the last that was told, or is about to be */
+    struct buffer changes; /* a DIRECTORY_CHANGED that is being filled; empty: none */
+    struct io_resumption flush;
     bool is_stopping;
     bool has_listener;
+    char changes_memory[SERVER_CHANGES_SIZE];
 };
 
 struct server_peer {
@@ -157,25 +164,44 @@ static void server_write_many(struct buffer *message, uint64_t revision)
     wire_put_u64(message, revision);
 }
 
-static void server_tell(struct directory_server *server, const struct buffer *message,
-                        uint64_t revision)
+static void server_tell(struct directory_server *server, const struct buffer *message)
 {
-    server->revision = revision;
     LIST_EACH (node, &server->peers)
         server_send(LIST_ELEMENT(node, struct server_peer, node), message);
+}
+
+/* Sends the changes that are gathered, if there are any. */
+static void server_flush_changes(struct directory_server *server)
+{
+    if (server->changes.length > 0)
+        server_tell(server, &server->changes);
+    buffer_clear(&server->changes);
+}
+
+static void server_on_flush(struct io_resumption *flush)
+{
+    server_flush_changes(CONTAINER_OF(flush, struct directory_server, flush));
+}
+
+/* Has room for one more change of `revision`: in the message that is being filled, or a new one. */
+static void server_begin_change(struct directory_server *server, uint64_t revision, size_t size)
+{
+    if (server->revision != revision || buffer_room(&server->changes) < size)
+        server_flush_changes(server);
+    server->revision = revision;
+    if (server->changes.length > 0)
+        return;
+    wire_put_u8(&server->changes, DIRECTORY_CHANGED);
+    wire_put_u64(&server->changes, revision);
+    io_loop_resume(server->loop, &server->flush);
 }
 
 void directory_server_tell_changed(struct directory_server *server, uint64_t revision,
                                    struct span account, struct span host)
 {
-    char memory[SERVER_MESSAGE_SIZE];
-    struct buffer message = buffer_over(memory, sizeof(memory));
-
-    wire_put_u8(&message, DIRECTORY_CHANGED);
-    wire_put_u64(&message, revision);
-    wire_put_span(&message, account);
-    wire_put_span(&message, host);
-    server_tell(server, &message, revision);
+    server_begin_change(server, revision, 2 * sizeof(uint32_t) + account.length + host.length);
+    wire_put_span(&server->changes, account);
+    wire_put_span(&server->changes, host);
 }
 
 void directory_server_tell_many(struct directory_server *server, uint64_t revision)
@@ -183,8 +209,10 @@ void directory_server_tell_many(struct directory_server *server, uint64_t revisi
     char memory[SERVER_MESSAGE_SIZE];
     struct buffer message = buffer_over(memory, sizeof(memory));
 
+    buffer_clear(&server->changes); /* they are among the many */
+    server->revision = revision;
     server_write_many(&message, revision);
-    server_tell(server, &message, revision);
+    server_tell(server, &message);
 }
 
 void directory_server_tell_backends(struct directory_server *server)
@@ -193,7 +221,7 @@ void directory_server_tell_backends(struct directory_server *server)
     struct buffer message = buffer_over(memory, sizeof(memory));
 
     wire_put_u8(&message, DIRECTORY_BACKENDS);
-    server_tell(server, &message, server->revision);
+    server_tell(server, &message);
 }
 
 size_t directory_server_peers(const struct directory_server *server)
@@ -239,6 +267,8 @@ struct directory_server *directory_server_start(struct io_loop *loop, int fd,
     server->binder = binder;
     server->revision = revision;
     server->has_listener = true;
+    server->changes = buffer_over(server->changes_memory, sizeof(server->changes_memory));
+    io_resumption_init(&server->flush, server_on_flush);
     list_init(&server->peers);
     listener_start(&server->listener, loop, fd, server_on_accepted, server);
     return server;
@@ -247,6 +277,7 @@ struct directory_server *directory_server_start(struct io_loop *loop, int fd,
 void directory_server_stop(struct directory_server *server)
 {
     server->is_stopping = true;
+    io_resumption_cancel(&server->flush);
     LIST_EACH (node, &server->peers)
         channel_close(&LIST_ELEMENT(node, struct server_peer, node)->channel);
     listener_stop(&server->listener, server_on_listener_stopped);

@@ -19,7 +19,10 @@ struct directory_server *directory_server_start(struct io_loop *loop, int fd,
                                                 uint64_t revision);
 void directory_server_stop(struct directory_server *server);
 
-/* Tells every connected process; see messages.h. */
+/*
+ * Tells every connected process; see messages.h.  Changes that are told in one turn of the loop go
+ * together, in the next one.
+ */
 void directory_server_tell_changed(struct directory_server *server, uint64_t revision,
                                    struct span account, struct span host);
 void directory_server_tell_many(struct directory_server *server, uint64_t revision);

@@ -61,15 +61,16 @@ static void resolver_confirmed(struct resolver *resolver, struct wire_reader *re
         resolver_finish(request, answer == DIRECTORY_ABSENT ? ROUTE_UNKNOWN : ROUTE_UNAVAILABLE);
 }
 
-static void resolver_account_changed(struct resolver *resolver, struct wire_reader *reader)
+static void resolver_accounts_changed(struct resolver *resolver, struct wire_reader *reader)
 {
-    uint64_t revision = wire_get_u64(reader);
-    struct span account = wire_get_span(reader);
-    struct span host = wire_get_span(reader);
+    (void)wire_get_u64(reader); /* the mirror already has this revision */
+    while (!reader->failed && reader->rest.length > 0) {
+        struct span account = wire_get_span(reader);
+        struct span host = wire_get_span(reader);
 
-    (void)revision; /* the mirror already has it */
-    if (wire_reader_is_complete(reader) && resolver->changed)
-        resolver->changed(resolver, account, host);
+        if (!reader->failed && resolver->changed)
+            resolver->changed(resolver, account, host);
+    }
 }
 
 static void resolver_backends_changed(struct resolver *resolver)
@@ -93,7 +94,7 @@ static void resolver_message(struct channel *channel, struct span message, int f
         resolver_bound(resolver, &reader);
         return;
     case DIRECTORY_CHANGED:
-        resolver_account_changed(resolver, &reader);
+        resolver_accounts_changed(resolver, &reader);
         return;
     case DIRECTORY_CHANGED_MANY:
         if (resolver->changed)

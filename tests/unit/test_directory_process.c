@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/base/bytes.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/io/channel.h"
@@ -146,7 +147,7 @@ static int tear_down(void **state)
 
 /* --- talking to it ---------------------------------------------------------------- */
 
-static char received[2048];
+static char received[8192];
 
 /* The next message; its length is 0 when the process has hung up. */
 static struct wire_reader receive(struct fixture *fixture)
@@ -280,6 +281,51 @@ static void a_change_of_owner_is_told_after_it_can_be_read(void **state)
                      ROUTE_FIND_ONE);
     assert_string_equal(entry.host, "sv2");
     mirror_close(mirror);
+}
+
+/* Moves the accounts 1 to `count` to sv2, while the process is stopped. */
+static void move_unseen(struct fixture *fixture, unsigned count)
+{
+    struct bytes ldif = bytes_empty(1 << 20);
+
+    for (unsigned i = 1; i <= count; i++)
+        assert_true(bytes_append_format(&ldif,
+                                        "dn: uid=user%u," SLAPD_PEOPLE "\nchangetype: modify\n"
+                                        "replace: hostServer\nhostServer: sv2\n\n",
+                                        i));
+    assert_true(bytes_append(&ldif, span_of("", 1)));
+    kill(fixture->pid, SIGSTOP);
+    slapd_modify(&fixture->slapd, ldif.data);
+    kill(fixture->pid, SIGCONT);
+    bytes_release(&ldif);
+}
+
+static void changes_that_come_together_are_told_together(void **state)
+{
+    enum { COUNT = 200 };
+    struct fixture *fixture = *state;
+    bool is_told[COUNT + 1] = { false };
+    unsigned messages = 0, changes = 0;
+
+    start_all(fixture, COUNT);
+    move_unseen(fixture, COUNT);
+    for (; changes < COUNT; messages++) {
+        struct wire_reader reader = receive(fixture);
+
+        assert_int_equal(wire_get_u8(&reader), DIRECTORY_CHANGED);
+        (void)wire_get_u64(&reader);
+        for (; reader.rest.length > 0; changes++) {
+            unsigned number = (unsigned)atoi(wire_get_span(&reader).data + strlen("user"));
+
+            assert_in_range(number, 1, COUNT);
+            assert_false(is_told[number]);
+            is_told[number] = true;
+            assert_span(wire_get_span(&reader), "sv2");
+        }
+        assert_true(wire_reader_is_complete(&reader));
+    }
+    assert_int_equal(changes, COUNT);
+    assert_in_range(messages, 2, COUNT / 4); /* they are more than one message can hold */
 }
 
 static void what_is_not_there_is_absent_and_what_is_there_present(void **state)
@@ -540,6 +586,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         process_test(the_board_shows_how_far_the_mirror_is),
         process_test(a_change_of_owner_is_told_after_it_can_be_read),
+        process_test(changes_that_come_together_are_told_together),
         process_test(what_is_not_there_is_absent_and_what_is_there_present),
         process_test(what_is_special_in_filters_matches_only_itself),
         process_test(an_answer_is_kept_for_a_moment),

@@ -50,6 +50,33 @@ static bool has_gone(const struct pair *pair)
     return pair->client->has_ended || pair->client->has_failed;
 }
 
+/* Bert goes to sv0 and anna is deleted, as the directory process says it: in one message. */
+static void tell_of_both(struct rig *rig)
+{
+    char memory[256];
+    struct buffer message = buffer_over(memory, sizeof(memory));
+
+    wire_put_u8(&message, DIRECTORY_CHANGED);
+    wire_put_u64(&message, 1);
+    wire_put_span(&message, SPAN_LITERAL("bert@example.org"));
+    wire_put_span(&message, SPAN_LITERAL("sv0"));
+    wire_put_span(&message, SPAN_LITERAL("anna@example.org"));
+    wire_put_span(&message, SPAN_EMPTY);
+    assert_true(channel_send(&rig->directory_channel, buffer_span(&message), -1));
+}
+
+static void several_accounts_may_be_told_of_at_once(void **state)
+{
+    struct rig *rig = *state;
+    struct pair anna = log_in(rig, "anna", 0), bert = log_in(rig, "bert", 1);
+
+    rig_move(rig, "bert", "sv0");
+    rig_remove(rig, "anna");
+    tell_of_both(rig);
+    rig_expect_end(anna.client);
+    rig_expect_end(bert.client);
+}
+
 static void sessions_go_no_faster_than_configured(void **state)
 {
     struct rig *rig = *state;
@@ -342,6 +369,7 @@ static void no_turn_of_the_loop_looks_at_many_sessions_or_ends_many(void **state
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        T(several_accounts_may_be_told_of_at_once),
         T(sessions_go_no_faster_than_configured),
         T(the_pace_is_that_of_all_workers_together),
         T(new_logins_go_to_the_new_owner_while_old_sessions_wait),
