@@ -141,14 +141,20 @@ static void connect_set_options(LDAP *ld, const struct ldap_settings *settings)
         connect_set_tls(ld, settings->ca);
 }
 
-/* Limits what one message from the server may make us allocate. */
-static void connect_limit_incoming(LDAP *ld)
+/*
+ * Limits what one message from the server may make us allocate, and has many small ones taken by
+ * one read: else libldap asks, and reads twice, for each.  Such a read must never wait: the
+ * descriptor does not block once libuv watches it.
+ */
+static void connect_set_reading(LDAP *ld)
 {
     ber_len_t limit = CONNECT_INCOMING_MAX;
     Sockbuf *stream = NULL;
 
-    if (ldap_get_option(ld, LDAP_OPT_SOCKBUF, &stream) == LDAP_OPT_SUCCESS && stream)
-        ber_sockbuf_ctrl(stream, LBER_SB_OPT_SET_MAX_INCOMING, &limit);
+    if (ldap_get_option(ld, LDAP_OPT_SOCKBUF, &stream) != LDAP_OPT_SUCCESS || !stream)
+        return;
+    ber_sockbuf_ctrl(stream, LBER_SB_OPT_SET_MAX_INCOMING, &limit);
+    ber_sockbuf_add_io(stream, &ber_sockbuf_io_readahead, LBER_SBIOD_LEVEL_PROVIDER, NULL);
 }
 
 static int connect_bind(LDAP *ld, const struct ldap_settings *settings)
@@ -202,6 +208,6 @@ LDAP *ldap_link_connect(const struct ldap_settings *settings, struct connect_wat
             snprintf(reason, LDAP_REASON_SIZE, "connect: no answer in time");
         return NULL;
     }
-    connect_limit_incoming(ld);
+    connect_set_reading(ld);
     return ld;
 }
