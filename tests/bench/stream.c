@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 void bench_die(const char *what)
@@ -18,30 +19,45 @@ void bench_die(const char *what)
     exit(1);
 }
 
-static struct sockaddr_in parse_endpoint(const char *endpoint)
+union stream_address {
+    struct sockaddr any;
+    struct sockaddr_in in;
+    struct sockaddr_un local;
+};
+
+/* "IPV4:PORT" or "unix:PATH". */
+static union stream_address parse_endpoint(const char *endpoint, socklen_t *length)
 {
-    struct sockaddr_in address = { .sin_family = AF_INET };
+    union stream_address address = { .in = { .sin_family = AF_INET } };
     const char *colon = strrchr(endpoint, ':');
     char host[64] = "";
 
+    *length = sizeof(address.in);
+    if (strncmp(endpoint, "unix:", 5) == 0) {
+        *length = sizeof(address.local);
+        address.local = (struct sockaddr_un){ .sun_family = AF_UNIX };
+        snprintf(address.local.sun_path, sizeof(address.local.sun_path), "%s", endpoint + 5);
+        return address;
+    }
     if (colon && (size_t)(colon - endpoint) < sizeof(host))
         memcpy(host, endpoint, (size_t)(colon - endpoint));
-    if (!colon || inet_pton(AF_INET, host, &address.sin_addr) != 1) {
+    if (!colon || inet_pton(AF_INET, host, &address.in.sin_addr) != 1) {
         errno = EINVAL;
         bench_die(endpoint);
     }
-    address.sin_port = htons((uint16_t)atoi(colon + 1));
+    address.in.sin_port = htons((uint16_t)atoi(colon + 1));
     return address;
 }
 
 int stream_listen(const char *endpoint)
 {
-    struct sockaddr_in address = parse_endpoint(endpoint);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    socklen_t length;
+    union stream_address address = parse_endpoint(endpoint, &length);
+    int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int on = 1;
 
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
-        bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0 || listen(fd, 4096) != 0)
+        bind(fd, &address.any, length) != 0 || listen(fd, 4096) != 0)
         bench_die(endpoint);
     return fd;
 }
@@ -58,15 +74,16 @@ void stream_init(struct stream *stream, int fd)
 
 bool stream_connect(struct stream *stream, const char *endpoint, SSL_CTX *context)
 {
-    struct sockaddr_in address = parse_endpoint(endpoint);
+    socklen_t length;
+    union stream_address address = parse_endpoint(endpoint, &length);
     struct timeval limit = { .tv_sec = 60 };
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     if (fd < 0)
         bench_die("socket");
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     stream_init(stream, fd);
-    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0)
+    if (connect(fd, &address.any, length) != 0)
         goto failed;
     if (context) {
         stream->ssl = SSL_new(context);
