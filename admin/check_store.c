@@ -116,6 +116,15 @@ static void judge_fence(const struct check *check, struct store_talk *talk,
         check_doubt(check, "node.lmtp_store: it takes mail for nobody's address, %s", unknown);
 }
 
+/* No setting of Dovecot helps: its trusted networks hold no unix socket. */
+static void doubt_socket(const struct check *check, const char *option)
+{
+    check_doubt(check,
+                "node.%s: Dovecot believes nothing that is said of the client at a unix socket: "
+                "logs, limits and Sieve do not know it; a port on loopback tells them",
+                option);
+}
+
 /* Whether it is a Dovecot that answers. */
 static bool check_lmtp(const struct check *check, const struct samples *samples)
 {
@@ -135,7 +144,9 @@ static bool check_lmtp(const struct check *check, const struct samples *samples)
             store_talk_say(&talk, "MAIL FROM:<>") && store_talk_reply(&talk, NULL, NULL) == 250 &&
             is_dovecot)
             judge_fence(check, &talk, samples);
-        if (is_dovecot && !store->is_unix && !may_say_who)
+        if (is_dovecot && store->is_unix)
+            doubt_socket(check, "lmtp_store");
+        else if (is_dovecot && !may_say_who)
             check_fault(check, "node.lmtp_store: it does not offer XCLIENT here; "
                                "login_trusted_networks must have the address of the gate");
         if (store_talk_say(&talk, "QUIT"))
@@ -163,7 +174,9 @@ static void check_greeting(const struct check *check, const char *option,
     }
     if (!store_talk_hear(&talk) || strncmp(talk.line, start, strlen(start)) != 0)
         check_fault(check, "node.%s: what answers there does not greet with \"%s\"", option, start);
-    else if (mark && !store->is_unix && strstr(talk.line, "Dovecot") && !strstr(talk.line, mark))
+    else if (store->is_unix && strstr(talk.line, "Dovecot"))
+        doubt_socket(check, option);
+    else if (mark && strstr(talk.line, "Dovecot") && !strstr(talk.line, mark))
         check_fault(check,
                     "node.%s: its greeting has no %s; login_trusted_networks must have the address "
                     "of the gate, or all clients have one address",

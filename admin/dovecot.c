@@ -30,6 +30,15 @@ static bool has_store(const struct config *config)
     return false;
 }
 
+/* A PROXY header at a unix socket is unknown to Dovecot, and its file would be refused. */
+static bool has_header_at_socket(const struct config *config)
+{
+    const struct node_config *node = &config->node;
+
+    return node->pass_client == PASS_CLIENT_PROXY &&
+           (node->imap_store.is_unix || node->pop3_store.is_unix || node->sieve_store.is_unix);
+}
+
 /* What no Dovecot can be made of; NULL: all is there. */
 static const char *trouble_with(const struct config *config, const struct dovecot_plan *plan)
 {
@@ -38,6 +47,10 @@ static const char *trouble_with(const struct config *config, const struct doveco
                "underscores; the configuration of a backend node is wanted";
     if (!has_store(config))
         return "node: has none of lmtp_store, imap_store, pop3_store and sieve_store";
+    if (has_header_at_socket(config))
+        return "node.pass_client: is proxy, which Dovecot takes at ports alone; imap_store, "
+               "pop3_store "
+               "and sieve_store must not be unix sockets";
     if (!config->directory.uri.count || !config->directory.base)
         return "directory: uri and base are missing";
     if (!plan->mail_directory || *plan->mail_directory != '/')

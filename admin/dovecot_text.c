@@ -47,6 +47,18 @@ void dovecot_put_trusted(struct dovecot_file *file, const struct config *config)
     }
 }
 
+void dovecot_put_distrust(struct dovecot_file *file, const struct config *config)
+{
+    bool has_unix = false;
+
+    for (size_t i = 0; i < dovecot_service_count; i++)
+        has_unix |= node_config_store(&config->node, dovecot_services[i].protocol)->is_unix;
+    if (has_unix)
+        dovecot_file_put(file,
+                         "\n# A unix socket is in no network: what comes there has no client's "
+                         "address, and nothing\n# that is said of it is believed.");
+}
+
 void dovecot_put_listener(struct dovecot_file *file, const char *name, const char *address_option,
                           const struct endpoint *endpoint, const char *user, const char *more)
 {
@@ -231,6 +243,7 @@ static void put_trust(struct dovecot_file *file, const struct config *config)
         dovecot_file_put(file, "\nhaproxy_trusted_networks = ");
         dovecot_put_trusted(file, config);
     }
+    dovecot_put_distrust(file, config);
     dovecot_file_put(file,
                      "\n# Clients speak TLS with the gate; the way from there is inside this "
                      "machine.\ndisable_plaintext_auth = no\nauth_mechanisms = plain login\n");

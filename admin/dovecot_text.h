@@ -32,6 +32,9 @@ const char *dovecot_bind_password(const struct config *config);
 /* "127.0.0.0/8 ::1" and the stores' own addresses: whence the gate's connections come. */
 void dovecot_put_trusted(struct dovecot_file *file, const struct config *config);
 
+/* That nobody is trusted at a unix socket, where a store has one: a comment. */
+void dovecot_put_distrust(struct dovecot_file *file, const struct config *config);
+
 /* A listener of a service for `endpoint`; `address_option` is how its address is called. */
 void dovecot_put_listener(struct dovecot_file *file, const char *name, const char *address_option,
                           const struct endpoint *endpoint, const char *user, const char *more);

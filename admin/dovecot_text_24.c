@@ -37,6 +37,7 @@ static void put_trust(struct dovecot_file *file, const struct config *config)
         dovecot_file_put(file, "\nhaproxy_trusted_networks = ");
         dovecot_put_trusted(file, config);
     }
+    dovecot_put_distrust(file, config);
     dovecot_file_put(file, "\nauth_allow_cleartext = yes\nauth_mechanisms = plain login\n");
     if (config->tls.certificate_file)
         dovecot_file_put(file, "ssl = yes\nssl_server_cert_file = %s\nssl_server_key_file = %s\n\n",

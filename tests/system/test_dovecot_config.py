@@ -101,6 +101,9 @@ def test_what_no_store_can_be_made_of_is_one_clear_line(cluster, node, tmp_path)
     done = node.admin().run("dovecot-config", "--mail-directory", "relative")
     assert done.returncode == 1 and "--mail-directory" in done.stderr
     assert Variant(node, tmp_path, name='"a/../b"').run("dovecot-config").returncode == 1
+    header = Variant(node, tmp_path, imap_store='"unix:/run/imap"\n    pass_client = "proxy"')
+    done = header.run("dovecot-config")
+    assert done.returncode == 1 and "must not be unix sockets" in done.stderr
 
 
 def test_for_2_4_the_same_is_in_its_words(cluster, node, tmp_path):
@@ -141,7 +144,7 @@ def by_sockets(cluster, node, open_folder):
     process = Process("dovecot", folder, ["/usr/sbin/dovecot", "-F", "-c", folder / "dovecot.conf"],
                       is_ready=(folder / "lmtp").is_socket)
     process.start()
-    yield folder
+    yield variant
     process.stop()
 
 
@@ -167,14 +170,16 @@ def doveadm(folder, *words):
 
 
 def test_unix_sockets_binds_and_an_unfenced_doveadm(by_sockets, cluster, fresh):
-    own, foreign = fresh("sv1"), fresh("sv2")
-    replies = lmtp(f"{by_sockets}/lmtp", own.address, foreign.address, "nobody-at-all@example.org")
+    own, foreign, folder = fresh("sv1"), fresh("sv2"), by_sockets.folder
+    replies = lmtp(f"{folder}/lmtp", own.address, foreign.address, "nobody-at-all@example.org")
     assert [reply[:3] for reply in replies] == ["250", "451", "550"]
-    assert imap(f"{by_sockets}/imap", f"a LOGIN {own.address} {own.password}")[-1].startswith("a OK")
-    assert "AUTHENTICATIONFAILED" in imap(f"{by_sockets}/imap", f"a LOGIN {own.address} wrong")[-1]
-    refusal = imap(f"{by_sockets}/imap", f"a LOGIN {foreign.address} {foreign.password}")[-1]
+    assert imap(f"{folder}/imap", f"a LOGIN {own.address} {own.password}")[-1].startswith("a OK")
+    assert "AUTHENTICATIONFAILED" in imap(f"{folder}/imap", f"a LOGIN {own.address} wrong")[-1]
+    refusal = imap(f"{folder}/imap", f"a LOGIN {foreign.address} {foreign.password}")[-1]
     assert refusal == "" or "UNAVAILABLE" in refusal  # its login process may hang up instead
-    assert f"{by_sockets}/mail/example.org/{own.uid}" in doveadm(by_sockets, "user", own.address)
+    checked = by_sockets.run("check").stderr
+    assert checked.count("Dovecot believes nothing that is said of the client at a unix socket") == 4, checked
+    assert f"{folder}/mail/example.org/{own.uid}" in doveadm(folder, "user", own.address)
     # Over doveadm's own protocol, with the password as it is, every account is there.
     stream = socket.create_connection((cluster.backends["sv1"].address, 24245), 20)
     stream = wrap(stream).makefile("rwb")

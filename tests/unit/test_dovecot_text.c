@@ -138,6 +138,7 @@ static void only_what_the_node_has_is_spoken(void **state)
     (void)state;
     dovecot_compose_23(&plan, &files);
     assert_has("dovecot.conf", "\nprotocols = imap\n");
+    assert_has_not("dovecot.conf", "unix socket");
     assert_has("dovecot.conf", "inet_listener imap {\n    address = 127.0.0.1\n    port = 10143\n");
     assert_has("dovecot.conf", "inet_listener imaps {\n    port = 0\n");
     assert_has_not("dovecot.conf", "service pop3-login");
@@ -152,6 +153,7 @@ static void a_unix_socket_is_the_gates(void **state)
     assert_has("dovecot.conf", "unix_listener /run/dovecot/imap {\n    user = mailstead\n"
                                "    mode = 0600\n");
     assert_has("dovecot.conf", "inet_listener imap {\n    port = 0\n");
+    assert_has("dovecot.conf", "# A unix socket is in no network");
 }
 
 static void an_address_of_the_machine_is_trusted_when_a_store_listens_there(void **state)
