@@ -12,7 +12,8 @@
  * behind it.  A unit that is longer than the protocol allows is an error of the
  * machine's own, never a reason to wait for more.  `out` is where it writes what the
  * peer must get; the caller gives at least MACHINE_OUT_ROOM bytes of room and
- * sends what was written after each call, before it acts on the event.
+ * sends what was written after each call, before it acts on the event (or keeps it
+ * for a moment, and sends it before anything else).
  *
  * The first events are the same in all machines:
  *   NEED_INPUT  all that could be used is used;

@@ -14,7 +14,11 @@
 #include "common/session/proxied.h"
 #include "common/session/storage_use.h"
 
-enum { MAIL_LEAVING_MS = 1000 }; /* for the answer to a message when we must go */
+enum {
+    MAIL_LEAVING_MS = 1000, /* for the answer to a message when we must go */
+    MAIL_REPLIES_MS = 100,  /* a reply that is older does not wait for another question */
+    MAIL_REPLIES_MAX = 16384
+};
 
 static const struct state_row mail_states[] = {
     [MAIL_STATE_PROXIED] = { "proxied", STATE_BIT(MAIL_STATE_SECURING) |
@@ -86,18 +90,54 @@ void mail_session_end(struct mail_session *session, const char *reason)
     mail_session_drop_transaction(session);
     mail_submission_free(session->submission);
     session->submission = NULL;
+    (void)!mail_session_flush(session); /* it ends in any case */
     intake_fini(&session->intake);
     bytes_release(&session->proxy_header);
     transport_close(&session->client);
     deadline_close(&session->deadline, mail_session_deadline_closed);
 }
 
-bool mail_session_send(struct mail_session *session, const struct buffer *out)
+static bool mail_session_write(struct mail_session *session, struct span bytes)
 {
-    if (out->length == 0 || transport_send(&session->client, buffer_span(out)))
+    if (bytes.length == 0 || transport_send(&session->client, bytes))
         return true;
     mail_session_end(session, transport_error(&session->client));
     return false;
+}
+
+bool mail_session_flush(struct mail_session *session)
+{
+    struct bytes replies = session->replies;
+    bool is_sent;
+
+    session->replies = bytes_empty(MAIL_REPLIES_MAX);
+    is_sent = mail_session_write(session, bytes_span(&replies));
+    bytes_release(&replies);
+    return is_sent;
+}
+
+/*
+ * RFC 2920 section 3.2: the replies to commands that came together go together, and so do LMTP's to
+ * a message: one packet for both sides.  None waits for more than one question that takes its time.
+ */
+static bool mail_session_keep(struct mail_session *session, const struct buffer *out)
+{
+    uint64_t now_ms = io_loop_now_ms(session->session.service->loop);
+
+    if (session->replies.length == 0)
+        session->replies_since_ms = now_ms;
+    return (session->intake.input.length > 0 || session->is_concluding) &&
+           now_ms - session->replies_since_ms < MAIL_REPLIES_MS &&
+           bytes_append(&session->replies, buffer_span(out));
+}
+
+bool mail_session_send(struct mail_session *session, const struct buffer *out)
+{
+    if (out->length == 0 || mail_session_keep(session, out))
+        return true;
+    if (session->replies.length > 0 && bytes_append(&session->replies, buffer_span(out)))
+        return mail_session_flush(session);
+    return mail_session_flush(session) && mail_session_write(session, buffer_span(out));
 }
 
 void mail_session_goodbye(struct mail_session *session, const char *text, const char *reason)
@@ -172,6 +212,7 @@ void mail_session_slow(struct mail_session *session, const struct mail_reply *re
     state_move(&session->state, MAIL_STATE_SLOWED);
     session->held_reply = *reply;
     deadline_set(&session->deadline, session->session.service->config->smtp.tarpit_s * 1000ULL);
+    (void)!mail_session_flush(session); /* those before it; a failure has ended the session */
 }
 
 bool mail_session_answer(struct mail_session *session, const struct mail_reply *reply)
@@ -278,7 +319,8 @@ static void mail_session_pump(struct mail_session *session)
     session->is_pumping = false;
     if (has_content && session->transaction)
         mail_transaction_flush(session->transaction);
-    if (session->state.current == MAIL_STATE_ENDING)
+    if (session->state.current == MAIL_STATE_ENDING ||
+        (session->state.current != MAIL_STATE_ASKING && !mail_session_flush(session)))
         return;
     intake_settle(&session->intake);
     if (session->state.current == MAIL_STATE_ASKING || session->state.current == MAIL_STATE_SLOWED)
@@ -393,6 +435,7 @@ void mail_session_start(struct session_service *service, const struct listener_c
     intake_init(&session->intake, is_submission); /* a password may come */
     if (is_submission)
         session->submission = mail_submission_new(session);
+    session->replies = bytes_empty(MAIL_REPLIES_MAX);
     resolver_request_init(&session->request, mail_session_request_done);
     transport_init(&session->client, service->loop, fd, &mail_session_client_events);
     deadline_init(&session->deadline, service->loop, mail_session_expired);

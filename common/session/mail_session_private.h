@@ -36,6 +36,8 @@ struct mail_session {
     struct mail_peer peer;
     struct mail_submission *submission; /* NULL: the client is a mail server */
     struct mail_reply held_reply;       /* SLOWED */
+    struct bytes replies;               /* to commands that came together, to go together */
+    uint64_t replies_since_ms;
     unsigned refused_recipients;
     uint64_t content_since_ms; /* has_content: when it was asked for */
     bool is_trusted;           /* XCLIENT is believed */
@@ -55,8 +57,14 @@ void mail_session_end(struct mail_session *session, const char *reason);
 
 void mail_session_drop_transaction(struct mail_session *session);
 
-/* Sends what the machine wrote; false, and it is over, when the client is gone. */
+/*
+ * Sends what the machine wrote, or keeps it for a moment while the next commands are here already;
+ * false, and it is over, when the client is gone.
+ */
 bool mail_session_send(struct mail_session *session, const struct buffer *out);
+
+/* Sends what was kept; false as above. */
+bool mail_session_flush(struct mail_session *session);
 
 /* --- its beginning --- */
 

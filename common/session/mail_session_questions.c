@@ -136,6 +136,9 @@ static void mail_session_concluded(struct mail_transaction *transaction,
         if (!mail_session_answer(session, &each))
             return;
     }
+    session->is_concluding = false;
+    if (!mail_session_flush(session)) /* what is known waits for nothing: else it may come again */
+        return;
     mail_session_drop_transaction(session);
     mail_session_resume(session);
 }

@@ -107,6 +107,57 @@ static void a_client_that_comes_byte_by_byte_is_cut_through(void **state)
     rig_expect(client, "250 2.0.0 Saved\r\n221 ");
 }
 
+/* A client that has said MAIL and RCPT twice at once, as its backend hears of the first. */
+static struct peer *begin_together(struct rig *rig, struct peer **backend)
+{
+    struct peer *client = rig_connect(rig, &rig->smtp);
+
+    rig_expect(client, "220 ");
+    rig_say(client, "EHLO me\r\n");
+    rig_expect(client, "250 ENHANCEDSTATUSCODES\r\n");
+    rig_say(client, "MAIL FROM:<me@example.com>\r\nRCPT TO:<anna@example.org>\r\n"
+                    "RCPT TO:<anna+x@example.org>\r\n");
+    *backend = accept_lmtp(rig, 0);
+    rig_expect(*backend, "RCPT TO:<anna@example.org>\r\n");
+    return client;
+}
+
+static void replies_to_commands_that_came_together_go_together(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *backend;
+    struct peer *client = begin_together(rig, &backend);
+
+    rig_say(backend, "250 2.1.0 Ok\r\n250 2.1.5 Known\r\n");
+    rig_expect(backend, "RCPT TO:<anna+x@example.org>\r\n");
+    assert_int_equal(client->received.length, 0);
+    rig_say(backend, "550 5.1.1 No\r\n");
+    rig_expect(client, "250 2.1.0 Ok\r\n250 2.1.5 Known\r\n550 5.1.1 No\r\n");
+}
+
+static void a_reply_does_not_wait_for_a_second_slow_question(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *backend;
+    struct peer *client = begin_together(rig, &backend);
+
+    rig_wait(rig, 150);
+    rig_say(backend, "250 2.1.0 Ok\r\n250 2.1.5 Known\r\n");
+    rig_expect(client, "250 2.1.0 Ok\r\n250 2.1.5 Known\r\n");
+    rig_expect(backend, "RCPT TO:<anna+x@example.org>\r\n");
+}
+
+static void a_session_that_ends_says_what_it_kept(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *backend;
+    struct peer *client = begin_together(rig, &backend);
+
+    session_service_end_all(&rig->service, "going");
+    rig_expect(client, "250 2.1.0 Ok\r\n");
+    rig_expect_end(client);
+}
+
 static void chunks_go_to_the_backend_by_data(void **state)
 {
     struct rig *rig = *state;
@@ -236,9 +287,9 @@ static void refusals_reach_the_sender(void **state)
                     "RCPT TO:<x@elsewhere.example>\r\nDATA\r\n");
     rig_expect(backend, "RCPT TO:<anna+y@example.org>\r\n");
     rig_say(backend, "550 5.2.2 full\r\n");
-    rig_expect(client, "550 5.2.2 full\r\n550 5.1.1 No such user here\r\n550 5.7.1 ");
     rig_expect(backend, "DATA\r\n");
     rig_say(backend, "554 5.3.0 no\r\n");
+    rig_expect(client, "550 5.2.2 full\r\n550 5.1.1 No such user here\r\n550 5.7.1 ");
     rig_expect(client, "554 5.3.0 no\r\n");
     rig_say(client, "RSET\r\n");
     rig_expect(client, "250 2.0.0 Ok\r\n");
@@ -545,6 +596,9 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
         T(one_group_is_cut_through),
         T(a_client_that_comes_byte_by_byte_is_cut_through),
+        T(replies_to_commands_that_came_together_go_together),
+        T(a_reply_does_not_wait_for_a_second_slow_question),
+        T(a_session_that_ends_says_what_it_kept),
         T(chunks_go_to_the_backend_by_data),
         T(a_backend_that_is_down_means_the_queue),
         T(what_cannot_be_stored_is_refused),
