@@ -243,15 +243,24 @@ static enum failover_result order_node(const struct failover_run *run, json_t *r
                              why);
 }
 
+/* What the sessions of a node get that lets go: on the way home they are served until then. */
+static int sessions_deadline_s(const struct failover_run *run)
+{
+    const struct failover_order *order = run->failover.order;
+    bool is_served = order->is_planned || order->kind == FAILOVER_HOME;
+
+    if (run->arguments->deadline_s > 0)
+        return (int)run->arguments->deadline_s;
+    return is_served ? LEAVE_PLANNED_S : LEAVE_FAILED_S;
+}
+
 enum failover_result failover_order_leave(const struct failover_run *run,
                                           char why[FAILOVER_TEXT_SIZE])
 {
-    unsigned deadline_s = run->arguments->deadline_s;
-
-    if (deadline_s == 0)
-        deadline_s = run->failover.order->is_planned ? LEAVE_PLANNED_S : LEAVE_FAILED_S;
     return order_node(
-        run, json_pack("{s:s, s:i}", "command", "node-leave", "deadline_s", (int)deadline_s), why);
+        run,
+        json_pack("{s:s, s:i}", "command", "node-leave", "deadline_s", sessions_deadline_s(run)),
+        why);
 }
 
 enum failover_result failover_order_return(const struct failover_run *run,
@@ -268,5 +277,7 @@ enum failover_result failover_order_storage(const struct failover_run *run, cons
 
     if (run->failover.was_fenced && strcmp(command, "storage-attach") == 0)
         json_object_set_new(request, "fenced", json_true());
+    if (strcmp(command, "storage-release") == 0)
+        json_object_set_new(request, "deadline_s", json_integer(sessions_deadline_s(run)));
     return order_node(run, request, why);
 }

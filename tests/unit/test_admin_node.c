@@ -3,6 +3,7 @@
 #include "tests/unit/unit.h"
 
 #include "admin/command.h"
+#include "admin/failover_run.h"
 #include "tests/unit/admin_support.h"
 
 #define assert_contains(text, part) assert_non_null(strstr((text), (part)))
@@ -77,6 +78,37 @@ static void an_operators_word_must_be_given(void **state)
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, admin_setup, admin_teardown)
 
+/* What sv2 is asked when a failover has it give up sv1's storage. */
+static void assert_release_grants(const struct failover_order *order, unsigned given_s,
+                                  const char *granted)
+{
+    const struct arguments arguments = { .deadline_s = given_s };
+    struct reach_node node = { .role = REACH_BACKEND, .name = "sv2" };
+    const struct reach reach = { .nodes = &node, .count = 1 };
+    struct failover_run run = { .arguments = &arguments, .reach = &reach };
+    char why[FAILOVER_TEXT_SIZE];
+
+    snprintf(node.path, sizeof(node.path), "%s", admin_config_file()); /* in the right folder */
+    run.failover = (struct failover){ .order = order, .node = "sv2", .server = "sv1" };
+    assert_int_equal(failover_order_storage(&run, "storage-release", why), FAILOVER_DONE);
+    assert_contains(admin_daemon_was_asked("storage-release"), granted);
+}
+
+static void a_failover_says_how_long_sessions_have(void **state)
+{
+    const struct failover_order failed = { .kind = FAILOVER_AWAY };
+    const struct failover_order planned = { .kind = FAILOVER_AWAY, .is_planned = true };
+    const struct failover_order home = { .kind = FAILOVER_HOME };
+
+    (void)state;
+    admin_daemon_answers("node-status", status, NULL);
+    admin_daemon_answers("storage-release", "{\"server\":\"sv1\",\"state\":\"detached\"}", NULL);
+    assert_release_grants(&failed, 0, "\"deadline_s\":2,");
+    assert_release_grants(&planned, 0, "\"deadline_s\":10,");
+    assert_release_grants(&home, 0, "\"deadline_s\":10,");
+    assert_release_grants(&planned, 60, "\"deadline_s\":60,");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -85,6 +117,7 @@ int main(void)
         TEST(what_the_node_refuses_is_a_failure),
         TEST(override_can_be_taken_back),
         TEST(an_operators_word_must_be_given),
+        TEST(a_failover_says_how_long_sessions_have),
     };
 
     return cmocka_run_group_tests_name("admin node", tests, NULL, NULL);
