@@ -3,8 +3,9 @@
  * Leaving and returning.  The order is on disk before anything is done, so that a node that
  * crashes while it leaves comes back leaving.  Listeners close as for `mailstead drain`
  * (common/session/drain.h): frontends find the node down at once.  Nothing is released before
- * the sessions have ended and the store has stopped; what does not succeed stops the way there, and
- * the next order goes on.
+ * the sessions have ended, each when the store has done with it, and the store has stopped; what
+ * does not succeed stops the way there, and the next order goes on.  What the store does not let go
+ * of is left to stop_hook, where there is one, and the release counts once more.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,7 +17,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 
-enum { SESSIONS_SLACK_MS = 5000 /* for workers to close what is left at the deadline */ };
+enum { SESSIONS_SLACK_MS = 5000 /* for what is closed at the deadline, and for the store */ };
 
 static const struct state_row node_phases[] = {
     [NODE_PHASE_HERE] = { "here", STATE_BIT(NODE_PHASE_SESSIONS) | STATE_BIT(NODE_PHASE_LEFT) },
@@ -123,10 +124,15 @@ static void node_run_hook(struct node *node, enum hand_task kind)
                       config->storage.hook_timeout_s * UINT64_C(1000));
 }
 
+static bool node_has_stop_hook(const struct node *node)
+{
+    return storage_task_program(&node->child->config->storage, HAND_HOOK_STOP) != NULL;
+}
+
 static void node_stop_store(struct node *node)
 {
     node_move(node, NODE_PHASE_STOPPING);
-    if (storage_task_program(&node->child->config->storage, HAND_HOOK_STOP))
+    if (node_has_stop_hook(node))
         node_run_hook(node, HAND_HOOK_STOP);
     else
         node_release_storages(node);
@@ -135,11 +141,12 @@ static void node_stop_store(struct node *node)
 static void node_look_at_sessions(struct node *node)
 {
     int64_t sessions = board_sum(node->child->board, BOARD_SESSIONS);
+    bool is_late = clock_monotonic_ms() >= node->sessions_until_ms + SESSIONS_SLACK_MS;
     char why[STORAGE_WHY_SIZE];
 
-    if (sessions <= 0) {
+    if (sessions <= 0 || (is_late && node_has_stop_hook(node))) {
         node_stop_store(node);
-    } else if (clock_monotonic_ms() >= node->sessions_until_ms + SESSIONS_SLACK_MS) {
+    } else if (is_late) {
         snprintf(why, sizeof(why), "%" PRId64 " sessions did not end", sessions);
         node_is_stuck(node, why);
     }

@@ -9,7 +9,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "common/session/service.h"
+#include "common/session/storage_use.h"
 
 enum {
     DEPARTURES_SLICE = 64,     /* sessions in one turn */
@@ -228,7 +228,7 @@ static void departures_end_some(struct departures *departures)
         departures_remove(session);
         *(reason ? &departures->ended : &departures->kept) += 1;
         if (reason)
-            session->end(session, reason);
+            session_part(session, reason);
     }
 }
 

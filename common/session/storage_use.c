@@ -33,6 +33,13 @@ void session_leave_storages(struct session *session)
         }
 }
 
+void session_part(struct session *session, const char *reason)
+{
+    bool is_awaited = session->storages && session->part;
+
+    (is_awaited ? session->part : session->end)(session, reason);
+}
+
 /* --- those that must go ------------------------------------------------------------------- */
 
 /* The storages that are used here and not attached. */
@@ -64,7 +71,7 @@ static void watch_meet(struct storage_watch *watch, struct session *session)
         return;
     session->is_parted = true;
     watch->parted++;
-    (session->part ? session->part : session->end)(session, "its storage is not attached any more");
+    session_part(session, "its storage is not attached any more");
 }
 
 static void watch_go_on(struct storage_watch *watch)

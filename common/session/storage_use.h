@@ -29,6 +29,9 @@ bool session_use_storage(struct session *session, unsigned number)
 /* It uses none any more; idempotent. */
 void session_leave_storages(struct session *session);
 
+/* Asks it to go: one that uses storages when the store has done with it, any other at once. */
+void session_part(struct session *session, const char *reason);
+
 /* Asks sessions to go as said above, from now on.  It does not keep the loop alive. */
 void storage_watch_start(struct storage_watch *watch, struct session_service *service);
 

@@ -229,6 +229,28 @@ def test_leaving_ends_sessions(shared):
         assert session.noop()[0] == "OK"
 
 
+@pytest.mark.long
+def test_leaving_waits_for_the_store_of_the_sessions(shared):
+    """Whose stop hook, here, does nothing: what it holds is kept."""
+    session = clients.imap_login(shared.backends["sv2"].daemon, shared.accounts_of("sv2")[-2],
+                                 tls=clients.trusting(shared))
+    assert session.select()[0] == "OK"
+    stores = shared.store_processes("sv2", "imap")
+    for pid in stores:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        done = shared.order("sv2", "node", "leave", "--deadline", "1s")
+        assert done.returncode == 1 and 'the storage of "sv2": 1 sessions are still open' in done.stderr
+        assert shared.hooks() == ["sv2 stop sv2"] and shared.keeper("sv2")
+        assert shared.node("sv2")["state"] == "leaving"
+    finally:
+        for pid in stores:
+            os.kill(pid, signal.SIGCONT)
+        session.shutdown()
+    assert shared.order("sv2", "node", "leave").returncode == 0
+    assert shared.hooks() == ["sv2 stop sv2", "sv2 release sv2"]
+
+
 def test_what_is_unmounted_is_not_served_until_it_is_there_again(shared):
     account = shared.accounts_of("sv2")[-1]
     shared.unmount("sv2")

@@ -122,6 +122,22 @@ static void a_login_ends_and_counts_until_its_store_has_closed(void **state)
     assert_int_equal(sessions_of(rig), 0);
 }
 
+/* `mailstead node leave` and `drain`: what is told to go does not leave the store behind. */
+static void a_login_that_is_drained_counts_until_its_store_has_closed(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *backend, *client = log_in(rig, &backend);
+
+    departures_drain(&rig->service.departures, io_loop_now_ms(&rig->loop));
+    rig_expect_end(client);
+    rig_expect_end(backend);
+    rig_wait(rig, 300);
+    assert_int_equal(sessions_of(rig), 1);
+    rig_close(backend);
+    rig_expect_no_session(rig);
+    assert_int_equal(sessions_of(rig), 0);
+}
+
 static void a_lease_that_is_over_ends_sessions(void **state)
 {
     struct rig *rig = *state;
@@ -204,6 +220,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         T(a_login_ends_and_counts_until_its_store_has_closed),
+        T(a_login_that_is_drained_counts_until_its_store_has_closed),
         T(a_lease_that_is_over_ends_sessions),
         T(sessions_of_other_storages_stay),
         T(nobody_begins_on_what_is_not_attached),
