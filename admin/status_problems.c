@@ -143,6 +143,34 @@ static void look_at_queue(const json_t *status, json_t *problems)
         note(problems, "%" PRId64 " recipients in the queue are held", held);
 }
 
+static void look_at_stores(const json_t *node, json_t *problems)
+{
+    json_t *store;
+    size_t i;
+
+    json_array_foreach (json_object_get(node, "stores"), i, store) {
+        const char *protocol = json_text(store, "protocol");
+
+        if (json_flag(store, "is_reachable") == 0)
+            note(problems, "its mail store does not take %s", protocol ? protocol : "?");
+    }
+}
+
+static void look_at_storage(const json_t *storage, json_t *problems)
+{
+    const char *state = json_text(storage, "state"), *server = json_text(storage, "server");
+    const char *why = json_text(storage, "why");
+
+    if (json_flag(storage, "is_held") == 1)
+        note(problems, "the storage of %s is held: %s", server ? server : "?", why ? why : "");
+    else if (state && strcmp(state, "failed") == 0)
+        note(problems, "the storage of %s has failed%s%s", server ? server : "?",
+             why && *why ? ": " : "", why ? why : "");
+    else if (json_flag(storage, "is_missed") == 1)
+        note(problems, "the storage of %s is not attached, and accounts of the node need it",
+             server ? server : "?");
+}
+
 static void look_at_node(const json_t *status, json_t *problems)
 {
     const json_t *node = json_object_get(status, "storage_node");
@@ -153,18 +181,12 @@ static void look_at_node(const json_t *status, json_t *problems)
     if (state && strcmp(state, "serving") != 0)
         note(problems, "the node does not serve: %s%s%s", state, why && *why ? ": " : "",
              why ? why : "");
+    else
+        look_at_stores(node, problems);
     if (json_flag(node, "is_overridden") == 1)
         note(problems, "the node serves by an override, whatever the directory says");
-    json_array_foreach (json_object_get(node, "storages"), i, storage) {
-        const char *name = json_text(storage, "state"), *server = json_text(storage, "server");
-
-        why = json_text(storage, "why");
-        if (json_flag(storage, "is_held") == 1)
-            note(problems, "the storage of %s is held: %s", server ? server : "?", why ? why : "");
-        else if (name && strcmp(name, "failed") == 0)
-            note(problems, "the storage of %s has failed%s%s", server ? server : "?",
-                 why && *why ? ": " : "", why ? why : "");
-    }
+    json_array_foreach (json_object_get(node, "storages"), i, storage)
+        look_at_storage(storage, problems);
 }
 
 json_t *status_own_problems(const json_t *status)

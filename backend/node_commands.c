@@ -53,6 +53,12 @@ static void node_run_status(struct control_request *request, json_t *arguments, 
     node_stores_answer(node, request, answer);
 }
 
+static void node_run_metrics(struct control_request *request, json_t *arguments, void *context)
+{
+    (void)arguments;
+    node_stores_measure(context, request);
+}
+
 /* In which the sessions are to end. */
 static uint64_t deadline_of(const json_t *arguments)
 {
@@ -176,8 +182,13 @@ static void storage_run_release(struct control_request *request, json_t *argumen
 }
 
 const struct control_command node_commands[] = {
-    { "node-status", node_run_status },       { "node-leave", node_run_leave },
-    { "node-return", node_run_return },       { "node-override", node_run_override },
-    { "storage-attach", storage_run_attach }, { "storage-release", storage_run_release },
-    { "storage-init", storage_run_init },     { NULL, NULL },
+    { "node-status", node_run_status },
+    { "node-leave", node_run_leave },
+    { "node-return", node_run_return },
+    { "node-override", node_run_override },
+    { "storage-attach", storage_run_attach },
+    { "storage-release", storage_run_release },
+    { "storage-init", storage_run_init },
+    { "metrics", node_run_metrics },
+    { NULL, NULL },
 };

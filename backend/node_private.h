@@ -82,5 +82,7 @@ extern const struct control_command node_commands[];
 /* node_stores.c: adds which of the node's stores can be reached to `answer`, replies and finishes.
  */
 void node_stores_answer(struct node *node, struct control_request *request, json_t *answer);
+/* Answers with samples of mailstead_store_up instead. */
+void node_stores_measure(struct node *node, struct control_request *request);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "backend/node_private.h"
 #include "common/io/connector.h"
+#include "common/service/metrics.h"
 
 enum { STORE_TIMEOUT_MS = 1000 };
 
@@ -14,7 +15,7 @@ struct store_question {
 
 struct stores_inquiry {
     struct control_request *request;
-    json_t *answer, *stores;
+    json_t *answer; /* NULL: samples of a metric are wanted */
     struct store_question questions[PROTOCOL_COUNT];
     unsigned open;
 };
@@ -23,17 +24,25 @@ static void inquiry_end_one(struct stores_inquiry *inquiry)
 {
     if (--inquiry->open > 0)
         return;
-    control_reply(inquiry->request, inquiry->answer);
+    if (inquiry->answer)
+        control_reply(inquiry->request, inquiry->answer);
     control_finish(inquiry->request, NULL);
     free(inquiry);
 }
 
 static void store_is_known(const struct store_question *question, bool is_reachable)
 {
-    json_array_append_new(question->inquiry->stores,
-                          json_pack("{s:s, s:b}", "protocol", protocol_name(question->protocol),
-                                    "is_reachable", is_reachable ? 1 : 0));
-    inquiry_end_one(question->inquiry);
+    struct stores_inquiry *inquiry = question->inquiry;
+    const char *protocol = protocol_name(question->protocol);
+
+    if (inquiry->answer)
+        json_array_append_new(
+            json_object_get(inquiry->answer, "stores"),
+            json_pack("{s:s, s:b}", "protocol", protocol, "is_reachable", is_reachable ? 1 : 0));
+    else
+        control_reply(inquiry->request, METRICS_SAMPLE("mailstead_store_up", is_reachable,
+                                                       "protocol", protocol, NULL));
+    inquiry_end_one(inquiry);
 }
 
 static void store_on_connected(struct connector *connector, struct io_watch *watch,
@@ -59,7 +68,7 @@ static void inquiry_ask(struct stores_inquiry *inquiry, struct io_loop *loop,
     connector_start(loop, store, 1, STORE_TIMEOUT_MS, store_on_connected, question);
 }
 
-void node_stores_answer(struct node *node, struct control_request *request, json_t *answer)
+static void stores_ask(struct node *node, struct control_request *request, json_t *answer)
 {
     const struct node_config *config = &node->child->config->node;
     struct io_loop *loop = &node->child->loop;
@@ -67,12 +76,21 @@ void node_stores_answer(struct node *node, struct control_request *request, json
 
     inquiry->request = request;
     inquiry->answer = answer;
-    inquiry->stores = json_array();
     inquiry->open = 1;
-    json_object_set_new(answer, "stores", inquiry->stores);
     inquiry_ask(inquiry, loop, PROTOCOL_LMTP, &config->lmtp_store);
     inquiry_ask(inquiry, loop, PROTOCOL_IMAP, &config->imap_store);
     inquiry_ask(inquiry, loop, PROTOCOL_POP3, &config->pop3_store);
     inquiry_ask(inquiry, loop, PROTOCOL_SIEVE, &config->sieve_store);
     inquiry_end_one(inquiry);
+}
+
+void node_stores_answer(struct node *node, struct control_request *request, json_t *answer)
+{
+    json_object_set_new(answer, "stores", json_array());
+    stores_ask(node, request, answer);
+}
+
+void node_stores_measure(struct node *node, struct control_request *request)
+{
+    stores_ask(node, request, NULL);
 }

@@ -18,6 +18,7 @@
 enum {
     CLAIM_SLACK_MS = 3000, /* for a lock that is just being given up */
     HOOK_RETRY_MS = 30000,
+    MISSED_MS = 300000, /* it counts as needed so long after it was */
     MISSED_AGAIN_MS = 600000
 };
 
@@ -421,7 +422,10 @@ static void storage_retry(struct storage *storage, uint64_t now_ms)
 /* Somebody needed it, and it is not there. */
 static void storage_look_at_missed(struct storage *storage, uint64_t now_ms)
 {
-    if (!atomic_exchange(&storage->row->is_missed, 0) || storage->state.current != STORAGE_DETACHED)
+    if (!atomic_exchange(&storage->row->is_missed, 0))
+        return;
+    atomic_store(&storage->row->missed_until_ms, now_ms + MISSED_MS);
+    if (storage->state.current != STORAGE_DETACHED)
         return;
     if (storage->missed_ms == 0 || now_ms - storage->missed_ms >= MISSED_AGAIN_MS) {
         storage->missed_ms = now_ms;
@@ -546,8 +550,11 @@ void storage_wait(struct storage *storage, struct control_request *request,
 
 json_t *storage_row(const struct storage *storage)
 {
-    return json_pack("{s:s, s:s, s:b, s:s, s:I, s:I}", "server", storage->server, "state",
-                     state_name(&storage->state), "is_held", storage->hold != STORAGE_FREE, "why",
-                     storage->why, "since_ms", (json_int_t)storage->since_ms, "sessions",
+    bool is_missed = storage_is_missed(storage->row, clock_monotonic_ms());
+
+    return json_pack("{s:s, s:s, s:b, s:b, s:s, s:I, s:I}", "server", storage->server, "state",
+                     state_name(&storage->state), "is_held", storage->hold != STORAGE_FREE,
+                     "is_missed", is_missed, "why", storage->why, "since_ms",
+                     (json_int_t)storage->since_ms, "sessions",
                      (json_int_t)storage_sessions(storage));
 }

@@ -95,7 +95,7 @@ void storage_release(struct storage *storage, uint64_t patience_ms, bool is_forc
 void storage_wait(struct storage *storage, struct control_request *request,
                   enum storage_state wanted);
 
-/* {"server":...,"state":...,"is_held":...,"why":...,"since_ms":...,"sessions":...} */
+/* server, state, is_held, is_missed (accounts need it in vain), why, since_ms, sessions. */
 json_t *storage_row(const struct storage *storage);
 
 #endif

@@ -70,7 +70,7 @@ static void add_storages(const struct child *child, json_t *reasons)
 
         if (!atomic_load(&storage->is_named) || storage_is_attached(storage, now_ms))
             continue;
-        if (atomic_load(&storage->is_missed) ||
+        if (storage_is_missed(storage, now_ms) ||
             strcmp(storage->server, child->config->node.name) == 0)
             json_array_append_new(reasons,
                                   json_sprintf("storage of %s is not attached", storage->server));

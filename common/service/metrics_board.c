@@ -174,7 +174,7 @@ static void add_states(json_t *samples, const char *metric, const char *server,
                                     server, NULL));
 }
 
-static void add_storage(json_t *samples, const struct board_storage *storage)
+static void add_storage(json_t *samples, const struct board_storage *storage, uint64_t now_ms)
 {
     if (!atomic_load(&storage->is_named))
         return;
@@ -182,18 +182,18 @@ static void add_storage(json_t *samples, const struct board_storage *storage)
                atomic_load(&storage->state));
     add(samples, METRICS_SAMPLE("mailstead_storage_held", atomic_load(&storage->is_held), "server",
                                 storage->server, NULL));
-    add(samples, METRICS_SAMPLE("mailstead_storage_missed", atomic_load(&storage->is_missed),
+    add(samples, METRICS_SAMPLE("mailstead_storage_missed", storage_is_missed(storage, now_ms),
                                 "server", storage->server, NULL));
 }
 
-static void add_node(json_t *samples, const struct board *board)
+static void add_node(json_t *samples, const struct board *board, uint64_t now_ms)
 {
     add_states(samples, "mailstead_node_state", NULL, node_state_names,
                (int)node_board_state(board));
     add(samples,
         METRICS_SAMPLE("mailstead_node_overridden", atomic_load(&board->node.is_overridden), NULL));
     for (size_t i = 0; i < BOARD_STORAGES; i++)
-        add_storage(samples, &board->node.storages[i]);
+        add_storage(samples, &board->node.storages[i], now_ms);
 }
 
 static bool is_healthy(const struct child *child)
@@ -223,7 +223,7 @@ void metrics_add_board(json_t *samples, const struct child *child)
     add_counters(samples, board);
     add_mirror(samples, board, now_ms);
     if (child->program->program == CONFIG_BACKEND)
-        add_node(samples, board);
+        add_node(samples, board, now_ms);
     if (program_has(child, "queue"))
         add(samples, METRICS_SAMPLE("mailstead_queue_refusing",
                                     atomic_load(&board->queue_is_refusing), NULL));

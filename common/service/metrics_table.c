@@ -67,7 +67,7 @@ const struct metric_family metric_families[] = {
     GAUGE("storage_state", "1 for the state that a server's storage is in here, 0 for the others."),
     GAUGE("storage_held",
           "1 when it is not attached again before the directory, or an order, says."),
-    GAUGE("storage_missed", "1 when an account of the node is on a storage that is not attached."),
+    GAUGE("storage_missed", "1 when accounts of the node needed it lately and it is not attached."),
     /* the replica */
     GAUGE("replica_backlog", "Accounts that wait to be synchronised to the sibling."),
     SECONDS("replica_lag", "How long the account that waits longest has waited."),

@@ -86,6 +86,11 @@ uint64_t node_board_storage_sessions(const struct board *board, const struct boa
     return sessions;
 }
 
+bool storage_is_missed(const struct board_storage *storage, uint64_t now_ms)
+{
+    return now_ms < atomic_load(&storage->missed_until_ms) && !storage_is_attached(storage, now_ms);
+}
+
 bool storage_is_attached(const struct board_storage *storage, uint64_t now_ms)
 {
     return storage && atomic_load(&storage->state) == STORAGE_ATTACHED &&

@@ -42,8 +42,9 @@ struct board_storage {
     char server[BOARD_SERVER_SIZE];
     _Atomic int state;               /* enum storage_state */
     _Atomic uint64_t valid_until_ms; /* monotonic: attached no longer than this */
-    _Atomic int is_missed;           /* an account of this node needs it, and it is not attached */
-    _Atomic int is_held;             /* remembered, and not attached before a word or an order */
+    _Atomic int is_missed; /* an account of this node needed it in vain; until that is noticed */
+    _Atomic uint64_t missed_until_ms; /* monotonic: that counts, if it is not attached before */
+    _Atomic int is_held;              /* remembered, and not attached before a word or an order */
 };
 
 struct board_node {
@@ -80,6 +81,9 @@ uint64_t node_board_storage_sessions(const struct board *board,
 
 /* Whether it is attached, and the lease runs. */
 bool storage_is_attached(const struct board_storage *storage, uint64_t now_ms);
+
+/* Whether it is not attached, and an account of this node needed it lately. */
+bool storage_is_missed(const struct board_storage *storage, uint64_t now_ms);
 
 /* A server's name that can be a folder's: letters, digits, ".", "_" and "-", no "." in front. */
 bool storage_server_is_good(const char *server);

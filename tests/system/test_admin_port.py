@@ -17,6 +17,7 @@ import pytest
 from cluster import Network, clients, wait_until
 from cluster.network import can_connect
 from cluster.process import run
+from conftest import wait_for_health
 from openmetrics import parse
 from raw import log_in
 
@@ -300,6 +301,20 @@ def test_metrics_show_the_queue_and_its_age(fe1, fresh, down):
     shown = metrics(fe1)
     assert shown.value("mailstead_queue_messages") >= 1
     assert shown.value("mailstead_queue_oldest_age_seconds") > 0
+
+
+def test_a_node_tells_whether_its_mail_store_is_there(cluster):
+    daemon, dovecot = cluster.backends["sv3"].daemon, cluster.backends["sv3"].dovecot
+    for protocol in ("lmtp", "imap", "pop3", "sieve"):
+        assert metrics(daemon).value("mailstead_store_up", protocol=protocol) == 1
+    dovecot.stop()
+    try:
+        assert metrics(daemon).value("mailstead_store_up", protocol="imap") == 0
+        checked = daemon.admin().run("status", "--check")
+        assert checked.returncode == 1 and "its mail store does not take imap\n" in checked.stdout
+    finally:
+        dovecot.start()
+    wait_for_health(cluster, "sv3")
 
 
 def test_each_warning_in_the_log_is_counted(cluster, fe1, stranger):

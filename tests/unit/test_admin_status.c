@@ -83,6 +83,29 @@ static void what_needs_attention_is_said_once_with_the_node_s_name(void **state)
     assert_lacks(result.out, "fe1: ");
 }
 
+static void what_a_node_that_serves_lacks_needs_attention(void **state)
+{
+    struct admin_result result;
+
+    (void)state;
+    admin_add_frontend("fe1", false);
+    admin_add_frontend("sv9", true);
+    admin_daemon_answers("status@sv9", STATUS("backend", "8"), NULL);
+    admin_daemon_answers(
+        "node-status@sv9",
+        "{\"node\":\"sv9\",\"state\":\"serving\",\"storages\":[{\"server\":\"sv1\","
+        "\"state\":\"detached\",\"is_held\":false,\"is_missed\":true,\"why\":\"\"}],"
+        "\"stores\":[{\"protocol\":\"lmtp\",\"is_reachable\":true},"
+        "{\"protocol\":\"imap\",\"is_reachable\":false}]}",
+        NULL);
+    result = admin_run("status --check");
+    assert_int_equal(result.status, COMMAND_FAILED);
+    assert_contains(result.out, "sv9: its mail store does not take imap\n");
+    assert_lacks(result.out, "does not take lmtp");
+    assert_contains(result.out,
+                    "sv9: the storage of sv1 is not attached, and accounts of the node need it\n");
+}
+
 static void who_does_not_answer_is_a_line_and_a_problem(void **state)
 {
     struct admin_result result;
@@ -133,6 +156,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(all_nodes_are_shown_with_what_they_do),
         TEST(what_needs_attention_is_said_once_with_the_node_s_name),
+        TEST(what_a_node_that_serves_lacks_needs_attention),
         TEST(who_does_not_answer_is_a_line_and_a_problem),
         TEST(programs_read_a_line_for_each_node),
     };

@@ -60,6 +60,11 @@ static void test_an_attachment_is_a_lease(void **unused)
     assert_true(storage_is_attached(storage, 199));
     assert_false(storage_is_attached(storage, 200));
     assert_false(storage_is_attached(node_board_storage(board, "sv2"), 100));
+    assert_false(storage_is_missed(storage, 200));
+    atomic_store(&storage->missed_until_ms, 300);
+    assert_false(storage_is_missed(storage, 199));
+    assert_true(storage_is_missed(storage, 200));
+    assert_false(storage_is_missed(storage, 300));
     board_free(board);
 }
 
