@@ -236,6 +236,12 @@ class FrontendDaemon(Daemon):
         """True when `account` can log in here."""
         return clients.refusal(self, account) == ""
 
+    def sees_up(self, host):
+        """True when it knows the backend to be up in each protocol."""
+        backends = {backend["backend"]: backend for backend in self.admin().json("status")[0]["backends"]}
+        return host in backends and all(backends[host][protocol]["state"] == "up"
+                                        for protocol in ("lmtp", "imap", "pop3", "sieve"))
+
     def queue_folder(self):
         return self.folder / "queue"
 

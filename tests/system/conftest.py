@@ -143,13 +143,26 @@ def healthy(request):
         return
     cluster = request.getfixturevalue(used[0])
     sizes = log_sizes(cluster)
+    before = {process: process.pid for process in cluster.processes()}
     yield
     dead = [process for process in cluster.processes() if not process.is_running()]
     for process in dead:
         process.start()
+    restarted = [process for process, pid in before.items() if process.pid != pid]
+    if used[0] == "cluster":
+        wait_for_what_restarted(cluster, restarted)
     reports = bug_lines(cluster, sizes)
     assert not reports, "\n".join(reports)
     assert not dead, f"not running after the test: {[process.name for process in dead]}"
+
+
+def wait_for_what_restarted(cluster, restarted):
+    """The next test finds everybody in touch with everybody again."""
+    if {cluster.slapd.process, cluster.replica.process}.intersection(restarted):
+        wait_for_slapd(cluster)
+    for name, backend in cluster.backends.items():
+        if any(process in restarted for process in backend.processes()):
+            wait_for_health(cluster, name)
 
 
 @pytest.fixture(scope="session")
@@ -228,7 +241,6 @@ def down(cluster):
     yield kill
     for backend in killed:
         backend.start()
-        wait_for_health(cluster, backend.name)
 
 
 @pytest.fixture
@@ -237,7 +249,6 @@ def no_slapd(cluster):
     cluster.slapd.stop()
     yield
     cluster.slapd.start()
-    wait_for_slapd(cluster)
 
 
 def wait_for_slapd(cluster):
@@ -263,10 +274,11 @@ def outlived_by_slapd(cluster, attempt):
 
 
 def wait_for_health(cluster, host):
-    """Waits until every frontend serves an account of `host` again."""
+    """Waits until every frontend serves an account of `host` again, in each protocol."""
     account = cluster.accounts_of(host)[-1]
     for frontend in cluster.frontends.values():
-        wait_until(lambda f=frontend: f.serves(account), f"{frontend.name} serves {host} again", 30)
+        wait_until(lambda f=frontend: f.sees_up(host) and f.serves(account), f"{frontend.name} serves {host} again",
+                   30, 0.05)
 
 
 @pytest.fixture

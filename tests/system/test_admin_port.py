@@ -20,6 +20,7 @@ from cluster.process import run
 from conftest import wait_for_health
 from openmetrics import parse
 from raw import log_in
+from reloads import reload
 
 
 def context(cluster, who="operator", **versions):
@@ -169,7 +170,7 @@ def test_the_role_read_gives_no_orders_that_change_something(fe1):
 @pytest.mark.parametrize("body, status", [
     ('{"command":"nonsense"}', 404), ('{"command":"status"', 400), ('{"command":7}', 400), ("[]", 400),
     ("", 400), ('{"command":"ping","command":"drain"}', 400), (b"\xff\x00", 400),
-    ('{"command":"' + "x" * 70 + '"}', 400), ('{"command":"ping","x":"' + "x" * 70000 + '"}', 413)])
+    ('{"command":"' + "x" * 70 + '"}', 400)])
 def test_what_is_no_order_is_refused_by_a_status_and_a_line(fe1, body, status):
     said, text = ask(fe1, "/v1/order", order=body)
     assert said == status
@@ -187,11 +188,13 @@ def test_unknown_paths_and_methods_are_told_apart(fe1):
     assert ask(fe1, "/metrics", order="{}")[0] == 405
 
 
-def test_a_body_of_unknown_length_is_bounded_too(fe1):
+@pytest.mark.parametrize("headers", [{"Content-Length": str(64 * 8192)}, {"Transfer-Encoding": "chunked"}],
+                         ids=["told", "untold"])
+def test_a_body_is_bounded_whether_its_length_is_told_or_not(fe1, headers):
     connection = connect(fe1)
     try:
-        connection.request("POST", "/v1/order", iter([b"x" * 8192] * 64), encode_chunked=True,
-                           headers={"Transfer-Encoding": "chunked"})
+        connection.request("POST", "/v1/order", iter([b"x" * 8192] * 64), headers,
+                           encode_chunked="Transfer-Encoding" in headers)
         assert connection.getresponse().status == 413
     except OSError:
         pass  # it may hang up before all was sent
@@ -283,7 +286,8 @@ def test_metrics_are_openmetrics_and_count(cluster, fe1, fresh):
         rows = after.rows("mailstead_process_up", role=role)
         assert len(rows) >= count and all(value == 1 for _, value in rows), role
     assert after.value("mailstead_mirror_synchronised") == 1
-    assert after.value("mailstead_mirror_entries") >= len(cluster.accounts)
+    there_are = len(cluster.slapd.search("(objectClass=mailsteadAccount)", ("uid",)))
+    assert after.value("mailstead_mirror_entries") == there_are
     assert after.value("mailstead_mirror_age_seconds") == 0
     for backend in cluster.backends:
         for protocol in ("lmtp", "imap", "pop3"):
@@ -367,9 +371,7 @@ def test_a_reload_loses_no_request_and_takes_new_certificates_and_names(cluster,
         text = fe2.configuration.read_text()
         fe2.configuration.write_text(text.replace('read = { "reader" }', 'read = { "reader", "newcomer" }'))
         for _ in range(2):
-            generation = max(int(number) for number in re.findall(r"event=ready generation=(\d+)", fe2.log()))
-            fe2.process.signal(signal.SIGHUP)
-            wait_until(lambda g=generation: f"event=ready generation={g + 1}" in fe2.log(), "the reload", 20)
+            assert "event=reload_refused" not in reload(fe2)
         wait_until(lambda: ask(fe2, "/health", "newcomer")[0] == 200, "the new name is known", 10)
     finally:
         stop.set()
