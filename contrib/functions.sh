@@ -91,11 +91,14 @@ copy_source() {
         --exclude=.dirstamp --exclude=__pycache__ -cf - . | tar -C "$1" -xf -
 }
 
+# Makes the configure of the copy $1, if there is none yet.
+make_configure() { [ -x "$1/configure" ] || (cd "$1" && autoreconf -i); }
+
 # Configures the copy $1 in $2 with the options "$@" after them, if that was not done yet.
 configure_build() {
     copy=$1 build=$2
     shift 2
-    [ -x "$copy/configure" ] || (cd "$copy" && autoreconf -i) || return 1
+    make_configure "$copy" || return 1
     mkdir -p "$build"
     [ -e "$build/Makefile" ] || (cd "$build" && "$copy/configure" -q "$@")
 }
