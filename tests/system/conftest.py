@@ -38,7 +38,13 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "long: takes long; runs with --long")
 
 
+# The files that take longest are begun first, so that none is left alone at the end of a run in parallel.
+LONGEST = ["test_replica", "test_failover", "test_reassign_refused", "test_processes", "test_reassign_options",
+           "test_ramp", "test_submission", "test_reassign_killed", "test_storage", "test_clients", "test_backends"]
+
+
 def pytest_collection_modifyitems(config, items):
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
     if not config.getoption("--long"):
         for item in items:
             if item.get_closest_marker("long"):

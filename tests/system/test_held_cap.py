@@ -8,7 +8,7 @@ import pytest
 from cluster import Network, wait_until
 from cluster.process import socket_owner
 from raw import Raw
-from reloads import reload
+from reloads import configured
 from scripted import LONGEST_WAIT_S
 
 CAP = 8
@@ -17,14 +17,11 @@ CAP = 8
 @pytest.fixture
 def fe1(returning_cluster):
     frontend = returning_cluster.frontends["fe1"]
-    # All come from one address, and what a killed worker had to judge stays charged.
-    frontend.write_configuration(f'limits {{\n    held_logins_per_backend = {CAP}\n'
-                                 '    trusted_networks = { "127.0.0.0/8" }\n}\n')
-    reload(frontend)
-    wait_until(lambda: len(frontend.children("worker")) == returning_cluster.workers, "the old workers are gone", 20)
-    yield frontend
-    frontend.write_configuration()
-    reload(frontend)
+    # All come from one address, which is trusted: what a killed worker had to judge stays charged.
+    with configured(frontend, lambda text: text.replace(
+            "limits {\n", f"limits {{\n    held_logins_per_backend = {CAP}\n")):
+        wait_until(lambda: len(frontend.children("worker")) == returning_cluster.workers, "the old workers are gone", 20)
+        yield frontend
 
 
 class Login:

@@ -19,13 +19,14 @@ FOREIGN = {**UNKNOWN, "smtp": b"550 5.7.1", "lmtp": b"550 5.7.1"}
 
 @pytest.fixture(scope="module")
 def frontend(cluster):
-    """fe2 with LMTP too, a domain that is an alias, and few live searches."""
+    """fe2 with LMTP too, a domain that is an alias, few live searches, and no delay for wrong logins."""
     fe2 = cluster.frontends["fe2"]
     fe2.stop()
     good = fe2.configuration.read_text()
     fe2.configuration.write_text(
         good.replace("cluster {\n", f'cluster {{\n    domain_alias "{ALIAS}" {{ of = "example.org" }}\n')
         .replace("directory {\n", "directory {\n    confirm_rate = 5\n")
+        + 'limits {\n    trusted_networks = { "127.0.0.1" }\n}\n'
         + fe2.listener("lmtp", "lmtp", Network.LMTP, "starttls"))
     fe2.start()
     yield fe2

@@ -58,6 +58,7 @@ def test_connections_that_wait_are_served_by_the_next_worker(cluster, frontend):
     wait_until(lambda: len(frontend.children("worker")) == cluster.workers, "a new worker runs", 20)
 
 
+@pytest.mark.long  # the time without a heartbeat; tests/unit/test_supervisor.c has it shorter
 def test_a_worker_that_hangs_is_replaced(cluster, fe2, fresh):
     victim = fe2.children("worker")[0]
     os.kill(victim, signal.SIGSTOP)
@@ -88,7 +89,7 @@ def test_a_kill_in_the_middle_of_deliveries_loses_nothing(fe1, fresh, down, role
     accounts = fresh("sv3", 5)
     backend = down("sv3")
     wanted = {account: set() for account in accounts}
-    for number in range(150):
+    for number in range(80):
         account = accounts[number % 5]
         subject = f"survivor {number:03}"
         assert clients.send(fe1, [account.address], clients.make_message(subject, [account.address])) == {}
@@ -100,7 +101,7 @@ def test_a_kill_in_the_middle_of_deliveries_loses_nothing(fe1, fresh, down, role
 
     backend.start()
     kills = 0
-    for threshold in (5, 40, 80):
+    for threshold in (5, 20, 40):
         wait_until(lambda: arrived() >= threshold, "deliveries go on", 60, 0.001)
         victims = fe1.children(role)
         if victims:

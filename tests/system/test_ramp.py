@@ -235,6 +235,7 @@ def move(stage, accounts, host):
                                for account in accounts))
 
 
+@pytest.mark.long
 def test_a_backend_that_greets_and_serves_nobody_goes_down_again(stage, fe1):
     """Its probes are good; what several sessions meet takes it down, and the next ramp begins anew."""
     server, count = stage.backends["sv1"].imap, 40
