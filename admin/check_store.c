@@ -18,9 +18,16 @@
 #include "admin/check_report.h"
 #include "admin/output.h"
 #include "admin/store_talk.h"
+#include "common/proto/proxy_header.h"
 #include "directory/errand.h"
 
-enum { TALK_MS = 5000, ADDRESS_SIZE = 320, FILTER_SIZE = 3200, ANSWER_SIZE = 256 };
+enum {
+    TALK_MS = 5000,
+    SILENCE_MS = 300,
+    ADDRESS_SIZE = 320,
+    FILTER_SIZE = 3200,
+    ANSWER_SIZE = 256
+};
 
 struct samples {
     char own[ADDRESS_SIZE], foreign[ADDRESS_SIZE]; /* canonical names; empty: there is none */
@@ -160,6 +167,21 @@ static bool check_lmtp(const struct check *check, const struct samples *samples)
 
 /* --- the greetings of the others --------------------------------------------------------- */
 
+/*
+ * Where the PROXY protocol is expected nothing is said before its header; this one says that the
+ * connection is for nobody.
+ */
+static bool introduce(const struct check *check, const char *option, struct store_talk *talk)
+{
+    if (!store_talk_is_silent(talk, SILENCE_MS)) {
+        check_fault(check,
+                    "node.%s: it does not wait for the PROXY header that node.pass_client promises",
+                    option);
+        return false;
+    }
+    return store_talk_send(talk, SPAN_LITERAL(PROXY_HEADER_NOBODY));
+}
+
 static void check_greeting(const struct check *check, const char *option,
                            const struct endpoint *store, const char *start, const char *mark)
 {
@@ -170,6 +192,10 @@ static void check_greeting(const struct check *check, const char *option,
         return;
     if (!store_talk_begin(&talk, store, TALK_MS, error)) {
         check_doubt(check, "node.%s: it does not answer, and was not looked at: %s", option, error);
+        return;
+    }
+    if (check->config->node.pass_client == PASS_CLIENT_PROXY && !introduce(check, option, &talk)) {
+        store_talk_end(&talk);
         return;
     }
     if (!store_talk_hear(&talk) || strncmp(talk.line, start, strlen(start)) != 0)
@@ -248,16 +274,15 @@ void check_store(const struct check *check)
 {
     const struct node_config *node = &check->config->node;
     struct samples samples;
-    bool is_command = node->pass_client == PASS_CLIENT_COMMAND;
+    /* Who is there may be said in POP3, or before the greeting. */
+    const char *mark = node->pass_client == PASS_CLIENT_COMMAND ? "[XCLIENT]" : NULL;
 
     if (*node->lmtp_store.host) {
         find_samples(check->config, &samples);
         if (check_lmtp(check, &samples))
             check_cache(check, samples.own);
     }
-    if (!is_command)
-        return; /* they say nothing before a PROXY header */
     check_greeting(check, "imap_store", &node->imap_store, "* OK", NULL);
-    check_greeting(check, "pop3_store", &node->pop3_store, "+OK", "[XCLIENT]");
+    check_greeting(check, "pop3_store", &node->pop3_store, "+OK", mark);
     check_greeting(check, "sieve_store", &node->sieve_store, "\"", NULL);
 }

@@ -20,6 +20,7 @@
 #include "common/base/span.h"
 #include "common/io/network.h"
 #include "common/io/tls.h"
+#include "common/proto/proxy_header.h"
 
 enum { SERVING_TIMEOUT_MS = 3000, WHY_SIZE = 256 };
 
@@ -30,9 +31,6 @@ struct visit {
     int fd;
     char *why; /* of WHY_SIZE: what is wrong */
 };
-
-/* PROXY protocol, version 2: "I speak for myself", as a balancer's own checks do. */
-static const char proxy_local[] = "\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 
 /* The time that is left for each single call; false when it is over. */
 static bool visit_set_time(const struct visit *visit)
@@ -107,7 +105,7 @@ static bool visit_introduce(const struct visit *visit)
         if (!network_parse(balancers->items[i], &network) ||
             !network_list_has_peer(&network, 1, &self))
             continue;
-        if (send(visit->fd, proxy_local, sizeof(proxy_local) - 1, MSG_NOSIGNAL) < 0)
+        if (send(visit->fd, PROXY_HEADER_NOBODY, sizeof(PROXY_HEADER_NOBODY) - 1, MSG_NOSIGNAL) < 0)
             return visit_failed(visit, "takes no PROXY header");
         return true;
     }

@@ -97,6 +97,26 @@ void store_talk_end(struct store_talk *talk)
     talk->fd = -1;
 }
 
+bool store_talk_is_silent(const struct store_talk *talk, unsigned for_ms)
+{
+    struct pollfd socket = { .fd = talk->fd, .events = POLLIN };
+
+    return poll(&socket, 1, (int)for_ms) == 0;
+}
+
+bool store_talk_send(struct store_talk *talk, struct span bytes)
+{
+    while (bytes.length > 0) {
+        ssize_t count = send(talk->fd, bytes.data, bytes.length, MSG_NOSIGNAL);
+
+        if (count < 0 && (errno != EAGAIN || !await(talk, POLLOUT)))
+            return false;
+        if (count > 0)
+            bytes = span_drop(bytes, (size_t)count);
+    }
+    return true;
+}
+
 bool store_talk_say(struct store_talk *talk, const char *format, ...)
 {
     char text[STORE_LINE_SIZE + 2];
@@ -109,15 +129,7 @@ bool store_talk_say(struct store_talk *talk, const char *format, ...)
     if (length < 0 || length >= STORE_LINE_SIZE)
         return false;
     memcpy(text + length, "\r\n", 2);
-    for (size_t sent = 0; sent < (size_t)length + 2;) {
-        ssize_t count = send(talk->fd, text + sent, (size_t)length + 2 - sent, MSG_NOSIGNAL);
-
-        if (count < 0 && (errno != EAGAIN || !await(talk, POLLOUT)))
-            return false;
-        if (count > 0)
-            sent += (size_t)count;
-    }
-    return true;
+    return store_talk_send(talk, span_of(text, (size_t)length + 2));
 }
 
 bool store_talk_hear(struct store_talk *talk)

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/base/span.h"
 #include "common/io/endpoint.h"
 
 enum { STORE_LINE_SIZE = 1024, STORE_TALK_ERROR_SIZE = 160 };
@@ -22,6 +23,13 @@ struct store_talk {
 bool store_talk_begin(struct store_talk *talk, const struct endpoint *store, unsigned timeout_ms,
                       char error[STORE_TALK_ERROR_SIZE]) __attribute__((warn_unused_result));
 void store_talk_end(struct store_talk *talk);
+
+/* Whether nothing comes, not even the end, for so long. */
+bool store_talk_is_silent(const struct store_talk *talk, unsigned for_ms);
+
+/* Sends bytes as they are.  False when they cannot be sent. */
+bool store_talk_send(struct store_talk *talk, struct span bytes)
+    __attribute__((warn_unused_result));
 
 /* Sends one line.  False when it cannot be sent. */
 bool store_talk_say(struct store_talk *talk, const char *format, ...)

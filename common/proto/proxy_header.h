@@ -15,6 +15,9 @@ enum {
     PROXY_HEADER_ID_SIZE = 40 /* an id and its NUL */
 };
 
+/* A whole header of version 2 for a connection that is for nobody, as a balancer's own checks. */
+#define PROXY_HEADER_NOBODY "\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
+
 struct proxy_header {
     char address[46]; /* of the client; empty: the balancer speaks for itself, or does not know */
     uint16_t port;    /* 0 with it */

@@ -197,6 +197,10 @@ def test_a_store_that_knows_only_the_header_learns_the_client(cluster, fe1, fres
         wait_until(lambda: re.search(rf"Login: user=<{re.escape(account.address)}>.*"
                                      rf"rip={re.escape(cluster.network.address(33))}", store.read_text()),
                    "the store knows the client", 10)
+        done = gate.admin().run("check")
+        said = done.stdout + done.stderr
+        assert "node.imap_store" not in said
+        assert "node.pop3_store: it does not wait for the PROXY header" in said
 
 
 def test_a_gate_takes_the_header_from_frontends(cluster, fe2, fresh, tls):
