@@ -65,7 +65,7 @@ static void inquiry_ask(struct stores_inquiry *inquiry, struct io_loop *loop,
         return;
     *question = (struct store_question){ inquiry, protocol };
     inquiry->open++;
-    connector_start(loop, store, 1, STORE_TIMEOUT_MS, store_on_connected, question);
+    connector_start(loop, store, 1, NULL, STORE_TIMEOUT_MS, store_on_connected, question);
 }
 
 static void stores_ask(struct node *node, struct control_request *request, json_t *answer)

@@ -234,8 +234,8 @@ static void lane_connect(struct lane *lane)
     lane->is_waiting = false;
     state_move(&lane->state, LANE_CONNECTING);
     deadline_set(&lane->deadline, LANE_CONNECT_MS);
-    lane->connector = connector_start(lane->loop, &lane->target->endpoint, 1, LANE_CONNECT_MS,
-                                      lane_connected, lane);
+    lane->connector = connector_start(lane->loop, &lane->target->endpoint, 1, lane->target->sources,
+                                      LANE_CONNECT_MS, lane_connected, lane);
 }
 
 /* The command, the proof or the connection took too long; or nothing came to be run. */
@@ -283,6 +283,7 @@ bool lane_target_init(struct lane_target *target, const struct config *config,
     *target = (struct lane_target){ .endpoint = config->replica.doveadm,
                                     .password = config->replica.password.value };
     if (backend) {
+        target->sources = &config->sources;
         target->endpoint = (struct endpoint){ .port = backend->doveadm_port };
         snprintf(target->endpoint.host, sizeof(target->endpoint.host), "%s", backend->address);
     }

@@ -16,8 +16,9 @@
 /* Where a lane goes; borrowed for its life. */
 struct lane_target {
     struct endpoint endpoint;
-    SSL_CTX *tls;         /* NULL: plain */
-    const char *tls_name; /* what the certificate must have; NULL: anything */
+    const struct endpoint_sources *sources; /* NULL: the kernel chooses */
+    SSL_CTX *tls;                           /* NULL: plain */
+    const char *tls_name;                   /* what the certificate must have; NULL: anything */
     const char *password;
     bool is_used_again; /* by the next command */
 };

@@ -36,9 +36,10 @@ struct connector {
     struct io_resumption outcome;  /* what ended at once, or connected at once, is told of later */
     struct endpoint endpoints[ENDPOINTS_MAX];
     size_t endpoint_count;
-    size_t next_endpoint;          /* the one after that which is tried */
-    struct addrinfo *addresses;    /* owned; NULL when the endpoint is numeric */
-    struct addrinfo *next_address; /* the one after the attempt's */
+    const struct endpoint_sources *sources; /* NULL: the kernel chooses */
+    size_t next_endpoint;                   /* the one after that which is tried */
+    struct addrinfo *addresses;             /* owned; NULL when the endpoint is numeric */
+    struct addrinfo *next_address;          /* the one after the attempt's */
     char error[128];
 };
 
@@ -140,6 +141,25 @@ static void connector_on_event(void *owner, unsigned readiness)
     connector_attempt_ended(connector, error);
 }
 
+/* The port is chosen at connect(2): it need not be free for all peers at once. */
+static bool connector_bind(struct connector *connector, int fd, int family)
+{
+    const struct sockaddr *source;
+    socklen_t length;
+    int on = 1;
+
+    if (!connector->sources)
+        return true;
+    source = endpoint_source(connector->sources, family, &length);
+    if (!source)
+        return true;
+    (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+    if (bind(fd, source, length) == 0)
+        return true;
+    snprintf(connector->error, sizeof(connector->error), "bind_address: %s", strerror(errno));
+    return false;
+}
+
 /*
  * True when an attempt is under way; else connector->error says why not.  A unix socket is
  * connected at once, and is not watched for writing: it would tell of each thing sent that the peer
@@ -157,6 +177,10 @@ static bool connector_attempt(struct connector *connector, const struct sockaddr
     }
     if (address->sa_family != AF_UNIX)
         nodelay_set(fd);
+    if (!connector_bind(connector, fd, address->sa_family)) {
+        close(fd);
+        return false;
+    }
     is_connected = connect(fd, address, length) == 0;
     if (!is_connected && errno != EINPROGRESS) {
         snprintf(connector->error, sizeof(connector->error), "connect: %s", strerror(errno));
@@ -263,8 +287,8 @@ static bool connector_resolve(struct connector *connector, const struct endpoint
 }
 
 struct connector *connector_start(struct io_loop *loop, const struct endpoint *endpoints,
-                                  size_t endpoint_count, unsigned timeout_ms, connector_done *done,
-                                  void *context)
+                                  size_t endpoint_count, const struct endpoint_sources *sources,
+                                  unsigned timeout_ms, connector_done *done, void *context)
 {
     struct connector *connector = memory_new(sizeof(*connector));
 
@@ -272,6 +296,7 @@ struct connector *connector_start(struct io_loop *loop, const struct endpoint *e
     *connector = (struct connector){ .loop = loop,
                                      .done = done,
                                      .context = context,
+                                     .sources = sources,
                                      .end_ms = io_loop_now_ms(loop) + timeout_ms,
                                      .endpoint_count = endpoint_count,
                                      .error = "no address" };

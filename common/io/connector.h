@@ -20,12 +20,13 @@ typedef void connector_done(struct connector *connector, struct io_watch *watch,
 
 /*
  * Starts; `done` is always called later from the loop, once, unless
- * connector_cancel comes first.  The 1 to ENDPOINTS_MAX endpoints are copied.  `timeout_ms` above 0
- * covers everything; each endpoint has its share of what is left of it.
+ * connector_cancel comes first.  The 1 to ENDPOINTS_MAX endpoints are copied; `sources`, where
+ * the connection goes out from, is borrowed until then, NULL leaves it to the kernel.  `timeout_ms`
+ * above 0 covers everything; each endpoint has its share of what is left of it.
  */
 struct connector *connector_start(struct io_loop *loop, const struct endpoint *endpoints,
-                                  size_t endpoint_count, unsigned timeout_ms, connector_done *done,
-                                  void *context);
+                                  size_t endpoint_count, const struct endpoint_sources *sources,
+                                  unsigned timeout_ms, connector_done *done, void *context);
 
 /* Gives up: `done` is not called; the connector frees itself. */
 void connector_cancel(struct connector *connector);

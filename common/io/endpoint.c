@@ -138,3 +138,28 @@ bool endpoint_to_sockaddr(const struct endpoint *endpoint, struct sockaddr_stora
     *length = sizeof(ipv4);
     return true;
 }
+
+bool endpoint_sources_add(struct endpoint_sources *sources, const char *address)
+{
+    struct in_addr ipv4;
+    struct in6_addr ipv6;
+
+    if (inet_pton(AF_INET, address, &ipv4) == 1 && sources->ipv4.sin_family == 0)
+        sources->ipv4 = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr = ipv4 };
+    else if (inet_pton(AF_INET6, address, &ipv6) == 1 && sources->ipv6.sin6_family == 0)
+        sources->ipv6 = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_addr = ipv6 };
+    else
+        return false;
+    return true;
+}
+
+const struct sockaddr *endpoint_source(const struct endpoint_sources *sources, int family,
+                                       socklen_t *length)
+{
+    *length = family == AF_INET ? sizeof(sources->ipv4) : sizeof(sources->ipv6);
+    if (family == AF_INET && sources->ipv4.sin_family == AF_INET)
+        return (const struct sockaddr *)&sources->ipv4;
+    if (family == AF_INET6 && sources->ipv6.sin6_family == AF_INET6)
+        return (const struct sockaddr *)&sources->ipv6;
+    return NULL;
+}

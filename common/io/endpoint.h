@@ -3,6 +3,7 @@
 #ifndef MAILSTEAD_IO_ENDPOINT_H
 #define MAILSTEAD_IO_ENDPOINT_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -18,6 +19,21 @@ struct endpoint {
     uint16_t port;                 /* 0 for a unix socket */
     bool is_unix;
 };
+
+/* Where connections of this machine go out from: an address of it of each family, or zeros, with
+ * which the kernel chooses. */
+struct endpoint_sources {
+    struct sockaddr_in ipv4;
+    struct sockaddr_in6 ipv6;
+};
+
+/* False, and nothing is added, when it is no IP address, or there is one of its family already. */
+bool endpoint_sources_add(struct endpoint_sources *sources, const char *address)
+    __attribute__((warn_unused_result));
+
+/* What bind(2) is to be given before a connection to an address of `family`; NULL: nothing. */
+const struct sockaddr *endpoint_source(const struct endpoint_sources *sources, int family,
+                                       socklen_t *length);
 
 /*
  * Reads "HOST:PORT", "[IPV6]:PORT", "*:PORT" or "unix:PATH"; a port is 1 to 65535.  False and

@@ -346,8 +346,10 @@ struct config {
     struct timeout_config timeout;
     struct health_config health;
     struct limits_config limits;
-    unsigned workers; /* 0: one a core */
-    char *user;       /* children run as; empty: do not change (only without root) */
+    struct string_list bind_address;
+    struct endpoint_sources sources; /* those, or a logical host's own */
+    unsigned workers;                /* 0: one a core */
+    char *user;                      /* children run as; empty: do not change (only without root) */
     char *state_directory, *run_directory;
     char *log_level;
 };

@@ -11,6 +11,7 @@
 #include "common/service/backend.h"
 #include "common/service/config_loader.h"
 #include "common/service/config_value.h"
+#include "common/service/logical_host.h"
 #include "common/service/node_board.h"
 
 static void check_store(struct config_loader *loader, size_t index)
@@ -470,6 +471,55 @@ static char *journal_directory_in(const char *state_directory)
     return strcat(path, name);
 }
 
+static bool is_any_address(const char *host)
+{
+    return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
+}
+
+static void check_bind_address(struct config_loader *loader)
+{
+    struct config *config = loader->config;
+
+    for (size_t i = 0; i < config->bind_address.count; i++)
+        if (!endpoint_sources_add(&config->sources, config->bind_address.items[i]))
+            config_loader_complain(loader, config_loader_line(loader, "", 0, "bind_address"),
+                                   "bind_address: \"%.100s\" is no IP address, or not the first of "
+                                   "its family; expected one of IPv4, of IPv6, or one of each",
+                                   config->bind_address.items[i]);
+}
+
+/* The address of this family that all listeners have; NULL: there is none, or not one alone. */
+static const char *find_own_address(const struct config *config, sa_family_t family)
+{
+    const char *own = NULL;
+
+    for (size_t i = 0; i < config->listener_count; i++) {
+        const struct endpoint *endpoint = &config->listeners[i].endpoint;
+        struct sockaddr_storage address;
+        socklen_t length;
+
+        if (strcmp(endpoint->host, "*") == 0 ||
+            !endpoint_to_sockaddr(endpoint, &address, &length) ||
+            (own && address.ss_family == family && strcmp(own, endpoint->host) != 0))
+            return NULL;
+        if (address.ss_family == family)
+            own = endpoint->host;
+    }
+    return own;
+}
+
+/* A logical host goes out where it is, and not from its machine's own address. */
+static void fill_sources(struct config *config)
+{
+    const char *own[] = { find_own_address(config, AF_INET), find_own_address(config, AF_INET6) };
+
+    if (config->bind_address.count > 0 || !logical_host_name())
+        return;
+    for (size_t i = 0; i < ARRAY_LENGTH(own); i++)
+        if (own[i] && !is_any_address(own[i]))
+            (void)!endpoint_sources_add(&config->sources, own[i]);
+}
+
 /* Defaults that are another option's value. */
 static void fill_derived(struct config *config)
 {
@@ -505,5 +555,7 @@ void config_loader_check(struct config_loader *loader)
         check_listeners(loader);
     check_foreign(loader);
     check_frontend_names(loader);
+    check_bind_address(loader);
+    fill_sources(loader->config);
     fill_derived(loader->config);
 }

@@ -66,6 +66,11 @@ static const struct config_option top_options[] = {
               "Where the mirror of the directory is kept."),
     HOST_PATH(config, run_directory, "run_directory", "/run/mailstead", 80,
               "Where the sockets and the pid file are."),
+    LIST(
+        TEXT_LIST, config, bind_address, NULL, 0,
+        "The addresses of this machine, one of a family at most, that connections to backends and "
+        "relay_host go out from; without it a logical host uses the address that all its listeners "
+        "have of a family, and the kernel chooses where they have none or several."),
     ROW(WORD_TEXT, config, log_level, "log_level", "info", 0, 0, level_words, 0,
         "The least important lines that are logged."),
 };

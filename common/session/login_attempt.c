@@ -187,5 +187,6 @@ void login_attempt_start(struct login_attempt *attempt)
 
     attempt->connector = connector_start(
         service->loop, attempt->target->endpoints, attempt->target->endpoint_count,
-        service->config->timeout.connect_s * 1000, login_attempt_connected, attempt);
+        session_sources(service, attempt->target), service->config->timeout.connect_s * 1000,
+        login_attempt_connected, attempt);
 }

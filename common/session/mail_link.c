@@ -321,6 +321,7 @@ struct mail_link *mail_link_start(const struct session_service *service,
     deadline_init(&link->deadline, service->loop, mail_link_expired);
     link->connector =
         connector_start(service->loop, link->target.endpoints, link->target.endpoint_count,
+                        session_sources(service, &link->target),
                         service->config->timeout.connect_s * 1000, mail_link_connected, link);
     return link;
 }

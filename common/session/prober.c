@@ -331,8 +331,8 @@ static void probe_expired(struct deadline *deadline)
         return;
     }
     probe->is_reported = probe->is_concluded = false;
-    probe->connector =
-        connector_start(service->loop, endpoints, count, PROBE_TIMEOUT_MS, probe_connected, probe);
+    probe->connector = connector_start(service->loop, endpoints, count, &service->config->sources,
+                                       PROBE_TIMEOUT_MS, probe_connected, probe);
 }
 
 /* --- which there are ------------------------------------------------------------------ */

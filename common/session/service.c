@@ -155,6 +155,14 @@ void session_target_backend(const struct session_service *service, enum protocol
     }
 }
 
+const struct endpoint_sources *session_sources(const struct session_service *service,
+                                               const struct target *target)
+{
+    bool is_own_store = service->config->node.name && !target->is_foreign;
+
+    return is_own_store ? NULL : &service->config->sources;
+}
+
 void session_choose_target(struct session *session, enum protocol protocol,
                            const struct route *route, struct target *target)
 {

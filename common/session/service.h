@@ -124,6 +124,11 @@ void session_log_in(struct session *session, const struct route *route, const ch
  */
 void session_act_for(struct session *session, const char *account);
 
+/* Where a connection to a target goes out from; to a node's own store, from wherever the kernel
+ * says. */
+const struct endpoint_sources *session_sources(const struct session_service *service,
+                                               const struct target *target);
+
 /*
  * Where `route` leads this session: by service->choose; but what a node has relayed to us goes to
  * our own store or nowhere, so that two nodes that disagree never send it to and fro.

@@ -61,7 +61,10 @@ class Machine:
         for name in NAMES:
             text = re.sub(rf'(backend "{name}" {{) address = ("[^"]*")',
                           rf'\1 address = "{self.addresses[name]}" tls_name = \2', text)
-        return text
+        # Who comes from the machine's own address is no frontend.
+        frontends = {self.addresses[NAMES[-1]], address}
+        return text.replace('frontends = { "127.0.0.0/8" }',
+                            "frontends = { %s }" % ", ".join(f'"{one}"' for one in sorted(frontends)))
 
     def command(self, *words):
         binds = [f"mount --bind {self.folder / name} {place}" for name, place in PLACES.items()]
@@ -115,6 +118,14 @@ def test_a_user_logs_in_and_gets_mail_through_them(machine, fresh):
                                                                                   [account.address]))
         wait_until(lambda a=account: clients.subjects(clients.read_by_imap(frontend, a)) == ["to a logical host"],
                    "the message is there", 20, 0.1)
+
+
+def test_connections_go_out_from_the_address_of_the_host(machine, fresh):
+    account, frontend, backend = fresh("sv1"), machine.hosts["fe1"], machine.hosts["sv1"]
+    wait_until(lambda: clients.refusal(frontend, account) == "", "it logs in", 30, 0.1)
+    logins = [line for line in backend.log().splitlines() if " event=login " in line and account.address in line]
+    assert logins and all(f"peer={frontend.address} " in line for line in logins)
+    assert clients.refusal(backend, account), "from another address nobody is let in"
 
 
 def test_the_command_finds_each_by_its_name(machine):

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/config_support.h"
 
+#include <arpa/inet.h>
+
 #include "common/base/memory.h"
 #include "common/service/config_text.h"
+#include "common/service/logical_host.h"
 
 static struct config *load(const char *text)
 {
@@ -441,6 +444,48 @@ static void test_a_password_for_the_relay_host_needs_tls_or_loopback(void **unus
     }
 }
 
+/* Where connections to IPv4 addresses go out from; empty: the kernel chooses. */
+static void assert_source(const char *text, const char *expected)
+{
+    struct config *config = load(text);
+    char address[INET_ADDRSTRLEN] = "";
+
+    assert_non_null(config);
+    if (config->sources.ipv4.sin_family == AF_INET)
+        inet_ntop(AF_INET, &config->sources.ipv4.sin_addr, address, sizeof(address));
+    assert_string_equal(address, expected);
+    assert_int_equal(config->sources.ipv6.sin6_family, 0);
+    config_free(config);
+}
+
+static void test_connections_go_out_from_an_address_of_ones_own(void **unused)
+{
+    static const char pop3[] = "listen \"p\" { protocol = pop3 address = \"%s:110\" tls = off }\n";
+    char error[LOGICAL_HOST_ERROR_SIZE], one[2048], two[4096], any[4096];
+
+    (void)unused;
+    snprintf(one, sizeof(one),
+             CLUSTER DIRECTORY
+             "listen \"i\" { protocol = imap address = \"192.0.2.1:143\" tls = off }\n");
+    snprintf(two, sizeof(two), "%s", one);
+    snprintf(two + strlen(two), sizeof(two) - strlen(two), pop3, "192.0.2.2");
+    snprintf(any, sizeof(any), "%s", one);
+    snprintf(any + strlen(any), sizeof(any) - strlen(any), pop3, "*");
+    assert_source(one, "");
+    assert_true(logical_host_choose("fe1", error));
+    assert_source(one, "192.0.2.1");
+    assert_source(two, "");
+    assert_source(any, "");
+    assert_true(logical_host_choose(NULL, error));
+    assert_source(GOOD "bind_address = { \"192.0.2.7\" }\n", "192.0.2.7");
+    assert_config_refused(
+        GOOD "bind_address = { \"192.0.2.7\", \"fe1\", \"192.0.2.8\" }\n",
+        "4: bind_address: \"fe1\" is no IP address, or not the first of its "
+        "family; expected one of IPv4, of IPv6, or one of each\n"
+        "4: bind_address: \"192.0.2.8\" is no IP address, or not the first of its "
+        "family; expected one of IPv4, of IPv6, or one of each\n");
+}
+
 static void test_backend_needs_a_store_for_each_listener(void **unused)
 {
     (void)unused;
@@ -617,6 +662,7 @@ int main(void)
         cmocka_unit_test(test_wrong_syntax_is_reported_where_it_began),
         cmocka_unit_test(test_what_does_not_go_together_is_refused),
         cmocka_unit_test(test_a_password_for_the_relay_host_needs_tls_or_loopback),
+        cmocka_unit_test(test_connections_go_out_from_an_address_of_ones_own),
         cmocka_unit_test(test_backend_needs_a_store_for_each_listener),
         cmocka_unit_test(test_a_storage_has_a_folder_for_each_server),
         cmocka_unit_test(test_a_node_that_asks_frontends_for_certificates_can_verify_them),

@@ -45,7 +45,8 @@ static void outcome_start(struct outcome *outcome, struct io_loop *loop, const c
 
     *outcome = (struct outcome){ .fd = -1 };
     assert_true(endpoint_parse(text, &endpoint));
-    outcome->connector = connector_start(loop, &endpoint, 1, timeout_ms, outcome_on_done, outcome);
+    outcome->connector =
+        connector_start(loop, &endpoint, 1, NULL, timeout_ms, outcome_on_done, outcome);
     assert_false(outcome->is_done);
 }
 
@@ -177,7 +178,7 @@ static void what_the_peer_reads_from_a_unix_socket_is_no_event(void **state)
     snprintf(endpoint.host, sizeof(endpoint.host), "%s/socket", folder);
     assert_int_equal(bind(listening, (struct sockaddr *)&address, sizeof(address)), 0);
     assert_int_equal(listen(listening, 4), 0);
-    connector_start(*state, &endpoint, 1, TIMEOUT_MS, held_watch_on_done, &held);
+    connector_start(*state, &endpoint, 1, NULL, TIMEOUT_MS, held_watch_on_done, &held);
     assert_false(held.is_done);
     io_run_until_set(*state, &held.is_done);
     accepted = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
@@ -271,7 +272,39 @@ static void start_two(struct outcome *outcome, struct io_loop *loop, uint16_t fi
                                     { .host = "127.0.0.1", .port = second } };
 
     *outcome = (struct outcome){ .fd = -1 };
-    outcome->connector = connector_start(loop, endpoints, 2, timeout_ms, outcome_on_done, outcome);
+    outcome->connector =
+        connector_start(loop, endpoints, 2, NULL, timeout_ms, outcome_on_done, outcome);
+}
+
+static void a_connection_goes_out_from_where_it_is_told(void **state)
+{
+    struct endpoint_sources sources = { .ipv4 = { .sin_family = 0 } };
+    struct outcome outcome = { .fd = -1 };
+    struct sockaddr_storage peer;
+    socklen_t length = sizeof(peer);
+    struct held_watch held = { .is_done = false };
+    struct endpoint endpoint = { .host = "127.0.0.1" };
+    char text[INET_ADDRSTRLEN];
+    int listening = io_listen_tcp(&endpoint.port), accepted;
+
+    assert_false(endpoint_sources_add(&sources, "localhost"));
+    assert_true(endpoint_sources_add(&sources, "127.0.0.77"));
+    assert_false(endpoint_sources_add(&sources, "127.0.0.78"));
+    assert_true(endpoint_sources_add(&sources, "2001:db8::1")); /* which this machine has not */
+    connector_start(*state, &endpoint, 1, &sources, TIMEOUT_MS, held_watch_on_done, &held);
+    io_run_until_set(*state, &held.is_done);
+    accepted = accept4(listening, (struct sockaddr *)&peer, &length, SOCK_CLOEXEC);
+    assert_string_equal(
+        inet_ntop(AF_INET, &((struct sockaddr_in *)&peer)->sin_addr, text, sizeof(text)),
+        "127.0.0.77");
+    io_watch_close(held.watch, NULL);
+    close(accepted);
+    snprintf(endpoint.host, sizeof(endpoint.host), "::1");
+    outcome.connector =
+        connector_start(*state, &endpoint, 1, &sources, TIMEOUT_MS, outcome_on_done, &outcome);
+    io_run_until_set(*state, &outcome.is_done);
+    assert_string_equal(outcome.error, "bind_address: Cannot assign requested address");
+    close(listening);
 }
 
 static void behind_an_endpoint_that_refuses_or_is_silent_comes_the_next(void **state)
@@ -567,6 +600,7 @@ int main(void)
         TEST(a_refused_connection_says_so),
         TEST(a_name_that_is_none_says_so),
         TEST(a_server_that_does_not_answer_times_out),
+        TEST(a_connection_goes_out_from_where_it_is_told),
         TEST(behind_an_endpoint_that_refuses_or_is_silent_comes_the_next),
         TEST(the_deadline_covers_the_resolution_and_takes_it_back),
         TEST(a_connector_can_be_cancelled_at_each_stage),
