@@ -429,7 +429,7 @@ static const struct config_option replica_options[] = {
            "changed; each costs some 30 ms of processor time, of both backends together."),
     NUMBER(replica_config, session_s, "60", 1, DAY_S,
            "Seconds between the copies of an account whose client goes on talking."),
-    NUMBER(replica_config, timeout_s, "60", 1, 3600,
+    NUMBER(replica_config, timeout_s, "10", 1, 3600,
            "Seconds after which a synchronisation is given up; twice as many each time that the "
            "same account takes longer."),
     NUMBER(replica_config, timeout_max_s, "7200", 1, DAY_S, "The most of those seconds."),
