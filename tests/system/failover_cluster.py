@@ -19,8 +19,20 @@ if [ -e {folder}/fence.refuses ]; then echo "no power switch" >&2; exit 1; fi
 """
 
 
-class FailoverCluster(Cluster):
-    def __init__(self, folder, network, build, account_count=120, workers=1, siblings=None, **options):
+class OneDirectory(Cluster):
+    """Its stores ask the directory that is written to: a replica that syncs each change falls behind."""
+
+    def create(self):
+        for backend in self.backends.values():
+            backend.dovecot.slapd = self.slapd
+        super().create()
+
+    def start_directory(self):
+        self.slapd.start()
+
+
+class FailoverCluster(OneDirectory):
+    def __init__(self, folder, network, build, account_count=48, workers=1, siblings=None, **options):
         super().__init__(folder, network, build, account_count=account_count, workers=workers,
                          timeouts={"login_hold_s": 2}, siblings=siblings or SIBLINGS, **options)
 
@@ -80,14 +92,16 @@ class FailoverCluster(Cluster):
     def node(self, name):
         return self.backends[name].daemon.admin().json("node", "status")[0]
 
-    def start_node(self, name):
-        """It runs and follows the directory; what it serves is another question."""
-        backend = self.backends[name]
-        if not backend.dovecot.process.is_running():
-            backend.dovecot.start()
-        if not backend.daemon.process.is_running():
-            backend.daemon.launch()
-        wait_until(lambda: self.follows(backend), f"{name} follows the directory", 30)
+    def start_nodes(self, *names):
+        """They run and follow the directory; what they serve is another question."""
+        backends = [self.backends[name] for name in names]
+        for backend in backends:
+            for process in backend.processes():
+                if not process.is_running():
+                    process.launch()
+        for backend in backends:
+            backend.dovecot.process.wait_ready()
+            wait_until(lambda b=backend: self.follows(b), f"{backend.name} follows the directory", 30, 0.05)
 
     @staticmethod
     def follows(backend):

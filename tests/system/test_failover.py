@@ -32,8 +32,7 @@ def home(trio):
     yield
     for word in ("hangs", "refuses"):
         trio.fence(word, False)
-    for name in trio.backends:
-        trio.start_node(name)
+    trio.start_nodes(*trio.backends)
     for name in trio.backends:
         trio.lines("failback", name)
     assert trio.hosts() == before
@@ -118,7 +117,7 @@ def test_a_killed_backend_is_served_by_its_sibling_and_comes_home(trio, taken):
     plan = trio.order("plan", "--check")
     assert plan.returncode == FAILED and f"{count} accounts of sv1 on sv2" in plan.stdout
 
-    trio.start_node("sv1")
+    trio.start_nodes("sv1")
     assert refuses(trio, "sv1", account), "a backend that comes back serves what was moved away"
     send(trio, account, "away")
     wait_for_mail(trio, account, "away", "old", "queued")
@@ -239,7 +238,7 @@ def test_a_run_that_is_killed_goes_on(trio, taken, phase):
     lines = trio.lines("failover", "sv1")
     assert phases(lines) == PHASES and lines[-1]["on"] == "sv2"
     wait_for_mail(trio, account, "old")
-    trio.start_node("sv1")
+    trio.start_nodes("sv1")
     back = {"look": "look", "let go": "release", "attach": "return", "rewrite": "rewrite"}[phase]
     assert kill_at(trio, back, "failback", "sv1") == -9
     trio.lines("failback", "sv1")

@@ -12,9 +12,10 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from cluster import Cluster, Network, clients, wait_until
+from cluster import Network, clients, wait_until
 from cluster.accounts import Account, account_ldif
 from conftest import giver, running
+from failover_cluster import OneDirectory
 
 NEVER = Account(9000, "sv1")  # whose entry is new when sv1 is off
 OPTIONS = """\
@@ -30,8 +31,8 @@ OPTIONS = """\
 @pytest.fixture(scope="module")
 def pair(build, request):
     """Two backends that copy to each other, one frontend."""
-    with running(lambda folder: Cluster(folder, Network.find(), build, account_count=40, workers=1,
-                                        backends=("sv1", "sv2"), frontends=("fe1",), replicas=OPTIONS),
+    with running(lambda folder: OneDirectory(folder, Network.find(), build, account_count=40, workers=1,
+                                              backends=("sv1", "sv2"), frontends=("fe1",), replicas=OPTIONS),
                  request) as cluster:
         for name in cluster.backends:
             wait_until(lambda n=name: status(cluster, n)["accounts"] == 20, f"{name} knows its accounts", 30)
@@ -254,8 +255,9 @@ def test_a_killed_backend_s_accounts_go_to_their_copies_and_come_home(pair, new)
     wait_until(lambda: inbox(pair, account) == {"kept": set(), "flagged": {"\\Flagged"}, "doomed": set(),
                                                "queued": set()}, "all that was copied is there, and what waited", 20)
     assert set(inbox(pair, late)) == {"old", "obsolete"}
-    deliver(pair, account, "away")
-    deliver(pair, late, "away")
+    for one in (account, late):
+        deliver(pair, one, "away")
+        wait_until(lambda a=one: "away" in inbox(pair, a), "it is delivered", 20)
     change(pair, account, flagged="away", deleted="doomed")
     pair.backends["sv1"].start()
     session = clients.imap_login(pair.frontends["fe1"], account)
@@ -269,6 +271,7 @@ def test_a_killed_backend_s_accounts_go_to_their_copies_and_come_home(pair, new)
                "what was not copied is there, too", 20)
     # And the copies go on.
     deliver(pair, account, "home")
+    wait_until(lambda: "home" in inbox(pair, account), "it is delivered", 20)  # the queue may have it first
     change(pair, account, deleted="queued")
     copied(pair, "sv1", account)
     assert set(inbox(pair, account)) == {"kept", "flagged", "away", "home"}
@@ -280,6 +283,8 @@ def test_a_killed_backend_s_accounts_go_to_their_copies_and_come_home(pair, new)
 def test_copies_that_have_another_origin_are_told_and_not_tried_again_and_again(pair, new):
     account, other = new("sv1", 2)
     there = pair.backends["sv2"].dovecot.storage(account.address)
+    deliver(pair, account, "old")  # of two origins, one that is empty would give way
+    wait_until(lambda: len(messages_at(pair, "sv2", account)) == 1, "it is copied", 20)
     pair.backends["sv1"].dovecot.stop()
     move(pair, account, "sv2")
     shutil.rmtree(there)
@@ -287,6 +292,7 @@ def test_copies_that_have_another_origin_are_told_and_not_tried_again_and_again(
     move(pair, account, "sv1")
     pair.backends["sv1"].dovecot.start()
     deliver(pair, account, "here alone")
+    wait_until(lambda: len(messages_at(pair, "sv1", account)) == 2, "it is delivered", 20)
     for _ in range(3):
         refused = admin(pair, "sv1").run("replica", "sync", account.address)
         assert refused.returncode == 1
@@ -296,14 +302,14 @@ def test_copies_that_have_another_origin_are_told_and_not_tried_again_and_again(
     pair.backends["sv1"].daemon.await_event("event=replica_account_stuck account=" + account.address)
     deliver(pair, account, "no reason to hurry")
     deliver(pair, other, "is not held up")
-    copied(pair, "sv1", other)
+    wait_until(lambda: len(messages_at(pair, "sv2", other)) == 1, "it is copied", 20)
     assert state_of(pair, "sv1", account)["attempts"] == line["attempts"]
-    assert len(messages_at(pair, "sv1", account)) == 2 and messages_at(pair, "sv2", account) == []
+    assert len(messages_at(pair, "sv1", account)) == 3 and messages_at(pair, "sv2", account) == []
     done = pair.frontends["fe1"].admin().run("failover", "sv1", "--planned")
     assert done.returncode == 3 and "1 accounts are not clean" in done.stderr
     shutil.rmtree(there)  # as the runbook says
     admin(pair, "sv1").text("replica", "sync", account.address)
-    assert len(messages_at(pair, "sv2", account)) == 2
+    assert len(messages_at(pair, "sv2", account)) == 3
 
 
 def test_changes_outlive_the_replica_process(pair, new):
