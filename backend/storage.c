@@ -19,7 +19,8 @@ enum {
     CLAIM_SLACK_MS = 3000, /* for a lock that is just being given up */
     HOOK_RETRY_MS = 30000,
     MISSED_MS = 300000, /* it counts as needed so long after it was */
-    MISSED_AGAIN_MS = 600000
+    MISSED_AGAIN_MS = 600000,
+    ADOPT_AFTER_RELEASE_MS = 60000 /* longer than the rewrite that follows a release */
 };
 
 struct storage_waiter {
@@ -218,6 +219,8 @@ void storage_attach(struct storage *storage, bool mark, bool holder_was_fenced)
 
 static void storage_take_away(struct storage *storage)
 {
+    storage->released_ms = clock_monotonic_ms();
+    storage->missed_ms = 0;
     if (storage_has_hook(storage, HAND_HOOK_RELEASE)) {
         storage_begin(storage, HAND_HOOK_RELEASE);
         return;
@@ -419,6 +422,15 @@ static void storage_retry(struct storage *storage, uint64_t now_ms)
     storage_keep(storage);
 }
 
+/*
+ * Who had it released wants it elsewhere: until the accounts are there too, logins still come here,
+ * and the storage must not come back by itself in between.
+ */
+static bool storage_was_just_released(const struct storage *storage, uint64_t now_ms)
+{
+    return storage->released_ms != 0 && now_ms - storage->released_ms < ADOPT_AFTER_RELEASE_MS;
+}
+
 /* Somebody needed it, and it is not there. */
 static void storage_look_at_missed(struct storage *storage, uint64_t now_ms)
 {
@@ -432,6 +444,7 @@ static void storage_look_at_missed(struct storage *storage, uint64_t now_ms)
         LOG_EVENT(LOG_LEVEL_WARNING, NULL, "storage_missing", LOG_TEXT("server", storage->server));
     }
     if (storage_config(storage)->adopt == STORAGE_ADOPT_AUTO && storage->hold == STORAGE_FREE &&
+        !storage_was_just_released(storage, now_ms) &&
         node_board_state(storage->storages->child->board) == NODE_SERVING)
         storage_attach(storage, false, false);
 }

@@ -46,16 +46,17 @@ struct storage {
     bool is_barred;         /* remembered as that: until it is attached again */
     bool holder_was_fenced; /* an operator's word, for this attempt */
     bool is_to_be_marked;
-    bool is_delayed;    /* it is to be attached when what is under way is over */
-    bool is_refused;    /* nothing is tried again without an order */
-    bool is_to_go;      /* the node leaves: it is still to be released */
-    bool is_vacated;    /* RELEASING: its sessions end, and nothing is given up before */
-    bool is_forced;     /* it is given up at `vacate_ms` although sessions are left */
-    bool is_in_use;     /* FAILED: they did not end, and its keeper keeps it */
-    uint64_t vacate_ms; /* monotonic */
-    uint64_t since_ms;  /* wall clock, of the state */
-    uint64_t retry_ms;  /* monotonic; 0: never */
-    uint64_t missed_ms; /* when somebody last needed it in vain and that was logged */
+    bool is_delayed;      /* it is to be attached when what is under way is over */
+    bool is_refused;      /* nothing is tried again without an order */
+    bool is_to_go;        /* the node leaves: it is still to be released */
+    bool is_vacated;      /* RELEASING: its sessions end, and nothing is given up before */
+    bool is_forced;       /* it is given up at `vacate_ms` although sessions are left */
+    bool is_in_use;       /* FAILED: they did not end, and its keeper keeps it */
+    uint64_t vacate_ms;   /* monotonic */
+    uint64_t since_ms;    /* wall clock, of the state */
+    uint64_t retry_ms;    /* monotonic; 0: never */
+    uint64_t released_ms; /* monotonic, when it was last given up; 0: never */
+    uint64_t missed_ms;   /* when somebody last needed it in vain and that was logged */
     char why[STORAGE_WHY_SIZE];
     char logged[STORAGE_WHY_SIZE]; /* the trouble that was logged last */
     struct list waiters;           /* of struct storage_waiter */

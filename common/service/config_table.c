@@ -359,7 +359,8 @@ static const struct config_option storage_options[] = {
          "storage.directory itself, or nothing."),
     WORD(storage_config, adopt, "order", adopt_words, 0,
          "When another server's storage is attached: when it is ordered, or also as soon as "
-         "somebody asks for an account of this node whose oldHostServer is that server."),
+         "somebody asks for an account of this node whose oldHostServer is that server, unless it "
+         "was released within the last minute."),
     PATH(storage_config, attach_hook, "attach_hook", NULL, TEXT_MAX,
          "The program that brings a server's storage here, by mounting it for instance; run as "
          "root before the storage is looked at."),

@@ -325,6 +325,12 @@ def test_a_storage_is_adopted_by_itself_where_that_is_wanted(shared, untouched):
     try:
         wait_until(lambda: shared.frontends["fe1"].serves(account), "sv2 serves the account", 30)
         assert shared.storage("sv2", "sv1")["state"] == "attached"
+        daemon, missing = shared.backends["sv2"].daemon, "event=storage_missing server=sv1"
+        before = daemon.log().count(missing)
+        assert shared.order("sv2", "storage", "release", "sv1").returncode == 0
+        assert refuses_mail(daemon, account)
+        wait_until(lambda: daemon.log().count(missing) > before, "it is missed", 10, 0.05)
+        assert shared.storage("sv2", "sv1")["state"] == "detached", "it came back before its accounts could be moved"
     finally:
         shared.slapd.set_host(account, "sv1")
 
