@@ -14,7 +14,7 @@
  *
  * A login is charged before it is tried, so that a thousand at once are not a thousand guesses:
  * after abuse_login_allowed comes one of _failed, _succeeded and _undecided, or the end of a
- * session whose login is lost, which stays charged.
+ * session whose login is lost, which stays charged.  One that is held owes nothing meanwhile.
  */
 #ifndef MAILSTEAD_SESSION_ABUSE_H
 #define MAILSTEAD_SESSION_ABUSE_H

@@ -9,6 +9,19 @@
 
 #include "common/session/login_timing.h"
 
+/*
+ * Nobody has judged the password: it is charged again when it goes on.  Who waits owes nothing, so
+ * that a worker that dies leaves no failures behind that nobody made.
+ */
+static void login_route_take_charge_back(struct login_session *session)
+{
+    struct login *login = session->login;
+
+    if (login->is_allowed)
+        abuse_login_undecided(&session->session, login_route_name(login));
+    login->is_allowed = false;
+}
+
 /* It waits so long and is resolved again; after the hold it is refused temporarily. */
 static void login_route_wait(struct login_session *session, const char *why, uint64_t delay_ms)
 {
@@ -17,6 +30,7 @@ static void login_route_wait(struct login_session *session, const char *why, uin
     uint64_t age_ms = io_loop_now_ms(service->loop) - session->login->credentials_ms;
 
     state_move(&session->state, LOGIN_STATE_HELD);
+    login_route_take_charge_back(session);
     if (age_ms >= hold_ms) {
         login_refusal_temporary(session, why);
         return;
@@ -97,7 +111,7 @@ const char *login_route_name(const struct login *login)
 }
 
 /*
- * Once for these credentials, however often a held login is resolved again.  A certificate has
+ * Once for these credentials, but again after each time that the login was held.  A certificate has
  * been verified already: there is no secret that could be guessed.
  */
 static bool login_route_is_allowed(struct login_session *session)

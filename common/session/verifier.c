@@ -210,6 +210,7 @@ static void verifier_wait_for(struct verifier *verifier, const char *why, uint64
         return;
     }
     state_move(&verifier->state, VERIFIER_HELD);
+    verifier_take_charge_back(verifier); /* and charged again when it goes on */
     deadline_set(&verifier->deadline, delay_ms);
 }
 

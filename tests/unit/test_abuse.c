@@ -377,6 +377,26 @@ static void a_login_above_the_cap_is_refused_at_once_and_others_wait(void **stat
     rig_expect_no_session(rig);
 }
 
+/* Their worker may die while they wait. */
+static void logins_that_wait_are_no_failures_yet(void **state)
+{
+    struct peer *waiting[4], *above;
+
+    (void)state;
+    rig->config.limits.held_logins_per_backend = ARRAY_LENGTH(waiting);
+    rig->config.timeout.login_hold_s = 60;
+    rig_kill_backend(rig, 0);
+    for (size_t i = 0; i < ARRAY_LENGTH(waiting); i++)
+        waiting[i] = log_in_at(&rig->imap, "1 LOGIN anna secret\r\n");
+    above = log_in_at(&rig->imap, "1 LOGIN anna secret\r\n");
+    rig_expect(above, "1 NO [UNAVAILABLE] "); /* so the others wait */
+    assert_int_equal(guess_until_blocked("127.0.0.9", ANNA), 5);
+    rig_close(above);
+    for (size_t i = 0; i < ARRAY_LENGTH(waiting); i++)
+        rig_close(waiting[i]);
+    rig_expect_no_session(rig);
+}
+
 /* What the client of a blocked login hears is what one hears whose backend is down, no more. */
 static void a_blocked_login_is_refused_temporarily_and_reaches_no_backend(void **state)
 {
@@ -410,6 +430,7 @@ int main(void)
         TEST(refusals_come_later_with_each_failure),
         TEST(so_many_logins_wait_for_one_backend),
         TEST(a_login_above_the_cap_is_refused_at_once_and_others_wait),
+        TEST(logins_that_wait_are_no_failures_yet),
         TEST(sessions_are_limited_by_address_network_and_account),
         TEST(sessions_are_counted_again_after_a_worker_was_killed),
         TEST(a_blocked_login_is_refused_temporarily_and_reaches_no_backend),
