@@ -579,7 +579,8 @@ static const struct config_option limits_options[] = {
            "How many sessions a frontend ends in a second because their accounts moved or their "
            "backend ended them, in all of its workers; 0: as they come."),
     NUMBER(limits_config, sessions_per_account, "200", 0, 1000000,
-           "POP3 and IMAP sessions that one account may have, in all workers; 0 is any number."),
+           "POP3, IMAP, ManageSieve and submission sessions that one account may have, in all "
+           "workers; 0 is any number."),
     NUMBER(limits_config, sessions_per_address, "10000", 0, 1000000,
            "POP3 and IMAP sessions that one address may have, in all workers; a thousand "
            "subscribers can be behind it.  0 is any number."),

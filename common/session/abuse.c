@@ -164,10 +164,13 @@ const char *abuse_account_admit(struct session *session, const char *account)
 {
     struct abuse *abuse = session->service->abuse;
 
-    if (!abuse || abuse_count(abuse, &session->abuse.account,
-                              tally_key(&abuse->board->tally, KIND_ACCOUNT,
-                                        span_from_string(account), SPAN_EMPTY),
-                              abuse->limits->sessions_per_account, abuse_now_ms(session)))
+    if (!abuse)
+        return NULL;
+    abuse_follow_epoch(abuse, session->service);
+    if (abuse_count(
+            abuse, &session->abuse.account,
+            tally_key(&abuse->board->tally, KIND_ACCOUNT, span_from_string(account), SPAN_EMPTY),
+            abuse->limits->sessions_per_account, abuse_now_ms(session)))
         return NULL;
     abuse_tell_limit(abuse, session, "sessions_per_account", account);
     return "too many sessions of the account";

@@ -192,9 +192,16 @@ static void verifier_refuse(struct verifier *verifier)
 
 static void verifier_accept(struct verifier *verifier)
 {
+    const char *too_many;
+
     abuse_login_succeeded(verifier->session, verifier_name(verifier),
                           credentials_secret(verifier->credentials));
     verifier->is_allowed = false;
+    too_many = abuse_account_admit(verifier->session, verifier->request.route.account);
+    if (too_many) {
+        verifier_refuse_temporarily(verifier, too_many);
+        return;
+    }
     board_count(verifier->session->service->slot, BOARD_LOGINS, 1);
     verifier_conclude(verifier, VERDICT_ACCEPTED);
 }

@@ -14,9 +14,9 @@
 #include "common/session/service.h"
 
 enum verdict {
-    VERDICT_ACCEPTED,
+    VERDICT_ACCEPTED, /* and the session counts as one of the account's */
     VERDICT_REFUSED,  /* wrong password or no such account */
-    VERDICT_TEMPORARY /* nobody can say now */
+    VERDICT_TEMPORARY /* nobody can say now, or the account has too many sessions */
 };
 
 struct verifier;

@@ -163,8 +163,8 @@ def test_who_guesses_in_parallel_blocks_himself_and_nobody_else(cluster, fe1, fr
 
 @pytest.fixture
 def webmail(fe2):
-    """fe2, with a webmail host at 127.78.0.1."""
-    fe2.write_configuration('limits {\n    trusted_networks = { "127.78.0.1" }\n}\n')
+    """fe2, with a webmail host at 127.78.0.1 and two sessions for each account."""
+    fe2.write_configuration('limits {\n    trusted_networks = { "127.78.0.1" }\n    sessions_per_account = 2\n}\n')
     reload(fe2)
     yield Guesser(fe2, "127.78.0.1")
     fe2.write_configuration()
@@ -184,3 +184,25 @@ def test_guesses_through_a_trusted_webmail_host_lock_nobody_out(cluster, webmail
     assert all(answer.startswith(b"a NO") for answer in answers), answers
     assert any(b"[AUTHENTICATIONFAILED]" in answer for answer in answers), answers
     assert webmail.log_in(victim.uid, victim.password).startswith(b"a OK")
+
+
+@pytest.mark.usefixtures("webmail")
+def test_a_session_that_sends_counts_as_one_of_the_accounts(fe2, fresh, tls):
+    account = fresh("sv1")
+    reader = log_in(fe2, account)
+
+    def may_send(smtp):
+        try:
+            return smtp.login(account.address, account.password)[0] == 235
+        except smtplib.SMTPAuthenticationError as refused:
+            assert refused.smtp_code == 454
+            return False
+
+    with (smtplib.SMTP(fe2.address, Network.SUBMISSION, timeout=60) as first,
+          smtplib.SMTP(fe2.address, Network.SUBMISSION, timeout=60) as second):
+        first.starttls(context=tls)
+        second.starttls(context=tls)
+        assert may_send(first) and not may_send(second)
+        fe2.await_event("event=limit_reached limit=sessions_per_account", f"account={account.address}")
+        reader.close()
+        wait_until(lambda: may_send(second), "the reader has left", 10)
