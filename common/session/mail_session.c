@@ -150,6 +150,17 @@ void mail_session_goodbye(struct mail_session *session, const char *text, const 
 }
 
 /*
+ * RFC 5321 section 3.8: 421 may answer any command, or greet.  Who sends content listens only at
+ * its end.
+ */
+static bool mail_session_may_say_goodbye(const struct mail_session *session)
+{
+    return !session->has_content && (session->state.current == MAIL_STATE_TALKING ||
+                                     session->state.current == MAIL_STATE_ASKING ||
+                                     session->state.current == MAIL_STATE_SLOWED);
+}
+
+/*
  * The service asks it to go.  Content that is under way is given up, the client keeps it; a message
  * that is complete may be with its backend or in the queue, so that its answer is waited for.
  */
@@ -162,8 +173,11 @@ static void mail_session_asked_to_end(struct session *head, const char *reason)
             deadline_set(&session->deadline, MAIL_LEAVING_MS);
         session->is_hurried = true;
         session->leaving_reason = reason;
-    } else if (session->state.current == MAIL_STATE_TALKING && !session->has_content)
+    } else if (mail_session_may_say_goodbye(session))
         mail_session_goodbye(session, "Server is going down, try again later", reason);
+    else if (session->state.current == MAIL_STATE_WAITING)
+        mail_session_turn_away(session, "421 4.3.2 Server is going down, try again later\r\n",
+                               reason);
     else
         mail_session_end(session, reason);
 }

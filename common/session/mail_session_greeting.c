@@ -3,6 +3,8 @@
  * The beginning of a mail session: the header of a balancer, whether the client may come in, TLS
  * from the first byte, the greeting.
  */
+#include <stdio.h>
+
 #include "common/proto/offers.h"
 #include "common/session/mail_session_private.h"
 #include "common/session/proxied.h"
@@ -49,14 +51,21 @@ static void mail_session_greet(struct mail_session *session)
     transport_watch(&session->client, TRANSPORT_READABLE);
 }
 
+void mail_session_turn_away(struct mail_session *session, const char *line, const char *reason)
+{
+    if (transport_send(&session->client, span_from_string(line)))
+        mail_session_end(session, reason);
+    else
+        mail_session_end(session, transport_error(&session->client));
+}
+
 void mail_session_talked_early(struct mail_session *session)
 {
     char byte;
-    bool has_talked = transport_read(&session->client, &byte, 1) > 0;
 
-    if (has_talked && transport_send(&session->client,
-                                     SPAN_LITERAL("554 5.5.1 You talk before you are greeted\r\n")))
-        mail_session_end(session, "talked before the greeting");
+    if (transport_read(&session->client, &byte, 1) > 0)
+        mail_session_turn_away(session, "554 5.5.1 You talk before you are greeted\r\n",
+                               "talked before the greeting");
     else
         mail_session_end(session, "client closed");
 }
@@ -82,20 +91,17 @@ static bool mail_session_admit(struct mail_session *session)
 {
     const struct session *head = &session->session;
     char line[128];
-    struct buffer out = buffer_over(line, sizeof(line));
     const char *why = NULL;
 
     if (head->service->mail_peers)
         why = mail_peers_add(head->service->mail_peers, &session->peer, head->peer_address);
     if (!why)
         return true;
-    buffer_append_format(&out, "421 4.7.0 %s\r\n", why);
-    /* Inside TLS nobody could read it. */
-    if (head->listener->tls == TLS_MODE_IMPLICIT ||
-        transport_send(&session->client, buffer_span(&out)))
+    snprintf(line, sizeof(line), "421 4.7.0 %s\r\n", why);
+    if (head->listener->tls == TLS_MODE_IMPLICIT) /* nobody could read it */
         mail_session_end(session, why);
     else
-        mail_session_end(session, transport_error(&session->client));
+        mail_session_turn_away(session, line, why);
     return false;
 }
 

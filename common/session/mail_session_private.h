@@ -76,6 +76,9 @@ void mail_session_begin(struct mail_session *session);
 
 void mail_session_greet_now(struct mail_session *session);
 
+/* Says `line` to one who was not greeted yet, and ends it for `reason`. */
+void mail_session_turn_away(struct mail_session *session, const char *line, const char *reason);
+
 /* Something came from a client that had to wait for the greeting. */
 void mail_session_talked_early(struct mail_session *session);
 

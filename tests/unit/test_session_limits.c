@@ -89,6 +89,18 @@ static void who_talks_before_the_greeting_is_refused(void **state)
     rig_expect(client, "220 ");
 }
 
+static void who_waits_for_the_greeting_hears_that_the_worker_goes(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *client;
+
+    rig->config.smtp.greeting_delay_ms = 30000;
+    client = rig_connect(rig, &rig->smtp);
+    session_service_end_all(&rig->service, "going");
+    rig_expect(client, "421 4.3.2 ");
+    rig_expect_end(client);
+}
+
 static void an_address_has_so_many_sessions(void **state)
 {
     struct rig *rig = *state;
@@ -273,6 +285,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         T(who_talks_before_the_greeting_is_refused),
+        T(who_waits_for_the_greeting_hears_that_the_worker_goes),
         T(an_address_has_so_many_sessions),
         T(who_guesses_recipients_is_slowed_down_and_has_to_go),
         T(content_that_trickles_ends),

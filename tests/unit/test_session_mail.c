@@ -505,6 +505,21 @@ static void a_worker_that_goes_answers_what_is_complete(void **state)
     rig_expect_no_session(rig);
 }
 
+static void a_worker_that_goes_says_so_to_who_waits_for_an_answer(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *client = begin(rig, &rig->smtp);
+    struct peer *backend;
+
+    rig_say(client, "RCPT TO:<anna@example.org>\r\n");
+    backend = accept_lmtp(rig, 0);
+    rig_expect(backend, "RCPT TO:<anna@example.org>\r\n");
+    session_service_end_all(&rig->service, "going");
+    rig_expect(client, "421 4.3.2 ");
+    rig_expect_end(client);
+    rig_expect_end(backend);
+}
+
 static void a_store_may_be_answered_after_its_session(void **state)
 {
     struct rig *rig = *state;
@@ -621,6 +636,7 @@ int main(void)
         T(a_client_that_leaves_within_content_ends_nothing_at_the_backend),
         T(a_broken_message_ends_nothing_at_the_backend),
         T(a_worker_that_goes_answers_what_is_complete),
+        T(a_worker_that_goes_says_so_to_who_waits_for_an_answer),
         T(a_store_may_be_answered_after_its_session),
         T(the_gate_refuses_what_its_store_cannot_take),
         T(the_gate_says_nothing_of_a_reply_that_was_lost),
