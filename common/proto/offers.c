@@ -126,6 +126,12 @@ const char *const sieve_offer_words[] = {
     "vnd.dovecot.imapsieve",
     NULL,
 };
+const char *const sieve_notify_words[] = { "mailto", "xmpp", NULL };
+static_assert(ARRAY_LENGTH(sieve_offer_words) - 1 <= SIEVE_NOTIFY_FIRST &&
+                  ARRAY_LENGTH(sieve_notify_words) - 1 <=
+                      SIEVE_REDIRECTS_FIRST - SIEVE_NOTIFY_FIRST &&
+                  SIEVE_REDIRECTS_FIRST + 2 * SIEVE_REDIRECTS_BITS <= 61,
+              "each has its own bits");
 const char *const lmtp_offer_words[] = {
     [LMTP_OFFER_SMTPUTF8] = "SMTPUTF8",
     NULL,
@@ -205,6 +211,35 @@ uint64_t sieve_offers_read(struct span extensions)
     return offers;
 }
 
+uint64_t sieve_notify_read(struct span methods)
+{
+    uint64_t offers = 0;
+
+    while (methods.length > 0)
+        offers |= offers_bit(sieve_notify_words, span_split(&methods, ' ')) << SIEVE_NOTIFY_FIRST;
+    return offers;
+}
+
+/* The number and its inverse: what is common to two that differ has a bit in neither. */
+uint64_t sieve_redirects_read(struct span number)
+{
+    const uint64_t most = OFFER_BIT(SIEVE_REDIRECTS_BITS) - 1;
+    uint64_t value;
+
+    if (!span_parse_u64(number, &value) || value > most)
+        return 0;
+    return (value | (value ^ most) << SIEVE_REDIRECTS_BITS) << SIEVE_REDIRECTS_FIRST;
+}
+
+int sieve_redirects(uint64_t offers)
+{
+    const uint64_t most = OFFER_BIT(SIEVE_REDIRECTS_BITS) - 1;
+    uint64_t value = offers >> SIEVE_REDIRECTS_FIRST & most;
+    uint64_t inverse = offers >> (SIEVE_REDIRECTS_FIRST + SIEVE_REDIRECTS_BITS) & most;
+
+    return (value ^ inverse) == most ? (int)value : -1;
+}
+
 static enum offers_event offers_end(struct offers_client *client, enum offers_event event)
 {
     client->offers |= OFFERS_KNOWN;
@@ -257,18 +292,25 @@ static enum offers_event lmtp_take_answer(struct offers_client *client, struct s
     return OFFERS_NEED_INPUT;
 }
 
+/* The quoted value of the capability `name`; data NULL: the line is about another. */
+static struct span sieve_value_of(struct span line, struct span name)
+{
+    if (!span_starts_with_ignore_case(line, name))
+        return SPAN_EMPTY;
+    return span_drop(span_take(line, line.length - 1), name.length);
+}
+
 /* Its greeting is the list, which goes on behind its first line. */
 static enum offers_event sieve_take_answer(struct offers_client *client, struct span line)
 {
-    struct span name = SPAN_LITERAL("\"SIEVE\" \"");
-
     if (span_starts_with_ignore_case(line, SPAN_LITERAL("OK")))
         return offers_end(client, OFFERS_DONE);
     if (line.length == 0 || line.data[0] != '"')
         return offers_end(client, OFFERS_FAILED);
-    if (span_starts_with_ignore_case(line, name))
-        client->offers |=
-            sieve_offers_read(span_drop(span_take(line, line.length - 1), name.length));
+    client->offers |=
+        sieve_offers_read(sieve_value_of(line, SPAN_LITERAL("\"SIEVE\" \""))) |
+        sieve_notify_read(sieve_value_of(line, SPAN_LITERAL("\"NOTIFY\" \""))) |
+        sieve_redirects_read(sieve_value_of(line, SPAN_LITERAL("\"MAXREDIRECTS\" \"")));
     return OFFERS_NEED_INPUT;
 }
 

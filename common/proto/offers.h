@@ -4,8 +4,8 @@
  * may only be taken in when it is there to be passed on.  Kept as a
  * bit for each word that a proxy may announce as its own: those of which it sees nothing but
  * bytes, since they are used behind the login.  What concerns the login itself (AUTH=, SASL,
- * STARTTLS, ID ...) and what would lead back before it is not among them; but of POP3, whose greeting
- * tells nothing, what our own login there uses has bits of its own.
+ * STARTTLS, ID ...) and what would lead back before it is not among them; but of POP3, whose
+ * greeting tells nothing, what our own login there uses has bits of its own.
  *
  * The machine asks for them: greeting, STARTTLS when it must be, the question, goodbye.
  */
@@ -28,6 +28,9 @@ enum { POP3_OFFER_TOP, POP3_OFFER_UIDL, POP3_OFFER_PIPELINING };
 enum { LMTP_OFFER_SMTPUTF8 };
 #define OFFER_BIT(word) (UINT64_C(1) << (word))
 
+/* ManageSieve: the bits behind those of its extensions. */
+enum { SIEVE_NOTIFY_FIRST = 47, SIEVE_REDIRECTS_FIRST = 49, SIEVE_REDIRECTS_BITS = 6 };
+
 /* Of what was learned: whether it is one of the words. */
 static inline bool offers_has_words(uint64_t offers)
 {
@@ -39,13 +42,22 @@ extern const char *const imap_offer_words[];
 extern const char *const pop3_offer_words[];
 extern const char *const lmtp_offer_words[];
 extern const char *const sieve_offer_words[];
+extern const char *const sieve_notify_words[]; /* from SIEVE_NOTIFY_FIRST on */
 
 /* The bits of the words of a CAPABILITY response, or of one line of CAPA's. */
 uint64_t imap_offers_read(struct span capabilities);
 uint64_t pop3_offers_read(struct span line);
 
-/* Those of a list of Sieve extensions (RFC 5804 section 1.7). */
+/* Those of a list of Sieve extensions, and of methods of notification (RFC 5804 section 1.7). */
 uint64_t sieve_offers_read(struct span extensions);
+uint64_t sieve_notify_read(struct span methods);
+
+/*
+ * The bits of the most redirections that a script may make, and that number of bits that are common
+ * to several servers; -1: they differ, or did not say it.
+ */
+uint64_t sieve_redirects_read(struct span number);
+int sieve_redirects(uint64_t offers);
 
 enum offers_event {
     OFFERS_NEED_INPUT,

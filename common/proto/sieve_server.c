@@ -83,23 +83,39 @@ static void sieve_append_mechanisms(const struct sieve_server *server, struct bu
         }
 }
 
-/* RFC 5804 section 1.7: the extensions that every backend has. */
-static void sieve_append_extensions(const struct sieve_server *server, struct buffer *out)
+/* A capability: those of the words whose bits are there, the first word's being the lowest. */
+static void sieve_append_words(struct buffer *out, const char *name, const char *const *words,
+                               uint64_t bits)
 {
     const char *joint = "";
 
-    for (unsigned i = 0; sieve_offer_words[i]; i++)
-        if (server->head.options.offers & OFFER_BIT(i)) {
-            buffer_append_format(out, "%s%s", joint, sieve_offer_words[i]);
+    buffer_append_format(out, "\"%s\" \"", name);
+    for (unsigned i = 0; words[i]; i++)
+        if (bits & OFFER_BIT(i)) {
+            buffer_append_format(out, "%s%s", joint, words[i]);
             joint = " ";
         }
+    buffer_append_string(out, "\"\r\n");
+}
+
+/* RFC 5804 section 1.7: what every backend has, so that it is the same behind the login. */
+static void sieve_append_offers(uint64_t offers, struct buffer *out)
+{
+    const uint64_t notify = (offers & (OFFER_BIT(SIEVE_REDIRECTS_FIRST) - 1)) >> SIEVE_NOTIFY_FIRST;
+    int redirects = sieve_redirects(offers);
+
+    sieve_append_words(out, "SIEVE", sieve_offer_words, offers);
+    if (notify)
+        sieve_append_words(out, "NOTIFY", sieve_notify_words, notify);
+    if (redirects >= 0)
+        buffer_append_format(out, "\"MAXREDIRECTS\" \"%d\"\r\n", redirects);
 }
 
 static void sieve_append_capabilities(const struct sieve_server *server, struct buffer *out)
 {
-    buffer_append_string(out, "\"IMPLEMENTATION\" \"Mailstead\"\r\n\"SIEVE\" \"");
-    sieve_append_extensions(server, out);
-    buffer_append_string(out, "\"\r\n\"SASL\" \"");
+    buffer_append_string(out, "\"IMPLEMENTATION\" \"Mailstead\"\r\n");
+    sieve_append_offers(server->head.options.offers, out);
+    buffer_append_string(out, "\"SASL\" \"");
     if (login_server_takes_credentials(&server->head))
         sieve_append_mechanisms(server, out);
     buffer_append_string(out, "\"\r\n");

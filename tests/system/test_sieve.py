@@ -47,6 +47,11 @@ def extensions_of(backend):
         return set(capabilities(raw)[b"SIEVE"].split())
 
 
+def notify_of(backend):
+    with Raw(backend.address, Network.STORE_SIEVE) as raw:
+        return capabilities(raw)[b"NOTIFY"]
+
+
 def test_what_all_backends_have_is_told_before_a_login(cluster, fe1, tls):
     stores = set.intersection(*[extensions_of(backend) for backend in cluster.backends.values()])
 
@@ -56,6 +61,7 @@ def test_what_all_backends_have_is_told_before_a_login(cluster, fe1, tls):
 
     told = wait_until(told, "the frontend has learned it", 20)
     assert {b"fileinto", b"vacation"} <= set(told[b"SIEVE"].split()) <= stores
+    assert told[b"NOTIFY"] == notify_of(cluster.backends["sv1"])
     assert b"STARTTLS" in told and told[b"VERSION"] == b"1.0" and b"XCLIENT" not in told
     with Sieve(fe1) as sieve:
         sieve.secure(tls)

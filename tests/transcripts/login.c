@@ -55,6 +55,12 @@ static uint64_t default_offers(const struct login_server_ops *ops)
                                    : OFFER_BIT(POP3_OFFER_PIPELINING);
 }
 
+/* An extension, a method of notification, or a number of redirections. */
+static uint64_t read_sieve_offers(struct span word)
+{
+    return sieve_offers_read(word) | sieve_notify_read(word) | sieve_redirects_read(word);
+}
+
 static uint64_t read_offers(const struct login_server_ops *ops, struct span words)
 {
     uint64_t offers = 0;
@@ -63,7 +69,7 @@ static uint64_t read_offers(const struct login_server_ops *ops, struct span word
         struct span word = span_split(&words, ',');
 
         offers |= ops == &imap_server_ops    ? imap_offers_read(word)
-                  : ops == &sieve_server_ops ? sieve_offers_read(word)
+                  : ops == &sieve_server_ops ? read_sieve_offers(word)
                                              : pop3_offers_read(word);
     }
     return offers;

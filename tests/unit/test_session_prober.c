@@ -200,6 +200,39 @@ static void what_all_backends_offer_is_learned_and_announced(void **state)
     stop(rig, prober);
 }
 
+/* What a ManageSieve server offers that says so. */
+static uint64_t learn_sieve(const char *capabilities)
+{
+    struct offers_client client;
+    char memory[2 * MACHINE_REPLY_ROOM], text[256];
+    struct buffer out = buffer_over(memory, sizeof(memory));
+    struct span in;
+
+    snprintf(text, sizeof(text), "\"IMPLEMENTATION\" \"x\"\r\n%sOK\r\n", capabilities);
+    in = span_from_string(text);
+    offers_init(&client, &sieve_offers_dialogue, false);
+    assert_int_equal(offers_next(&client, &in, &out), OFFERS_DONE);
+    return client.offers;
+}
+
+static void sieve_servers_tell_how_they_notify_and_how_often_they_redirect(void **state)
+{
+    uint64_t five = learn_sieve("\"SIEVE\" \"fileinto\"\r\n\"NOTIFY\" \"tel mailto\"\r\n"
+                                "\"MAXREDIRECTS\" \"5\"\r\n");
+    uint64_t four = learn_sieve("\"maxredirects\" \"4\"\r\n\"notify\" \"xmpp mailto\"\r\n");
+
+    (void)state;
+    assert_int_equal(sieve_redirects(five), 5);
+    assert_int_equal(sieve_redirects(four), 4);
+    assert_int_equal(sieve_redirects(five & four), -1);
+    assert_true((five & four & (OFFER_BIT(SIEVE_REDIRECTS_FIRST) - 1)) ==
+                OFFER_BIT(SIEVE_NOTIFY_FIRST));
+    assert_int_equal(sieve_redirects(learn_sieve("\"MAXREDIRECTS\" \"0\"\r\n")), 0);
+    assert_int_equal(sieve_redirects(learn_sieve("\"MAXREDIRECTS\" \"64\"\r\n")), -1);
+    assert_int_equal(sieve_redirects(learn_sieve("\"MAXREDIRECTS\" \"\"\r\n")), -1);
+    assert_int_equal(sieve_redirects(learn_sieve("")), -1);
+}
+
 static void what_is_not_answered_is_no_failure(void **state)
 {
     struct rig *rig = *state;
@@ -257,6 +290,7 @@ int main(void)
         T(one_that_joins_is_probed_and_one_that_leaves_is_let_go),
         T(one_that_is_set_down_is_down_at_once_and_is_not_probed),
         T(what_all_backends_offer_is_learned_and_announced),
+        T(sieve_servers_tell_how_they_notify_and_how_often_they_redirect),
         T(what_is_not_answered_is_no_failure),
         T(a_node_asks_its_own_store),
     };
