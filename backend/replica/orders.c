@@ -17,6 +17,7 @@ enum {
     ORDERS_UNREAD_MAX = 1000, /* lines */
     ORDERS_PROGRESS_MS = 1000,
     ORDERS_TROUBLE_MS = 10000, /* a peer may be in trouble before an order fails */
+    ORDERS_ROUNDS = 3,         /* in which accounts may fail before an order for all does */
     ORDERS_TELL_MS = 5000      /* that the other side may take to write down that all is clean */
 };
 
@@ -29,6 +30,7 @@ struct sync_order {
     int64_t since_ms;                 /* wall clock */
     int64_t told_ms;                  /* when the last progress was */
     int64_t clean_ms;                 /* since when nothing is left; 0: something is */
+    unsigned rounds;                  /* that are over */
     unsigned attempts;                /* of the account, in vain: those that do not count */
 };
 
@@ -104,6 +106,17 @@ static void sync_tend_clean(struct orders *orders, struct sync_order *order, int
         sync_finish(orders, order, NULL);
 }
 
+/* What is behind now is tried now, however often it failed. */
+static void sync_hurry(struct orders *orders, struct sync_order *order)
+{
+    order->since_ms = clock_wall_ms();
+    if (order->account[0])
+        scheduler_touch_now(orders->scheduler, order->account);
+    else
+        ledger_hurry(orders->ledger, order->peer[0] ? order->peer : NULL);
+    scheduler_hurry(orders->scheduler);
+}
+
 static void sync_tend_all(struct orders *orders, struct sync_order *order, int64_t now_ms)
 {
     const char *trouble = scheduler_trouble(orders->scheduler);
@@ -123,6 +136,10 @@ static void sync_tend_all(struct orders *orders, struct sync_order *order, int64
     }
     if (untried > 0 && (!trouble || now_ms - order->since_ms < ORDERS_TROUBLE_MS))
         return;
+    if (untried == 0 && ++order->rounds < ORDERS_ROUNDS) {
+        sync_hurry(orders, order);
+        return;
+    }
     snprintf(error, sizeof(error),
              "%jd accounts are not clean, %jd of them were not tried; replica-status says why",
              (intmax_t)(untried + failed), (intmax_t)untried);
@@ -143,17 +160,12 @@ static void sync_begin(struct orders *orders, struct sync_order *order)
 {
     struct ledger_row row = { .attempts = 0 };
 
-    order->since_ms = clock_wall_ms();
-    order->told_ms = order->since_ms;
+    order->told_ms = clock_wall_ms();
     if (order->account[0] && ledger_read(orders->ledger, order->account, &row))
-        order->attempts = row.attempts;
-    if (order->account[0])
-        scheduler_touch_now(orders->scheduler, order->account);
-    else
-        ledger_hurry(orders->ledger, order->peer[0] ? order->peer : NULL);
+        order->attempts = row.attempts; /* before: the next one is ours */
     list_append(&orders->syncs, &order->node);
     scheduler_begin_order(orders->scheduler);
-    scheduler_hurry(orders->scheduler);
+    sync_hurry(orders, order);
     orders_activate(orders);
 }
 
