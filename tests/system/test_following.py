@@ -1,25 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Accounts move while their sessions are open: who goes when, and where everybody is afterwards."""
 import selectors
-import signal
 import time
 
 import pytest
 
 from cluster import clients, wait_until
 from raw import log_in
+from reloads import reload
 
 RATE = 20  # sessions a second
 QUIET_S = 1.1  # after so much silence an end by the backend was not asked for
-
-
-def reload(frontend):
-    """A new generation of workers; the old one keeps its sessions."""
-    old = frontend.children("worker")
-    frontend.process.signal(signal.SIGHUP)
-    wait_until(lambda: len(set(frontend.children("worker")) - set(old)) == frontend.cluster.workers,
-               "the new generation runs", 20)
-    wait_until(lambda: frontend.log().count("event=draining") >= 1, "the old one drains", 20)
 
 
 def ends_of(sessions, seconds):

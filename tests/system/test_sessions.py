@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is there, who has to go, and who may not come: mailstead who, kick, drain, block."""
-import signal
 import smtplib
 import socket
 import threading
@@ -10,14 +9,7 @@ import pytest
 
 from cluster import Network, wait_until
 from raw import log_in
-
-
-def reload(frontend):
-    """A new generation of workers; the old one keeps its sessions."""
-    old = set(frontend.children("worker"))
-    frontend.process.signal(signal.SIGHUP)
-    wait_until(lambda: len(set(frontend.children("worker")) - old) == frontend.cluster.workers,
-               "the new generation runs", 20)
+from reloads import reload
 
 
 def who(frontend, *choice):
