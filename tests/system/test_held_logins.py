@@ -179,7 +179,7 @@ def test_any_imap_password_arrives_as_it_was_said(stage, fe1, unused, greeting, 
                 assert raw.line().startswith(b"+ ")
                 raw.send(password + b"\r\n")
             assert raw.until(b"a ")[-1].startswith(b"a OK"), password
-    arrived = [session.credentials for session in server.sessions()]
+    arrived = [session.credentials for session in server.sessions() if session.credentials]  # no probe's
     assert arrived == [[(account.address.encode(), password)] for password in PASSWORDS]
 
 
@@ -197,7 +197,7 @@ def test_any_pop3_password_arrives_as_it_was_said(stage, fe1, unused, how):
                 raw.ask(b"AUTH PLAIN")
                 answer = raw.ask(base64.b64encode(b"\0" + account.address.encode() + b"\0" + password))
             assert answer.startswith(b"+OK"), password
-    arrived = [session.credentials for session in server.sessions()]
+    arrived = [session.credentials for session in server.sessions() if session.credentials]  # no probe's
     assert arrived == [[(account.address.encode(), password)] for password in passwords]
 
 
