@@ -514,6 +514,22 @@ static void rig_free_peers(struct rig *rig)
     }
 }
 
+struct peer *rig_log_in(struct rig *rig, const char *name, unsigned index, struct peer **backend)
+{
+    struct peer *client = rig_connect(rig, &rig->imap);
+    char command[64];
+
+    snprintf(command, sizeof(command), "1 LOGIN %s secret\r\n", name);
+    rig_say(client, command);
+    *backend = rig_accept(rig, index);
+    rig_say(*backend, "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] hello\r\n");
+    rig_expect(*backend, "AUTHENTICATE PLAIN ");
+    rig_expect(*backend, "\r\n");
+    rig_say(*backend, "a OK in\r\n");
+    rig_expect(client, "1 OK in\r\n");
+    return client;
+}
+
 int rig_tear_down(void **state)
 {
     struct rig *rig = *state;

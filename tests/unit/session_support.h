@@ -79,6 +79,10 @@ void rig_remove(struct rig *rig, const char *name);
 /* Starts a session of `listener`, and gives its client. */
 struct peer *rig_connect(struct rig *rig, const struct listener_config *listener);
 
+/* An IMAP client that is logged in as `name`, whose account is at backend `index`; and that side.
+ */
+struct peer *rig_log_in(struct rig *rig, const char *name, unsigned index, struct peer **backend);
+
 /* Waits for a connection at backend `index`. */
 struct peer *rig_accept(struct rig *rig, unsigned index);
 

@@ -10,20 +10,11 @@ struct pair {
     struct peer *client, *backend;
 };
 
-/* A session that is logged in as `name`, whose account is at backend `index`. */
 static struct pair log_in(struct rig *rig, const char *name, unsigned index)
 {
-    struct pair pair = { rig_connect(rig, &rig->imap), NULL };
-    char command[64];
+    struct pair pair;
 
-    snprintf(command, sizeof(command), "1 LOGIN %s secret\r\n", name);
-    rig_say(pair.client, command);
-    pair.backend = rig_accept(rig, index);
-    rig_say(pair.backend, "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] hello\r\n");
-    rig_expect(pair.backend, "AUTHENTICATE PLAIN ");
-    rig_expect(pair.backend, "\r\n");
-    rig_say(pair.backend, "a OK in\r\n");
-    rig_expect(pair.client, "1 OK in\r\n");
+    pair.client = rig_log_in(rig, name, index, &pair.backend);
     return pair;
 }
 

@@ -9,20 +9,6 @@
 #include "common/session/drain.h"
 #include "common/session/session_walk.h"
 
-static struct peer *log_in(struct rig *rig, struct peer **backend)
-{
-    struct peer *client = rig_connect(rig, &rig->imap);
-
-    rig_say(client, "1 LOGIN anna secret\r\n");
-    *backend = rig_accept(rig, 0);
-    rig_say(*backend, "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] hello\r\n");
-    rig_expect(*backend, "AUTHENTICATE PLAIN ");
-    rig_expect(*backend, "\r\n");
-    rig_say(*backend, "a OK in\r\n");
-    rig_expect(client, "1 OK in\r\n");
-    return client;
-}
-
 static void leave(struct session *session, const char *reason)
 {
     (void)reason;
@@ -205,7 +191,7 @@ static void a_socket_that_refuses_listens_again_however_many_processes_have_it(v
 static void a_drained_session_goes_when_it_is_silent(void **state)
 {
     struct rig *rig = *state;
-    struct peer *backend, *client = log_in(rig, &backend);
+    struct peer *backend, *client = rig_log_in(rig, "anna", 0, &backend);
     uint64_t began_ms = clock_monotonic_ms();
 
     departures_drain(&rig->service.departures, io_loop_now_ms(&rig->loop) + 60000);
@@ -221,7 +207,7 @@ static void a_drained_session_goes_when_it_is_silent(void **state)
 static void at_the_deadline_it_goes_whatever_it_does(void **state)
 {
     struct rig *rig = *state;
-    struct peer *backend, *client = log_in(rig, &backend);
+    struct peer *backend, *client = rig_log_in(rig, "anna", 0, &backend);
     uint64_t began_ms = clock_monotonic_ms();
 
     departures_drain(&rig->service.departures, io_loop_now_ms(&rig->loop) + 200);
@@ -232,7 +218,7 @@ static void at_the_deadline_it_goes_whatever_it_does(void **state)
 static void who_has_not_gone_stays_when_the_drain_is_undone(void **state)
 {
     struct rig *rig = *state;
-    struct peer *backend, *client = log_in(rig, &backend);
+    struct peer *backend, *client = rig_log_in(rig, "anna", 0, &backend);
 
     departures_drain(&rig->service.departures, io_loop_now_ms(&rig->loop) + 60000);
     departures_undrain(&rig->service.departures);

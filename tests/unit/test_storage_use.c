@@ -65,20 +65,6 @@ static int tear_down(void **state)
     return rig_tear_down(state);
 }
 
-static struct peer *log_in(struct rig *rig, struct peer **backend)
-{
-    struct peer *client = rig_connect(rig, &rig->imap);
-
-    rig_say(client, "1 LOGIN anna secret\r\n");
-    *backend = rig_accept(rig, 0);
-    rig_say(*backend, "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] hello\r\n");
-    rig_expect(*backend, "AUTHENTICATE PLAIN ");
-    rig_expect(*backend, "\r\n");
-    rig_say(*backend, "a OK in\r\n");
-    rig_expect(client, "1 OK in\r\n");
-    return client;
-}
-
 /* A message for anna up to its last line. */
 static struct peer *begin_content(struct rig *rig, struct peer **backend)
 {
@@ -105,7 +91,7 @@ static struct peer *begin_content(struct rig *rig, struct peer **backend)
 static void a_login_ends_and_counts_until_its_store_has_closed(void **state)
 {
     struct rig *rig = *state;
-    struct peer *backend, *client = log_in(rig, &backend);
+    struct peer *backend, *client = rig_log_in(rig, "anna", 0, &backend);
 
     assert_int_equal(sessions_of(rig), 1);
     rig_say(client, "2 APPEND INBOX {9}\r\n");
@@ -126,7 +112,7 @@ static void a_login_ends_and_counts_until_its_store_has_closed(void **state)
 static void a_login_that_is_drained_counts_until_its_store_has_closed(void **state)
 {
     struct rig *rig = *state;
-    struct peer *backend, *client = log_in(rig, &backend);
+    struct peer *backend, *client = rig_log_in(rig, "anna", 0, &backend);
 
     departures_drain(&rig->service.departures, io_loop_now_ms(&rig->loop));
     rig_expect_end(client);
@@ -141,7 +127,7 @@ static void a_login_that_is_drained_counts_until_its_store_has_closed(void **sta
 static void a_lease_that_is_over_ends_sessions(void **state)
 {
     struct rig *rig = *state;
-    struct peer *backend, *client = log_in(rig, &backend);
+    struct peer *backend, *client = rig_log_in(rig, "anna", 0, &backend);
 
     atomic_store(&storage_of(rig)->valid_until_ms, io_loop_now_ms(&rig->loop));
     rig_expect_end(client);
@@ -152,10 +138,10 @@ static void a_lease_that_is_over_ends_sessions(void **state)
 static void sessions_of_other_storages_stay(void **state)
 {
     struct rig *rig = *state;
-    struct peer *backend, *other_backend, *client = log_in(rig, &backend), *other;
+    struct peer *backend, *other_backend, *client = rig_log_in(rig, "anna", 0, &backend), *other;
 
     rig->service.choose = frontend_choose; /* of no storage */
-    other = log_in(rig, &other_backend);
+    other = rig_log_in(rig, "anna", 0, &other_backend);
     set_state(rig, STORAGE_FAILED);
     rig_expect_end(client);
     rig_close(backend);
