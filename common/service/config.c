@@ -153,7 +153,7 @@ void config_free(struct config *config)
     for (size_t i = 0; i < config->tls.other_count; i++)
         free(config->tls.others[i].pem.certificate);
     for (size_t i = 0; i < config_section_count; i++)
-        clear_section(config, &config_sections[i]);
+        clear_section(config, config_sections[i]);
     free(config->file);
     free(config);
 }

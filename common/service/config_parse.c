@@ -40,8 +40,8 @@ static const struct config_section *find_section(const char *name)
     if (strcmp(name, "root") == 0)
         name = "";
     for (size_t i = 0; i < config_section_count; i++)
-        if (strcmp(config_section_name(&config_sections[i]), name) == 0)
-            return &config_sections[i];
+        if (strcmp(config_section_name(config_sections[i]), name) == 0)
+            return config_sections[i];
     return NULL;
 }
 
@@ -65,9 +65,9 @@ static void list_names(const struct config_section *section, struct bytes *names
     for (size_t i = 0; i < section->option_count && fits; i++, joint = ", ")
         fits = bytes_append_format(names, "%s%s", joint, section->options[i].name);
     for (size_t i = 0; i < config_section_count && fits; i++)
-        if (config_sections[i].parent && strcmp(config_sections[i].parent, section->path) == 0) {
+        if (config_sections[i]->parent && strcmp(config_sections[i]->parent, section->path) == 0) {
             fits =
-                bytes_append_format(names, "%s%s", joint, config_section_name(&config_sections[i]));
+                bytes_append_format(names, "%s%s", joint, config_section_name(config_sections[i]));
             joint = ", ";
         }
     if (!bytes_append(names, span_of("", 1)))
@@ -120,7 +120,7 @@ static cfg_opt_t *new_options(const struct config_section *section)
         options[count++] = (cfg_opt_t)CFG_PTR_CB(row->name, NULL, flags, keep_value, free);
     }
     for (size_t i = 0; i < config_section_count; i++) {
-        const struct config_section *inner = &config_sections[i];
+        const struct config_section *inner = config_sections[i];
         int flags = inner->is_titled ? CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES : CFGF_NONE;
 
         if (inner->parent && strcmp(inner->parent, section->path) == 0)
@@ -230,7 +230,7 @@ static void take_section(struct config_loader *loader, const struct config_secti
 
 void config_loader_parse(struct config_loader *loader, const char *text)
 {
-    cfg_opt_t *options = new_options(&config_sections[0]);
+    cfg_opt_t *options = new_options(config_sections[0]);
 
     current = loader;
     loader->root = cfg_init(options, CFGF_NONE);
@@ -243,7 +243,7 @@ void config_loader_parse(struct config_loader *loader, const char *text)
             config_loader_complain(loader, loader->root->line, "this is no configuration");
     } else {
         for (size_t i = 0; i < config_section_count; i++)
-            take_section(loader, &config_sections[i]);
+            take_section(loader, config_sections[i]);
     }
     current = NULL;
 }
@@ -261,9 +261,9 @@ int config_loader_line(const struct config_loader *loader, const char *path, siz
     for (size_t i = 0; i < config_section_count; i++) {
         cfg_t *view;
 
-        if (strcmp(config_sections[i].path, path) != 0)
+        if (strcmp(config_sections[i]->path, path) != 0)
             continue;
-        view = view_of(loader->root, &config_sections[i], index);
+        view = view_of(loader->root, config_sections[i], index);
         if (view && option && cfg_size(view, option) > 0)
             return ((const struct value *)cfg_getnptr(view, option, 0))->line;
         return view && *path ? view->line : 0;

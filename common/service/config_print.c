@@ -64,7 +64,7 @@ static void print_option(const struct config_option *option)
 void config_print_manual(void)
 {
     for (size_t i = 0; i < config_section_count; i++) {
-        const struct config_section *section = &config_sections[i];
+        const struct config_section *section = config_sections[i];
 
         print_title(section);
         printf(".Bl -tag -width Ds\n");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The options as rows: what the parser, the checks and the manual page are made
- * of.  A section is a struct of config.h, an option one of its members.
+ * of.  A section is a struct of config.h, an option one of its members.  The rows are in
+ * config_rows_*.c.
  */
 #ifndef MAILSTEAD_SERVICE_CONFIG_TABLE_H
 #define MAILSTEAD_SERVICE_CONFIG_TABLE_H
@@ -63,7 +64,7 @@ struct config_section {
     const char *help;
 };
 
-extern const struct config_section config_sections[];
+extern const struct config_section *const config_sections[]; /* the top level is the first */
 extern const size_t config_section_count;
 
 /* The last word of a section's path. */

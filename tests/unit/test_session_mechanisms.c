@@ -207,8 +207,8 @@ static void the_mechanisms_of_the_configuration_are_those_of_sasl(void **unused)
 
     (void)unused;
     for (size_t i = 0; i < config_section_count; i++)
-        if (strcmp(config_sections[i].path, "listen") == 0)
-            words = config_section_find(&config_sections[i], "mechanisms")->words;
+        if (strcmp(config_sections[i]->path, "listen") == 0)
+            words = config_section_find(config_sections[i], "mechanisms")->words;
     assert_non_null(words);
     for (; words[mechanism]; mechanism++)
         assert_string_equal(words[mechanism], sasl_mechanism_name(mechanism));
