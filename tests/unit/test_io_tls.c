@@ -1,129 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* TLS contexts, checked by two SSL objects that talk through memory. */
-#include "tests/unit/unit.h"
+#include "tests/unit/tls_support.h"
 
-#include <openssl/err.h>
 #include <openssl/pem.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "common/base/memory.h"
-#include "common/io/tls.h"
 #include "common/io/tls_certificate.h"
-#include "common/io/tls_sessions.h"
-#include "common/io/tls_tickets.h"
-#include "tests/unit/certificates.h"
-
-struct fixture {
-    struct test_certificate authority;
-    struct test_certificate server;
-    char ca_file[64];
-    char error[TLS_ERROR_SIZE];
-};
-
-static long shift_s; /* of the clock of this program and its libraries */
-
-time_t time(time_t *target)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    now.tv_sec += shift_s;
-    if (target)
-        *target = now.tv_sec;
-    return now.tv_sec;
-}
-
-static int fixture_setup(void **state)
-{
-    struct fixture *fixture = memory_new(sizeof(*fixture));
-
-    test_authority_make(&fixture->authority);
-    test_certificate_issue(&fixture->server, &fixture->authority, "DNS:mail.example.org");
-    strcpy(fixture->ca_file, "/tmp/test_io_tls.XXXXXX");
-    test_pem_write(fixture->authority.certificate, fixture->ca_file);
-    *state = fixture;
-    return 0;
-}
-
-static int fixture_teardown(void **state)
-{
-    struct fixture *fixture = *state;
-
-    shift_s = 0;
-    unlink(fixture->ca_file);
-    test_certificate_free(&fixture->authority);
-    test_certificate_free(&fixture->server);
-    assert_int_equal(ERR_peek_error(), 0);
-    free(fixture);
-    return 0;
-}
-
-struct pair {
-    SSL *client;
-    SSL *server;
-};
-
-static void pair_init(struct pair *pair, SSL_CTX *client, SSL_CTX *server)
-{
-    BIO *left, *right;
-
-    pair->client = SSL_new(client);
-    pair->server = SSL_new(server);
-    assert_int_equal(BIO_new_bio_pair(&left, 0, &right, 0), 1);
-    SSL_set_bio(pair->client, left, left);
-    SSL_set_bio(pair->server, right, right);
-    SSL_set_connect_state(pair->client);
-    SSL_set_accept_state(pair->server);
-}
-
-/* True when both sides are done; the tickets are read too. */
-static bool pair_shake_hands(struct pair *pair)
-{
-    char byte;
-
-    for (int i = 0; i < 10; i++) {
-        SSL_do_handshake(pair->client);
-        SSL_do_handshake(pair->server);
-    }
-    SSL_read(pair->client, &byte, 1);
-    ERR_clear_error();
-    return SSL_is_init_finished(pair->client) && SSL_is_init_finished(pair->server);
-}
-
-static void pair_fini(struct pair *pair)
-{
-    SSL_shutdown(pair->client);
-    SSL_free(pair->client);
-    SSL_free(pair->server);
-    ERR_clear_error();
-}
-
-/* A server context with one certificate. */
-static SSL_CTX *server_context(struct fixture *fixture, const struct tls_tickets *tickets)
-{
-    const struct tls_certificate pem = { fixture->server.certificate, fixture->server.key };
-    const struct tls_server_options options = { .certificates = &pem,
-                                                .certificate_count = 1,
-                                                .tickets = tickets };
-    size_t wrong;
-    SSL_CTX *context = tls_server_context(&options, &wrong, fixture->error);
-
-    assert_non_null(context);
-    return context;
-}
-
-static SSL_CTX *client_context(struct fixture *fixture)
-{
-    SSL_CTX *context = tls_client_context(fixture->ca_file, true, fixture->error);
-
-    assert_non_null(context);
-    return context;
-}
 
 static void a_server_is_verified_against_the_ca(void **state)
 {
-    struct fixture *fixture = *state;
+    struct tls_fixture *fixture = *state;
     SSL_CTX *server = server_context(fixture, NULL);
     SSL_CTX *client = client_context(fixture);
     struct pair pair;
@@ -138,7 +25,7 @@ static void a_server_is_verified_against_the_ca(void **state)
 
 static void the_whole_chain_is_sent(void **state)
 {
-    struct fixture *fixture = *state;
+    struct tls_fixture *fixture = *state;
     struct test_certificate intermediate, leaf;
     SSL_CTX *client = client_context(fixture), *server;
     struct pair pair;
@@ -162,7 +49,7 @@ static void the_whole_chain_is_sent(void **state)
 
 static void versions_before_tls_1_2_are_refused(void **state)
 {
-    struct fixture *fixture = *state;
+    struct tls_fixture *fixture = *state;
     SSL_CTX *server = server_context(fixture, NULL);
     SSL_CTX *client = client_context(fixture);
     struct pair pair;
@@ -175,87 +62,6 @@ static void versions_before_tls_1_2_are_refused(void **state)
     pair_fini(&pair);
     SSL_CTX_free(client);
     SSL_CTX_free(server);
-}
-
-/* Connects to `first` and, with the session from there, to `second`: whether that was resumed. */
-static bool session_is_resumed(SSL_CTX *client, SSL_CTX *first, SSL_CTX *second)
-{
-    SSL_SESSION *session;
-    struct pair pair;
-    bool is_resumed;
-
-    pair_init(&pair, client, first);
-    assert_true(pair_shake_hands(&pair));
-    session = SSL_get1_session(pair.client);
-    pair_fini(&pair);
-    pair_init(&pair, client, second);
-    assert_int_equal(SSL_set_session(pair.client, session), 1);
-    assert_true(pair_shake_hands(&pair));
-    is_resumed = SSL_session_reused(pair.client);
-    pair_fini(&pair);
-    SSL_SESSION_free(session);
-    return is_resumed;
-}
-
-static void a_ticket_of_one_worker_is_good_in_all_that_share_its_keys(void **state)
-{
-    static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
-    struct fixture *fixture = *state;
-    struct tls_tickets *shared = tls_tickets_new(), *other = tls_tickets_new();
-    SSL_CTX *first, *second, *stranger;
-
-    assert_true(shared && other);
-    first = server_context(fixture, shared);
-    second = server_context(fixture, shared);
-    stranger = server_context(fixture, other);
-    tls_tickets_protect(shared);
-    for (size_t i = 0; i < ARRAY_LENGTH(versions); i++) {
-        SSL_CTX *client = client_context(fixture);
-
-        SSL_CTX_set_max_proto_version(client, versions[i]);
-        assert_true(session_is_resumed(client, first, second));
-        assert_false(session_is_resumed(client, first, stranger));
-        SSL_CTX_free(client);
-    }
-    SSL_CTX_free(first);
-    SSL_CTX_free(second);
-    SSL_CTX_free(stranger);
-    tls_tickets_free(shared);
-    tls_tickets_free(other);
-}
-
-static void a_ticket_is_good_for_two_more_keys(void **state)
-{
-    struct fixture *fixture = *state;
-    struct tls_tickets *tickets = tls_tickets_new();
-    SSL_CTX *server, *client = client_context(fixture);
-    SSL_SESSION *session;
-    struct pair pair;
-
-    assert_non_null(tickets);
-    server = server_context(fixture, tickets);
-    pair_init(&pair, client, server);
-    assert_true(pair_shake_hands(&pair));
-    session = SSL_get1_session(pair.client);
-    pair_fini(&pair);
-    assert_false(tls_tickets_renew(tickets, 5000, 1000));
-    assert_false(tls_tickets_renew(tickets, 5999, 1000));
-    for (uint64_t i = 0; i < 4; i++) {
-        SSL_SESSION *offered = SSL_SESSION_dup(session);
-
-        assert_int_equal(tls_tickets_count(tickets), 1 + i);
-        pair_init(&pair, client, server);
-        assert_int_equal(SSL_set_session(pair.client, offered), 1);
-        assert_true(pair_shake_hands(&pair));
-        assert_int_equal(SSL_session_reused(pair.client), i < 3);
-        pair_fini(&pair);
-        SSL_SESSION_free(offered);
-        assert_true(tls_tickets_renew(tickets, 6000 + 1000 * i, 1000));
-    }
-    SSL_SESSION_free(session);
-    SSL_CTX_free(client);
-    SSL_CTX_free(server);
-    tls_tickets_free(tickets);
 }
 
 static char *encrypted_key_new(EVP_PKEY *key)
@@ -275,7 +81,7 @@ static char *encrypted_key_new(EVP_PKEY *key)
 
 static void what_is_wrong_with_certificate_or_key_is_said(void **state)
 {
-    struct fixture *fixture = *state;
+    struct tls_fixture *fixture = *state;
     const char *good = fixture->server.certificate;
     const char *key = fixture->server.key;
     char *encrypted = encrypted_key_new(fixture->server.pkey);
@@ -312,7 +118,7 @@ static void what_is_wrong_with_certificate_or_key_is_said(void **state)
 
 static void a_ca_file_that_is_none_is_named(void **state)
 {
-    struct fixture *fixture = *state;
+    struct tls_fixture *fixture = *state;
 
     assert_null(tls_client_context("/nonexistent/ca.pem", true, fixture->error));
     assert_memory_equal(fixture->error, "/nonexistent/ca.pem: ", 21);
@@ -338,7 +144,7 @@ struct sni {
     SSL_CTX *server, *client;
 };
 
-static void sni_init(struct sni *sni, struct fixture *fixture)
+static void sni_init(struct sni *sni, struct tls_fixture *fixture)
 {
     struct tls_certificate pem[SNI_ROWS];
     const struct tls_server_options options = { .certificates = pem,
@@ -416,7 +222,7 @@ static void each_name_is_shown_its_certificate(void **state)
 
 static void a_certificate_says_its_names_and_its_end(void **state)
 {
-    struct fixture *fixture = *state;
+    struct tls_fixture *fixture = *state;
     struct tls_certificate_facts facts;
     struct test_certificate certificate;
     struct tls_names names;
@@ -438,23 +244,8 @@ static void a_certificate_says_its_names_and_its_end(void **state)
 
 /* --- certificates of clients ---------------------------------------------------------- */
 
-static SSL_CTX *asking_context(struct fixture *fixture, const char *client_ca_file,
-                               const struct tls_tickets *tickets)
-{
-    const struct tls_certificate pem = { fixture->server.certificate, fixture->server.key };
-    const struct tls_server_options options = { .certificates = &pem,
-                                                .certificate_count = 1,
-                                                .tickets = tickets,
-                                                .client_ca_file = client_ca_file };
-    size_t wrong;
-    SSL_CTX *context = tls_server_context(&options, &wrong, fixture->error);
-
-    assert_non_null(context);
-    return context;
-}
-
 /* Connects with `certificate` (NULL: none): who the server says that it is. */
-static bool is_known_as(struct fixture *fixture, const struct test_certificate *certificate,
+static bool is_known_as(struct tls_fixture *fixture, const struct test_certificate *certificate,
                         enum tls_identity kind, char name[64])
 {
     SSL_CTX *server = asking_context(fixture, fixture->ca_file, NULL);
@@ -478,7 +269,7 @@ static bool is_known_as(struct fixture *fixture, const struct test_certificate *
 
 static void a_client_is_who_its_certificate_says(void **state)
 {
-    struct fixture *fixture = *state;
+    struct tls_fixture *fixture = *state;
     struct test_certificate certificate;
     char name[64];
 
@@ -498,7 +289,7 @@ static void a_client_is_who_its_certificate_says(void **state)
 
 static void a_certificate_of_another_authority_proves_nothing(void **state)
 {
-    struct fixture *fixture = *state;
+    struct tls_fixture *fixture = *state;
     struct test_certificate stranger, certificate;
     char name[64];
 
@@ -510,184 +301,17 @@ static void a_certificate_of_another_authority_proves_nothing(void **state)
     test_certificate_free(&stranger);
 }
 
-static void an_identity_is_not_resumed_under_other_authorities(void **state)
-{
-    struct fixture *fixture = *state;
-    struct tls_tickets *tickets = tls_tickets_new();
-    struct test_certificate other;
-    SSL_CTX *client = client_context(fixture), *first, *same, *changed, *none;
-    char path[] = "/tmp/test_io_tls.XXXXXX";
-
-    test_authority_make(&other);
-    test_pem_write(other.certificate, path);
-    first = asking_context(fixture, fixture->ca_file, tickets);
-    same = asking_context(fixture, fixture->ca_file, tickets);
-    changed = asking_context(fixture, path, tickets);
-    none = asking_context(fixture, NULL, tickets);
-    assert_true(session_is_resumed(client, first, same));
-    assert_false(session_is_resumed(client, first, changed));
-    assert_false(session_is_resumed(client, none, first));
-    unlink(path);
-    test_certificate_free(&other);
-    SSL_CTX_free(client);
-    SSL_CTX_free(first);
-    SSL_CTX_free(same);
-    SSL_CTX_free(changed);
-    SSL_CTX_free(none);
-    tls_tickets_free(tickets);
-}
-
-/* Resumes `*session` with the server and keeps the one that it gives: whether it knows who it is.
- */
-static bool is_still_known(SSL_CTX *client, SSL_CTX *server, SSL_SESSION **session)
-{
-    struct pair pair;
-    char name[64];
-    bool is_known;
-
-    pair_init(&pair, client, server);
-    assert_int_equal(SSL_set_session(pair.client, *session), 1);
-    assert_true(pair_shake_hands(&pair));
-    assert_true(SSL_session_reused(pair.client));
-    SSL_SESSION_free(*session);
-    *session = SSL_get1_session(pair.client);
-    is_known = tls_peer_identity(pair.server, TLS_IDENTITY_EMAIL, name, sizeof(name));
-    pair_fini(&pair);
-    return is_known;
-}
-
-static void an_identity_ends_with_its_certificate_however_often_it_is_resumed(void **state)
-{
-    struct fixture *fixture = *state;
-    SSL_CTX *server = asking_context(fixture, fixture->ca_file, NULL);
-    SSL_CTX *client = client_context(fixture);
-    struct test_certificate certificate;
-    SSL_SESSION *session;
-    struct pair pair;
-
-    test_certificate_issue(&certificate, &fixture->authority, "email:ada@example.org");
-    pair_init(&pair, client, server);
-    assert_int_equal(SSL_use_certificate(pair.client, certificate.x509), 1);
-    assert_int_equal(SSL_use_PrivateKey(pair.client, certificate.pkey), 1);
-    assert_true(pair_shake_hands(&pair));
-    session = SSL_get1_session(pair.client);
-    pair_fini(&pair);
-    for (shift_s = 0; shift_s < TEST_CERTIFICATE_S; shift_s += 3000)
-        assert_true(is_still_known(client, server, &session));
-    assert_false(is_still_known(client, server, &session));
-    SSL_SESSION_free(session);
-    test_certificate_free(&certificate);
-    SSL_CTX_free(client);
-    SSL_CTX_free(server);
-}
-
-/* --- sessions of our own as a client ---------------------------------------------------- */
-
-/* Connects as `peer`, which must be `verify_name`: whether a session was resumed. */
-static bool is_resumed(SSL_CTX *client, SSL_CTX *server, const char *verify_name, const char *peer)
-{
-    struct pair pair;
-    bool is_resumed;
-
-    pair_init(&pair, client, server);
-    tls_sessions_offer(pair.client, verify_name, peer);
-    assert_true(pair_shake_hands(&pair));
-    is_resumed = SSL_session_reused(pair.client);
-    pair_fini(&pair);
-    return is_resumed;
-}
-
-static void sessions_are_resumed_with_the_peer_that_gave_them(void **state)
-{
-    static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
-    struct fixture *fixture = *state;
-
-    for (size_t i = 0; i < ARRAY_LENGTH(versions); i++) {
-        SSL_CTX *server = server_context(fixture, NULL);
-        SSL_CTX *client = client_context(fixture), *other = client_context(fixture);
-
-        SSL_CTX_set_max_proto_version(client, versions[i]);
-        SSL_CTX_set_max_proto_version(other, versions[i]);
-        assert_false(is_resumed(client, server, "mail.example.org", "sv1 143"));
-        for (int j = 0; j < 3 * TLS_SESSIONS_EACH; j++)
-            assert_true(is_resumed(client, server, "mail.example.org", "sv1 143"));
-        assert_false(is_resumed(client, server, "mail.example.org", "sv1 110"));
-        assert_false(is_resumed(client, server, NULL, "sv1 143"));
-        assert_false(is_resumed(client, server, "other.example.org", "sv1 143"));
-        assert_false(is_resumed(other, server, "mail.example.org", "sv1 143"));
-        SSL_CTX_free(client);
-        SSL_CTX_free(other);
-        SSL_CTX_free(server);
-    }
-}
-
-static void a_session_of_tls_1_3_is_offered_once(void **state)
-{
-    struct fixture *fixture = *state;
-    SSL_CTX *server = server_context(fixture, NULL), *client = client_context(fixture);
-    struct pair first, second;
-
-    assert_false(is_resumed(client, server, NULL, "sv1 143"));
-    pair_init(&first, client, server);
-    tls_sessions_offer(first.client, NULL, "sv1 143");
-    pair_init(&second, client, server);
-    tls_sessions_offer(second.client, NULL, "sv1 143");
-    assert_true(pair_shake_hands(&first));
-    assert_true(pair_shake_hands(&second));
-    assert_true(SSL_session_reused(first.client));
-    assert_false(SSL_session_reused(second.client));
-    pair_fini(&first);
-    pair_fini(&second);
-    SSL_CTX_free(client);
-    SSL_CTX_free(server);
-}
-
-static void a_backend_shows_its_certificate_now_and_then(void **state)
-{
-    static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
-    struct fixture *fixture = *state;
-
-    for (size_t i = 0; i < ARRAY_LENGTH(versions); i++) {
-        SSL_CTX *server = server_context(fixture, NULL), *client = client_context(fixture);
-        struct pair pair;
-
-        SSL_CTX_set_max_proto_version(client, versions[i]);
-        shift_s = 0;
-        assert_false(is_resumed(client, server, "mail.example.org", "sv1 143"));
-        shift_s = TLS_SESSIONS_AGE_S - 1000;
-        assert_true(is_resumed(client, server, "mail.example.org", "sv1 143"));
-        shift_s = TLS_SESSIONS_AGE_S + 1000;
-        assert_false(is_resumed(client, server, "mail.example.org", "sv1 143"));
-        shift_s = TEST_CERTIFICATE_S - 1000;
-        (void)is_resumed(client, server, "mail.example.org", "sv1 143");
-        shift_s = TEST_CERTIFICATE_S + 100;
-        pair_init(&pair, client, server);
-        tls_sessions_offer(pair.client, "mail.example.org", "sv1 143");
-        assert_false(pair_shake_hands(&pair));
-        pair_fini(&pair);
-        SSL_CTX_free(client);
-        SSL_CTX_free(server);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, tls_fixture_setup, tls_fixture_teardown)
         TEST(a_server_is_verified_against_the_ca),
         TEST(the_whole_chain_is_sent),
         TEST(versions_before_tls_1_2_are_refused),
-        TEST(a_ticket_of_one_worker_is_good_in_all_that_share_its_keys),
-        TEST(a_ticket_is_good_for_two_more_keys),
         TEST(each_name_is_shown_its_certificate),
         TEST(a_certificate_says_its_names_and_its_end),
         TEST(a_client_is_who_its_certificate_says),
         TEST(a_certificate_of_another_authority_proves_nothing),
-        TEST(an_identity_is_not_resumed_under_other_authorities),
-        TEST(an_identity_ends_with_its_certificate_however_often_it_is_resumed),
-        TEST(sessions_are_resumed_with_the_peer_that_gave_them),
-        TEST(a_session_of_tls_1_3_is_offered_once),
-        TEST(a_backend_shows_its_certificate_now_and_then),
         TEST(what_is_wrong_with_certificate_or_key_is_said),
         TEST(a_ca_file_that_is_none_is_named),
     };
