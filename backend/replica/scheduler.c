@@ -31,7 +31,7 @@ enum {
 struct job {
     struct map_node map_node; /* in scheduler->running, while it runs */
     struct scheduler *scheduler;
-    struct lane *lane;
+    struct doveadm_lane *lane;
     struct ledger_row row;
     struct peer *peer;
     int64_t began_ms, touched_ms; /* touched since; 0: not */
@@ -46,7 +46,7 @@ struct scheduler {
     struct resolver *resolver;
     const struct scheduler_events *events;
     void *context;
-    struct lane_target target;
+    struct doveadm_lane_target target;
     struct job jobs[SCHEDULER_LANES_MAX];
     unsigned job_count;
     struct map running; /* jobs, by account */
@@ -225,7 +225,7 @@ static const char *scheduler_code_text(const char *code, unsigned attempts, bool
     return "Dovecot reports a failure; its log says why";
 }
 
-static void job_conclude(struct job *job, const struct lane_result *result)
+static void job_conclude(struct job *job, const struct doveadm_lane_result *result)
 {
     struct scheduler *scheduler = job->scheduler;
     uint64_t loop_ms = io_loop_now_ms(scheduler->loop);
@@ -233,16 +233,16 @@ static void job_conclude(struct job *job, const struct lane_result *result)
     bool is_lasting = false;
     const char *why;
 
-    if (result->end != LANE_UNREACHABLE)
+    if (result->end != DOVEADM_LANE_UNREACHABLE)
         peer_worked(scheduler->own);
     switch (result->end) {
-    case LANE_OK:
+    case DOVEADM_LANE_OK:
         job_succeeded(job, now_ms);
         break;
-    case LANE_UNREACHABLE:
+    case DOVEADM_LANE_UNREACHABLE:
         job_not_begun(job, result->text, now_ms);
         break;
-    case LANE_CODE:
+    case DOVEADM_LANE_CODE:
         why = scheduler_code_text(result->text, job->row.attempts, &is_lasting);
         if (is_lasting || !scheduler_is_temporary(result->text))
             peer_worked(job->peer);
@@ -250,12 +250,12 @@ static void job_conclude(struct job *job, const struct lane_result *result)
             peer_doubted(job->peer, loop_ms, job->row.account, why);
         job_failed(job, why, is_lasting, now_ms);
         break;
-    case LANE_LOST:
+    case DOVEADM_LANE_LOST:
         peer_failed(job->peer, loop_ms, "the synchronisation broke off");
         job_failed(job, "it broke off: the other Dovecot refuses connections, or worse", false,
                    now_ms);
         break;
-    case LANE_TIMEOUT:
+    case DOVEADM_LANE_TIMEOUT:
         /* Inside TLS, Dovecot 2.3 now and then waits for what it has read already. */
         peer_doubted(job->peer, loop_ms, job->row.account, "synchronisations took too long");
         job->row.timeouts++;
@@ -264,9 +264,9 @@ static void job_conclude(struct job *job, const struct lane_result *result)
     }
 }
 
-static void job_done(struct lane *lane, const struct lane_result *result)
+static void job_done(struct doveadm_lane *lane, const struct doveadm_lane_result *result)
 {
-    struct job *job = lane_context(lane);
+    struct job *job = doveadm_lane_context(lane);
 
     map_remove(&job->scheduler->running, &job->map_node);
     job_conclude(job, result);
@@ -279,7 +279,7 @@ static void job_done(struct lane *lane, const struct lane_result *result)
 static struct job *scheduler_free_job(struct scheduler *scheduler)
 {
     for (unsigned i = 0; i < scheduler->job_count; i++)
-        if (!lane_is_busy(scheduler->jobs[i].lane))
+        if (!doveadm_lane_is_busy(scheduler->jobs[i].lane))
             return &scheduler->jobs[i];
     return NULL;
 }
@@ -308,7 +308,8 @@ static void job_begin(struct job *job, const struct ledger_row *row, struct peer
                                              span_from_string(lock), span_from_string(place) },
                                   .count = 6 };
     map_insert(&scheduler->running, &job->map_node, span_from_string(job->row.account));
-    lane_run(job->lane, &command, scheduler_timeout_ms(scheduler, job->row.timeouts), job_done);
+    doveadm_lane_run(job->lane, &command, scheduler_timeout_ms(scheduler, job->row.timeouts),
+                     job_done);
 }
 
 static void scheduler_defer(struct scheduler *scheduler, struct ledger_row *row, uint64_t after_ms)
@@ -414,7 +415,7 @@ static bool scheduler_pump(struct scheduler *scheduler, enum ledger_reason reaso
             if (!has_room)
                 break;
             scheduler_try(scheduler, job, &batch->rows[i]);
-            if (is_background && lane_is_busy(job->lane))
+            if (is_background && doveadm_lane_is_busy(job->lane))
                 scheduler->background -= 1;
             *rows += 1;
         }
@@ -568,7 +569,7 @@ struct scheduler *scheduler_start(struct io_loop *loop, const struct config *con
 {
     struct scheduler *scheduler = memory_new(sizeof(*scheduler));
 
-    if (!lane_target_init(&scheduler->target, config, NULL)) {
+    if (!doveadm_lane_target_init(&scheduler->target, config, NULL)) {
         free(scheduler);
         return NULL;
     }
@@ -587,7 +588,7 @@ struct scheduler *scheduler_start(struct io_loop *loop, const struct config *con
     scheduler->job_count = config->replica.at_a_time;
     for (unsigned i = 0; i < scheduler->job_count; i++) {
         scheduler->jobs[i].scheduler = scheduler;
-        scheduler->jobs[i].lane = lane_start(loop, &scheduler->target, &scheduler->jobs[i]);
+        scheduler->jobs[i].lane = doveadm_lane_start(loop, &scheduler->target, &scheduler->jobs[i]);
     }
     deadline_init(&scheduler->deadline, loop, scheduler_expired);
     deadline_set(&scheduler->deadline, 0);
@@ -621,6 +622,6 @@ void scheduler_stop(struct scheduler *scheduler, void (*stopped)(void *context))
     scheduler->stopped = stopped;
     scheduler->open_parts = scheduler->job_count + 1;
     for (unsigned i = 0; i < scheduler->job_count; i++)
-        lane_stop(scheduler->jobs[i].lane, scheduler_lane_stopped);
+        doveadm_lane_stop(scheduler->jobs[i].lane, scheduler_lane_stopped);
     deadline_close(&scheduler->deadline, scheduler_deadline_closed);
 }

@@ -10,7 +10,7 @@
 #ifndef MAILSTEAD_BACKEND_REPLICA_SCHEDULER_H
 #define MAILSTEAD_BACKEND_REPLICA_SCHEDULER_H
 
-#include "backend/replica/lane.h"
+#include "backend/replica/doveadm_lane.h"
 #include "backend/replica/ledger.h"
 #include "common/session/resolver.h"
 

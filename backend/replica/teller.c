@@ -28,8 +28,8 @@ struct teller {
     struct io_loop *loop;
     const struct config *config;
     struct ledger *ledger;
-    struct lane_target target;
-    struct lane *lane;
+    struct doveadm_lane_target target;
+    struct doveadm_lane *lane;
     struct deadline deadline;
     int current; /* what is being told: a bucket, TELLER_BEHIND or TELLER_NOTHING */
     bool is_due[LEDGER_BUCKETS + 1];
@@ -79,7 +79,7 @@ static json_t *teller_behind(struct teller *teller)
                      count < TELLER_BEHIND_MAX, "behind", behind);
 }
 
-static void teller_done(struct lane *lane, const struct lane_result *result);
+static void teller_done(struct doveadm_lane *lane, const struct doveadm_lane_result *result);
 
 static void teller_tell(struct teller *teller, int what)
 {
@@ -101,7 +101,7 @@ static void teller_tell(struct teller *teller, int what)
     teller->is_due[what] = false;
     if (is_behind)
         teller->saying_ms = json_integer_value(json_object_get(value, "at"));
-    lane_run(teller->lane, &command, TELLER_TIMEOUT_MS, teller_done);
+    doveadm_lane_run(teller->lane, &command, TELLER_TIMEOUT_MS, teller_done);
     free(text);
     json_decref(value);
 }
@@ -143,7 +143,7 @@ static void teller_expired(struct deadline *deadline)
     struct teller *teller = CONTAINER_OF(deadline, struct teller, deadline);
     int what;
 
-    if (teller->stopped || lane_is_busy(teller->lane))
+    if (teller->stopped || doveadm_lane_is_busy(teller->lane))
         return;
     what = teller_choose(teller);
     if (what != TELLER_NOTHING)
@@ -152,15 +152,15 @@ static void teller_expired(struct deadline *deadline)
         teller_wake_in(teller, TELLER_CHANGED_MS);
 }
 
-static void teller_done(struct lane *lane, const struct lane_result *result)
+static void teller_done(struct doveadm_lane *lane, const struct doveadm_lane_result *result)
 {
-    struct teller *teller = lane_context(lane);
+    struct teller *teller = doveadm_lane_context(lane);
     unsigned doublings = teller->failures < 6 ? teller->failures : 6;
     uint64_t retry_ms = UINT64_C(1000) << doublings;
     int what = teller->current;
 
     teller->current = TELLER_NOTHING;
-    if (result->end == LANE_OK) {
+    if (result->end == DOVEADM_LANE_OK) {
         teller->failures = 0;
         teller->told_ms[what] = io_loop_now_ms(teller->loop);
         if (what == TELLER_BEHIND)
@@ -219,13 +219,13 @@ struct teller *teller_start(struct io_loop *loop, const struct config *config,
     teller->config = config;
     teller->ledger = ledger;
     teller->current = TELLER_NOTHING;
-    if (!lane_target_init(&teller->target, config, peer)) {
+    if (!doveadm_lane_target_init(&teller->target, config, peer)) {
         free(teller);
         return NULL;
     }
     for (int what = 0; what <= TELLER_BEHIND; what++)
         teller->is_due[what] = true; /* what was told before this start may be another's */
-    teller->lane = lane_start(loop, &teller->target, teller);
+    teller->lane = doveadm_lane_start(loop, &teller->target, teller);
     deadline_init(&teller->deadline, loop, teller_expired);
     teller_wake_in(teller, TELLER_CHANGED_MS);
     return teller;
@@ -255,6 +255,6 @@ void teller_stop(struct teller *teller, void (*stopped)(void *context), void *co
     teller->stopped = stopped;
     teller->context = context;
     teller->open_parts = 2;
-    lane_stop(teller->lane, teller_lane_stopped);
+    doveadm_lane_stop(teller->lane, teller_lane_stopped);
     deadline_close(&teller->deadline, teller_deadline_closed);
 }

@@ -15,7 +15,7 @@
 #ifndef MAILSTEAD_BACKEND_REPLICA_TELLER_H
 #define MAILSTEAD_BACKEND_REPLICA_TELLER_H
 
-#include "backend/replica/lane.h"
+#include "backend/replica/doveadm_lane.h"
 #include "backend/replica/ledger.h"
 #include "common/service/config.h"
 

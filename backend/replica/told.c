@@ -12,8 +12,8 @@
 struct told_reading {
     const struct config *config;
     char node[128];
-    struct lane_target target;
-    struct lane *lane;
+    struct doveadm_lane_target target;
+    struct doveadm_lane *lane;
     int next; /* the bucket that is read; -1: the statement */
     struct told told;
     void (*done)(void *context, struct told *told); /* NULL: nobody waits */
@@ -71,18 +71,18 @@ static void told_take(struct told_reading *reading, struct span text)
     json_decref(value);
 }
 
-static void told_done(struct lane *lane, const struct lane_result *result)
+static void told_done(struct doveadm_lane *lane, const struct doveadm_lane_result *result)
 {
-    struct told_reading *reading = lane_context(lane);
-    bool is_absent = result->end == LANE_CODE && strcmp(result->text, "NOTFOUND") == 0;
+    struct told_reading *reading = doveadm_lane_context(lane);
+    bool is_absent = result->end == DOVEADM_LANE_CODE && strcmp(result->text, "NOTFOUND") == 0;
 
-    if (result->end == LANE_OK)
+    if (result->end == DOVEADM_LANE_OK)
         told_take(reading, result->output);
     else if (!is_absent)
         reading->told.error = "the own Dovecot cannot be asked what it was told";
     reading->next++;
     if (reading->told.error || reading->told.at_ms == 0 || reading->next == LEDGER_BUCKETS)
-        lane_stop(lane, told_free);
+        doveadm_lane_stop(lane, told_free);
     else
         told_ask(reading);
 }
@@ -98,7 +98,7 @@ static void told_ask(struct told_reading *reading)
                                              span_from_string(reading->config->replica.state_dict),
                                              span_from_string(key) },
                                   .count = 5 };
-    lane_run(reading->lane, &command, TELLER_TIMEOUT_MS, told_done);
+    doveadm_lane_run(reading->lane, &command, TELLER_TIMEOUT_MS, told_done);
 }
 
 struct told_reading *told_read(struct io_loop *loop, const struct config *config, const char *node,
@@ -108,16 +108,16 @@ struct told_reading *told_read(struct io_loop *loop, const struct config *config
 
     reading->config = config;
     snprintf(reading->node, sizeof(reading->node), "%s", node);
-    if (!lane_target_init(&reading->target, config, NULL))
+    if (!doveadm_lane_target_init(&reading->target, config, NULL))
         reading->told.error = "TLS cannot be had";
     reading->next = -1;
     reading->told.known = json_object();
     reading->told.behind = json_object();
     reading->done = done;
     reading->context = context;
-    reading->lane = lane_start(loop, &reading->target, reading);
+    reading->lane = doveadm_lane_start(loop, &reading->target, reading);
     if (reading->told.error)
-        lane_stop(reading->lane, told_free);
+        doveadm_lane_stop(reading->lane, told_free);
     else
         told_ask(reading);
     return reading;
@@ -126,7 +126,7 @@ struct told_reading *told_read(struct io_loop *loop, const struct config *config
 void told_read_cancel(struct told_reading *reading)
 {
     reading->done = NULL;
-    lane_stop(reading->lane, told_free);
+    doveadm_lane_stop(reading->lane, told_free);
 }
 
 void told_release(struct told *told)

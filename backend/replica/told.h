@@ -5,7 +5,7 @@
 
 #include <jansson.h>
 
-#include "backend/replica/lane.h"
+#include "backend/replica/doveadm_lane.h"
 #include "common/service/config.h"
 
 struct told {
