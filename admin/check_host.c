@@ -68,6 +68,21 @@ static void check_listener(const struct check *check, const struct ifaddrs *inte
     }
 }
 
+/* Nothing could go out from one that is elsewhere. */
+static void check_source(const struct check *check, const struct ifaddrs *interfaces,
+                         const char *address)
+{
+    struct endpoint_sources source = { .ipv4.sin_family = 0 };
+    const void *own = &source.ipv4;
+
+    if (!endpoint_sources_add(&source, address))
+        return;
+    if (source.ipv4.sin_family == 0)
+        own = &source.ipv6;
+    if (!is_here(interfaces, own))
+        check_fault(check, "bind_address: %s is no address of this machine now", address);
+}
+
 /* --- names ------------------------------------------------------------------------------- */
 
 /* Whether one of the addresses of `name` is here, and whether the daemon listens on it. */
@@ -176,6 +191,8 @@ void check_host(const struct check *check)
         interfaces = NULL;
     for (size_t i = 0; interfaces && i < check->config->listener_count; i++)
         check_listener(check, interfaces, &check->config->listeners[i]);
+    for (size_t i = 0; interfaces && i < check->config->bind_address.count; i++)
+        check_source(check, interfaces, check->config->bind_address.items[i]);
     if (interfaces) {
         check_hostname(check, interfaces);
         check_node_address(check, interfaces);

@@ -114,6 +114,14 @@ def test_an_address_that_is_not_here_is_a_fault(cluster, fe1, tmp_path):
     assert complaints(changed, "--offline")[1] == 0
 
 
+def test_an_address_to_go_out_from_that_is_not_here_is_a_fault(fe1, tmp_path):
+    changed = Variant(fe1, tmp_path)
+    changed.file.write_text(f'bind_address = {{ "{fe1.address}", "2001:db8::77" }}\n' + changed.file.read_text())
+    said, status = complaints(changed)
+    assert status == 1 and "bind_address: 2001:db8::77 is no address of this machine now" in said
+    assert f"bind_address: {fe1.address}" not in said
+
+
 def test_a_node_whose_name_leads_elsewhere_is_a_fault(cluster, tmp_path):
     node = cluster.backends["sv1"]
     changed = Variant(node.daemon, tmp_path)
