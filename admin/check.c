@@ -179,8 +179,10 @@ static void look_around(const struct check *check)
     for (size_t i = 0; i < ARRAY_LENGTH(looks); i++)
         looks[i](check);
     check_rights(check->config, check->warn, check->context);
-    if (check->program == CONFIG_BACKEND)
+    if (check->program == CONFIG_BACKEND) {
         check_store(check);
+        check_replica(check);
+    }
 }
 
 static json_t *examine(const struct arguments *arguments, enum config_program program)

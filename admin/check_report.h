@@ -22,6 +22,9 @@ void check_doubt(const struct check *check, const char *format, ...)
 /* Asks the node's running mail store whether it does what it must (check_store.c). */
 void check_store(const struct check *check);
 
+/* Whether the Dovecots that copies are made with take the password (check_replica.c). */
+void check_replica(const struct check *check);
+
 /* Whether the daemon's addresses and names are this machine's, and nobody else's (check_host.c). */
 void check_host(const struct check *check);
 

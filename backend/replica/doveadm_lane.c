@@ -114,6 +114,10 @@ static bool doveadm_lane_take_event(struct doveadm_lane *lane, enum doveadm_even
     case DOVEADM_NEED_INPUT:
         return false;
     case DOVEADM_READY:
+        if (lane->command.count == 0) {
+            doveadm_lane_close(lane, DOVEADM_LANE_OK, "");
+            return false;
+        }
         if (doveadm_lane_begin_command(lane))
             return true;
         doveadm_lane_close(lane, DOVEADM_LANE_CODE, "a word that cannot be sent");
@@ -378,6 +382,15 @@ void doveadm_lane_run(struct doveadm_lane *lane, const struct doveadm_command *c
         doveadm_lane_connect(lane);
         break;
     }
+}
+
+void doveadm_lane_prove(struct doveadm_lane *lane,
+                        void (*done)(struct doveadm_lane *lane,
+                                     const struct doveadm_lane_result *result))
+{
+    static const struct doveadm_command nothing = { .count = 0 };
+
+    doveadm_lane_run(lane, &nothing, 0, done);
 }
 
 void doveadm_lane_stop(struct doveadm_lane *lane, void (*stopped)(void *context))

@@ -60,6 +60,13 @@ void doveadm_lane_run(struct doveadm_lane *lane, const struct doveadm_command *c
                       void (*done)(struct doveadm_lane *lane,
                                    const struct doveadm_lane_result *result));
 
+/*
+ * The same without a command: OK when the password was taken; the connection is ended.
+ */
+void doveadm_lane_prove(struct doveadm_lane *lane,
+                        void (*done)(struct doveadm_lane *lane,
+                                     const struct doveadm_lane_result *result));
+
 bool doveadm_lane_is_busy(const struct doveadm_lane *lane);
 
 /* What was given to doveadm_lane_start. */

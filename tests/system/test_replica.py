@@ -16,6 +16,7 @@ from cluster import Network, clients, wait_until
 from cluster.accounts import Account, account_ldif
 from conftest import giver, running
 from failover_cluster import OneDirectory
+from variant import Variant
 
 NEVER = Account(9000, "sv1")  # whose entry is new when sv1 is off
 OPTIONS = """\
@@ -118,6 +119,35 @@ def test_flags_that_an_open_session_sets_are_copied(pair, new):
     wait_until(lambda: any(name.endswith("S") for name in messages_at(pair, "sv2", account)),
                "the flag is at the sibling while the session is open", 20)
     imap.logout()
+
+
+def test_check_asks_both_dovecots_whether_they_would_copy(pair, tmp_path):
+    node = pair.backends["sv1"]
+    changed = Variant(node.daemon, tmp_path)
+    right = changed.file.read_text()
+    password = tmp_path / "password"
+    password.write_text("wrong\n")
+    password.chmod(0o600)
+
+    def lines(old, new):
+        assert old in right
+        changed.file.write_text(right.replace(old, new))
+        done = changed.run("check")
+        return [line for line in done.stderr.splitlines() if ": replica: " in line or " replica: " in line]
+
+    doveadm = f"{node.address}:{Network.STORE_DOVEADM}"
+    siblings = f"{pair.backends['sv2'].address}:"
+    assert lines("", "") == []
+    secret = f'password_file = "{node.dovecot.doveadm_secret()}"'
+    refused = lines(secret, f'password_file = "{password}"')
+    assert len(refused) == 2 and all("it refused the password" in line for line in refused), refused
+    assert f'doveadm of "sv1", {doveadm}' in refused[0] and f'doveadm of "sv2", {siblings}' in refused[1], refused
+    clear = lines("replica {", "replica {\n    tls = false")
+    assert len(clear) == 2 and all("it closed the connection; replica.tls is off" in line for line in clear), clear
+    stranger = lines(f'    ca = "{pair.certificates.ca}"\n}}\n', '    ca = "/etc/ssl/certs/ca-certificates.crt"\n}\n')
+    assert len(stranger) == 2 and all("certificate" in line for line in stranger), stranger
+    nobody = lines(f'doveadm = "{doveadm}"', f'doveadm = "{node.address}:1"')
+    assert len(nobody) == 1 and "does not answer: Connection refused" in nobody[0], nobody
 
 
 def inbox(pair, account):
