@@ -100,6 +100,7 @@ static void verifier_end(struct verifier *verifier)
     if (verifier->state.current == VERIFIER_ENDING)
         return;
     state_move(&verifier->state, VERIFIER_ENDING);
+    abuse_hold_release(verifier->session);
     resolver_cancel(&verifier->request);
     resolver_cancel_bind(&verifier->bind);
     verifier_abandon(verifier);
@@ -214,6 +215,10 @@ static void verifier_wait_for(struct verifier *verifier, const char *why, uint64
 
     if (age_ms >= service->config->timeout.login_hold_s * 1000ULL) {
         verifier_refuse_temporarily(verifier, why);
+        return;
+    }
+    if (!abuse_hold_admit(verifier->session, verifier_name(verifier), verifier->target.name)) {
+        verifier_refuse_temporarily(verifier, "too many logins wait for the backend");
         return;
     }
     state_move(&verifier->state, VERIFIER_HELD);

@@ -279,7 +279,7 @@ struct peer *rig_connect(struct rig *rig, const struct listener_config *listener
 
     ((struct sockaddr_in *)&from)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     io_make_tcp_pair(fds, 32768);
-    if (listener->protocol == PROTOCOL_SMTP || listener->protocol == PROTOCOL_LMTP)
+    if (protocol_is_mail(listener->protocol))
         mail_session_start(&rig->service, listener, fds[1], &from);
     else
         login_session_start(&rig->service, listener, fds[1], &from);

@@ -377,6 +377,42 @@ static void a_login_above_the_cap_is_refused_at_once_and_others_wait(void **stat
     rig_expect_no_session(rig);
 }
 
+static void a_submission_s_login_waits_under_the_same_cap(void **state)
+{
+    static const char auth[] = "EHLO x\r\nAUTH PLAIN AGFubmEAc2VjcmV0\r\n"; /* anna, secret */
+    struct listener_config submission = rig->smtp;
+    struct peer *waiting, *above;
+
+    (void)state;
+    submission.protocol = PROTOCOL_SUBMISSION;
+    submission.mechanisms = SASL_BIT(SASL_PLAIN);
+    submission.plaintext_allowed = true;
+    rig->config.limits.held_logins_per_backend = 1;
+    rig->config.timeout.login_hold_s = 60;
+    rig_kill_backend(rig, 0);
+    waiting = log_in_at(&submission, auth);
+    rig_expect(waiting, "AUTH PLAIN");
+    rig_wait(rig, 20);
+    for (int i = 0; i < 2; i++) { /* one that is refused holds no place */
+        above = log_in_at(&submission, auth);
+        rig_expect(above, "454 4.7.0 ");
+        rig_close(above);
+    }
+    above = log_in_at(&rig->imap, "1 LOGIN anna secret\r\n");
+    rig_expect(above, "1 NO [UNAVAILABLE] ");
+    rig->config.timeout.login_hold_s = 0; /* its wait is over, and its place free */
+    rig_expect(waiting, "454 4.7.0 ");
+    rig->config.timeout.login_hold_s = 60;
+    rig_say(above, "2 LOGIN anna secret\r\n");
+    rig_wait(rig, 20);
+    rig_say(waiting, "AUTH PLAIN AGFubmEAc2VjcmV0\r\n");
+    rig_expect(waiting, "454 4.7.0 ");
+    assert_int_equal(rig_count(rig, BOARD_LOGINS_TEMPORARY), 5);
+    rig_close(above);
+    rig_close(waiting);
+    rig_expect_no_session(rig);
+}
+
 /* Their worker may die while they wait. */
 static void logins_that_wait_are_no_failures_yet(void **state)
 {
@@ -430,6 +466,7 @@ int main(void)
         TEST(refusals_come_later_with_each_failure),
         TEST(so_many_logins_wait_for_one_backend),
         TEST(a_login_above_the_cap_is_refused_at_once_and_others_wait),
+        TEST(a_submission_s_login_waits_under_the_same_cap),
         TEST(logins_that_wait_are_no_failures_yet),
         TEST(sessions_are_limited_by_address_network_and_account),
         TEST(sessions_are_counted_again_after_a_worker_was_killed),
