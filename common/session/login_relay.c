@@ -7,6 +7,7 @@
 
 #include "common/base/log.h"
 #include "common/io/keepalive.h"
+#include "common/session/storage_use.h"
 
 enum { LOGIN_QUIET_MS = 1000 /* without a byte: what ends then was not asked for */ };
 
@@ -34,6 +35,14 @@ static bool login_relay_is_abandoned(const struct login_session *session, enum r
            (quiet_ms >= LOGIN_QUIET_MS || departures_has(head) || departures_has_moved(head));
 }
 
+/* A store may still be at work for a client that is gone: until it closes it uses its storage. */
+static void login_relay_end(struct login_session *session, const char *reason)
+{
+    session_part(&session->session, reason);
+    if (session->state.current == LOGIN_STATE_PARTING)
+        login_relay_parting_ready(session); /* its end may have been read already */
+}
+
 /* All clients of a backend that is gone should not come back at once: they wait for their turn. */
 static void login_relay_ended(struct relay *relay, enum relay_end end)
 {
@@ -41,7 +50,7 @@ static void login_relay_ended(struct relay *relay, enum relay_end end)
     struct departures *departures = &session->session.service->departures;
 
     if (!login_relay_is_abandoned(session, end)) {
-        login_session_end(session, relay_end_text(end));
+        login_relay_end(session, relay_end_text(end));
         return;
     }
     transport_watch(&session->backend, 0);
@@ -221,7 +230,7 @@ void login_relay_idle(struct login_session *session)
 
     login_relay_keep_alive(session);
     if (quiet_ms >= limit_ms)
-        login_session_end(session, is_done ? "client closed, and the backend did not" : "idle");
+        login_relay_end(session, is_done ? "client closed, and the backend did not" : "idle");
     else
         deadline_set(&session->deadline, limit_ms - quiet_ms);
 }

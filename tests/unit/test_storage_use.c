@@ -124,6 +124,30 @@ static void a_login_that_is_drained_counts_until_its_store_has_closed(void **sta
     assert_int_equal(sessions_of(rig), 0);
 }
 
+/* Its store may be writing what it was told, or hang; nothing is waited for but its end. */
+static void a_login_whose_client_has_gone_counts_until_its_store_has_closed(void **state)
+{
+    static const struct linger abruptly = { .l_onoff = 1, .l_linger = 0 };
+    struct rig *rig = *state;
+    struct peer *backend, *client;
+
+    rig->config.timeout.backend_s = 1;
+    for (int i = 0; i < 2; i++) {
+        client = rig_log_in(rig, "anna", 0, &backend);
+        if (i == 1)
+            assert_int_equal(setsockopt(client->transport.fd, SOL_SOCKET, SO_LINGER, &abruptly,
+                                        sizeof(abruptly)),
+                             0);
+        rig_close(client);
+        rig_expect_end(backend);
+        rig_wait(rig, i == 0 ? 1300 : 50);
+        assert_int_equal(sessions_of(rig), 1);
+        rig_close(backend);
+        rig_expect_no_session(rig);
+        assert_int_equal(sessions_of(rig), 0);
+    }
+}
+
 static void a_lease_that_is_over_ends_sessions(void **state)
 {
     struct rig *rig = *state;
@@ -207,6 +231,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         T(a_login_ends_and_counts_until_its_store_has_closed),
         T(a_login_that_is_drained_counts_until_its_store_has_closed),
+        T(a_login_whose_client_has_gone_counts_until_its_store_has_closed),
         T(a_lease_that_is_over_ends_sessions),
         T(sessions_of_other_storages_stay),
         T(nobody_begins_on_what_is_not_attached),
