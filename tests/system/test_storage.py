@@ -219,6 +219,22 @@ def test_a_node_that_left_stays_away_over_a_restart(shared):
     assert shared.node("sv2")["state"] == "serving"
 
 
+def test_an_own_storage_that_an_order_released_stays_released_over_a_restart(shared):
+    """All of its accounts are here, and still somebody was told that he may have it."""
+    account, daemon = shared.accounts_of("sv2")[-1], shared.backends["sv2"].daemon
+    assert shared.order("sv2", "storage", "release", "sv2").returncode == 0
+    assert shared.hooks() == ["sv2 release sv2"]
+    daemon.stop()
+    daemon.launch()
+    wait_until(lambda: daemon.control_socket.exists() and daemon.knows_commands(), "the daemon runs", 20)
+    shared.wait_storage("sv2", "sv2", "detached", "its accounts are here; it waits for an order")
+    assert "UNAVAILABLE" in gate_refuses(shared, account)
+    assert shared.hooks() == []
+    assert shared.order("sv2", "storage", "attach", "sv2").returncode == 0
+    assert shared.hooks() == ["sv2 attach sv2"]
+    wait_until(lambda: gate_refuses(shared, account) == "", "it serves again", 20)
+
+
 @pytest.mark.long
 def test_leaving_ends_sessions(shared):
     account = shared.accounts_of("sv2")[-2]
