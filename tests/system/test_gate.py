@@ -77,12 +77,15 @@ def send_by_lmtp(gate, account, subject):
 
 def test_a_node_that_relays_sends_foreign_sessions_to_their_owner_once(cluster, fresh, tls, arrives):
     gate, owner, account = cluster.backends["sv1"].daemon, cluster.backends["sv2"], fresh("sv2")
-    with configured(gate, relaying(cluster)):
+    source = f'bind_address = {{ "{gate.address}" }}\n'
+    with configured(gate, lambda text: source + relaying(cluster)(text)):
         session = logged_in(gate, account, tls)
         log = owner.dovecot.process.log_file
         wait_until(lambda: f"user=<{account.address}>" in log.read_text(errors="replace"), "its owner logs it in", 10)
         assert pop3_answer(gate, account, tls).startswith(b"+OK")
         assert sieve_answer(gate, account, tls).startswith(b"OK")
+        logins = owner.daemon.events("login", account.address)
+        assert len(logins) == 3 and all(f" peer={gate.address} " in line for line in logins), logins
         send_by_lmtp(gate, account, "relayed")
         arrives(account, "relayed")
         assert clients.subjects(clients.read_by_imap(cluster.frontends["fe1"], account)) == ["relayed"]
