@@ -296,13 +296,17 @@ static void follower_begin_following(struct follower *follower)
     follower_tell(follower);
 }
 
+/*
+ * A full refresh without a cookie leaves none, and the next one is full, too.  A server that has
+ * nothing new since our cookie tells none: that one is as good as before.
+ */
 static void follower_complete_refresh(struct follower *follower)
 {
-    struct span cookie;
+    struct span cookie = bytes_span(&follower->cookie);
+    bool is_kept = follower->is_resumed && !follower->has_cookie;
 
     mirror_writer_end_refresh(follower->writer);
-    cookie = bytes_span(&follower->cookie);
-    if (follower_commit(follower, &cookie)) /* without one, the next refresh is a full one */
+    if (follower_commit(follower, is_kept ? NULL : &cookie))
         follower_begin_following(follower);
 }
 

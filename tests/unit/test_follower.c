@@ -153,6 +153,20 @@ static void a_restart_of_slapd_and_follower_without_changes_changes_nothing(void
     assert_int_equal(mirror_writer_revision(rig->writer), revision);
 }
 
+/* A server that has nothing new tells no cookie, either. */
+static void a_mirror_that_was_resumed_without_changes_is_resumed_again(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_follow(rig, 5);
+    for (int i = 0; i < 3; i++) {
+        assert_true(mirror_writer_cookie(rig->writer).length > 0);
+        rig_stop(rig);
+        rig_start(rig);
+        assert_true(rig_run_until(rig, rig_is_following));
+    }
+}
+
 static void slapd_may_come_later_than_the_follower(void **state)
 {
     struct rig *rig = *state;
@@ -316,6 +330,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_follower_that_was_away_resumes_with_changes_and_deletions,
                                         rig_set_up_without_session_log, rig_tear_down),
         follower_test(a_restart_of_slapd_and_follower_without_changes_changes_nothing),
+        follower_test(a_mirror_that_was_resumed_without_changes_is_resumed_again),
         follower_test(slapd_may_come_later_than_the_follower),
         follower_test(the_next_server_is_tried_when_one_does_not_answer),
         follower_test(the_first_server_is_returned_to_when_it_answers_again),
