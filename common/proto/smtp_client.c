@@ -28,7 +28,7 @@ enum {
     READY,
     ENVELOPE, /* MAIL was sent */
     CONTENT,  /* DATA was accepted; the session writes */
-    FINAL,    /* the content's end was sent */
+    FINAL,    /* the content's end was sent, or its length was said */
     QUITTING,
     REFUSED,
     FAILED
@@ -53,9 +53,9 @@ static const struct state_row states[] = {
     [AWAITING_AUTH] = { "awaiting-auth", STATE_BIT(READY) | ENDS },
     [AWAITING_XCLIENT] = { "awaiting-xclient", STATE_BIT(AWAITING_HELLO) | ENDS },
     [READY] = { "ready", STATE_BIT(ENVELOPE) | STATE_BIT(AWAITING_XCLIENT) | ENDS },
-    [ENVELOPE] = { "envelope", STATE_BIT(READY) | STATE_BIT(CONTENT) | ENDS },
+    [ENVELOPE] = { "envelope", STATE_BIT(READY) | STATE_BIT(CONTENT) | STATE_BIT(FINAL) | ENDS },
     [CONTENT] = { "content", STATE_BIT(FINAL) | ENDS },
-    [FINAL] = { "final", STATE_BIT(READY) | ENDS },
+    [FINAL] = { "final", STATE_BIT(READY) | STATE_BIT(ENVELOPE) | ENDS },
     [QUITTING] = { "quitting", ENDS },
     [REFUSED] = { "refused", ENDS },
     [FAILED] = { "failed", ENDS },
@@ -87,7 +87,7 @@ static void forget_extensions(struct smtp_client *client)
     client->offers_pipelining = client->offers_8bitmime = client->offers_size = false;
     client->offers_starttls = client->offers_auth_plain = client->offers_auth_login = false;
     client->offers_smtputf8 = client->offers_enhanced = client->offers_dsn = false;
-    client->offers_xclient = false;
+    client->offers_chunking = client->offers_xclient = false;
     client->size_limit = 0;
 }
 
@@ -162,6 +162,7 @@ static void note_extension(struct smtp_client *client, struct span line)
         bool *offered;
     } extensions[] = {
         { SPAN_LITERAL("8BITMIME"), &client->offers_8bitmime },
+        { SPAN_LITERAL("CHUNKING"), &client->offers_chunking },
         { SPAN_LITERAL("DSN"), &client->offers_dsn },
         { SPAN_LITERAL("ENHANCEDSTATUSCODES"), &client->offers_enhanced },
         { SPAN_LITERAL("PIPELINING"), &client->offers_pipelining },
@@ -175,6 +176,7 @@ static void note_extension(struct smtp_client *client, struct span line)
     for (size_t i = 0; i < ARRAY_LENGTH(extensions); i++)
         if (span_equals_ignore_case(keyword, extensions[i].keyword))
             *extensions[i].offered = true;
+    client->offers_chunking &= !client->is_chunking_refused;
     if (span_equals_ignore_case(keyword, SPAN_LITERAL("SIZE")) &&
         !span_parse_u64(span_trim(arguments), &client->size_limit))
         client->size_limit = 0;
@@ -287,6 +289,33 @@ static bool is_possible(const struct smtp_client *client)
     return class != 3;
 }
 
+/* RFC 5321 section 4.2.3: it is about a command, not about what came with it. */
+static bool is_about_command(const struct mail_reply *reply)
+{
+    return reply->code >= 500 && reply->code <= 504;
+}
+
+/* RFC 3030 section 2: a chunk that is refused leaves the transaction in a state that RSET ends. */
+static void take_refused_chunk(struct smtp_client *client)
+{
+    client->is_chunk_refused = true;
+    if (!is_about_command(&client->reply))
+        return;
+    client->is_chunking_refused = true;
+    client->offers_chunking = false;
+    client->reply.code = 451;
+    if (client->reply.enhanced[0])
+        client->reply.enhanced[0] = '4';
+}
+
+static void take_final(struct smtp_client *client)
+{
+    if (client->is_chunk && !mail_reply_is_positive(&client->reply))
+        take_refused_chunk(client);
+    if (!is_reply_awaited(client))
+        state_move(&client->state, client->is_chunk_refused ? ENVELOPE : READY);
+}
+
 /* A whole reply within a transaction, or outside of one. */
 static enum smtp_client_event take_reply(struct smtp_client *client)
 {
@@ -298,9 +327,10 @@ static enum smtp_client_event take_reply(struct smtp_client *client)
         return fail(client, NULL);
     if (client->replied == SMTP_CLIENT_DATA && client->reply.code == 354)
         state_move(&client->state, CONTENT);
-    else if (client->replied == SMTP_CLIENT_RSET ||
-             (client->replied == SMTP_CLIENT_FINAL && !is_reply_awaited(client)))
+    else if (client->replied == SMTP_CLIENT_RSET)
         state_move(&client->state, READY);
+    else if (client->replied == SMTP_CLIENT_FINAL)
+        take_final(client);
     return SMTP_CLIENT_REPLY;
 }
 
@@ -429,6 +459,7 @@ bool smtp_client_mail(struct smtp_client *client, const char *reverse_path,
 {
     assert(client->state.current == READY);
     client->is_utf8 = parameters->is_utf8;
+    client->is_chunk = client->is_chunk_refused = false;
     if (!is_sendable(client, reverse_path))
         return false;
     buffer_append_format(out, "MAIL FROM:<%s>", reverse_path);
@@ -476,12 +507,29 @@ void smtp_client_data(struct smtp_client *client, struct buffer *out)
     client->awaiting_data = true;
 }
 
-void smtp_client_content_end(struct smtp_client *client, unsigned accepted)
+/* From here on the peer may have all of the message. */
+static void expect_finals(struct smtp_client *client, unsigned accepted)
 {
     assert(accepted > 0);
     client->finals_expected = client->options.flavor == MAIL_LMTP ? accepted : 1;
     client->finals_answered = 0;
     state_move(&client->state, FINAL);
+}
+
+void smtp_client_content_end(struct smtp_client *client, unsigned accepted)
+{
+    assert(client->state.current == CONTENT);
+    expect_finals(client, accepted);
+}
+
+void smtp_client_chunk(struct smtp_client *client, size_t size, unsigned accepted,
+                       struct buffer *out)
+{
+    assert(client->state.current == ENVELOPE && client->recipients_sent > 0);
+    assert(client->offers_chunking && !is_reply_awaited(client));
+    buffer_append_format(out, "BDAT %zu LAST\r\n", size);
+    client->is_chunk = true;
+    expect_finals(client, accepted);
 }
 
 bool smtp_client_may_reset(const struct smtp_client *client)

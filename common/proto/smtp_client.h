@@ -8,6 +8,9 @@
  *     -> data -> REPLY (DATA, 354) -> content by dot_stuffing.h -> content_end
  *     -> REPLY (FINAL 0..n-1: one with SMTP, one for each accepted RCPT with LMTP) -> mail ...
  *
+ * or, where CHUNKING is offered, instead of data: chunk -> content as it is -> REPLY (FINAL ...),
+ * and a reset when one of these refuses.
+ *
  * The session calls next until NEED_INPUT before it sends anything more, so that bytes which
  * nobody asked for are seen as such.  What is sent needs SMTP_CLIENT_COMMAND_MAX bytes of room.
  */
@@ -57,7 +60,7 @@ struct smtp_client {
     struct state state;
     struct smtp_client_options options;
     bool offers_pipelining, offers_8bitmime, offers_size, offers_starttls, offers_auth_plain,
-        offers_auth_login, offers_smtputf8, offers_enhanced, offers_dsn,
+        offers_auth_login, offers_smtputf8, offers_enhanced, offers_dsn, offers_chunking,
         offers_xclient;               /* with all of ADDR, SESSION and TTL */
     uint64_t size_limit;              /* what SIZE announced; 0: none known */
     enum smtp_client_command replied; /* after SMTP_CLIENT_REPLY */
@@ -66,8 +69,8 @@ struct smtp_client {
     const char *problem; /* after FAILED: what is wrong, static; NULL: it broke the protocol */
     /* ... the implementation's own members below */
     struct smtp_reply_reader reader;
-    bool tls_active, was_ready, is_xclient_refused;
-    bool is_utf8; /* the transaction at hand */
+    bool tls_active, was_ready, is_xclient_refused, is_chunking_refused;
+    bool is_utf8, is_chunk, is_chunk_refused; /* the transaction at hand */
     bool awaiting_mail, awaiting_data, awaiting_rset;
     unsigned recipients_sent, recipients_answered, finals_expected, finals_answered;
 };
@@ -121,7 +124,20 @@ void smtp_client_data(struct smtp_client *client, struct buffer *out);
  */
 void smtp_client_content_end(struct smtp_client *client, unsigned accepted);
 
-/* Gives the transaction up, when no reply is outstanding and DATA was not accepted. */
+/*
+ * Announces the whole content, `size` bytes that the caller writes behind it and that end a line,
+ * where offers_chunking (RFC 3030).  Every RCPT has been answered, `accepted` of them, above 0,
+ * positively.  When the peer refuses, its transaction is open still: READY comes by a reset.  A
+ * refusal of the command and not of the message (500 to 504) is given as 451, and CHUNKING is not
+ * offered any more.
+ */
+void smtp_client_chunk(struct smtp_client *client, size_t size, unsigned accepted,
+                       struct buffer *out);
+
+/*
+ * Gives the transaction up, when no reply is outstanding and DATA was not accepted; a chunk may
+ * have been refused.
+ */
 void smtp_client_reset(struct smtp_client *client, struct buffer *out);
 
 /* True when smtp_client_reset may be called. */

@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * `input` is a byte of options, two bytes of a position, and what the server sends.
- * A small session drives the machine through transactions, and says whose each is where that is
- * an option and the server takes it.  Checks that all is the
- * same whether the input comes whole, cut at that position or (when it is short) byte by
- * byte; and that each command gets one reply, in order, as LMTP counts them.
+ * A small session drives the machine through transactions, says whose each is, and gives content
+ * in chunks, where that is an option and the server takes it.  Checks that all is the same whether
+ * the input comes whole, cut at that position or (when it is short) byte by byte; and that each
+ * command gets one reply, in order, as LMTP counts them.
  */
 #include "common/proto/smtp_client.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { OPTION_LMTP = 1, OPTION_STARTTLS = 2, OPTION_AUTH = 4, OPTION_FORWARD = 8 };
+enum {
+    OPTION_LMTP = 1,
+    OPTION_STARTTLS = 2,
+    OPTION_AUTH = 4,
+    OPTION_FORWARD = 8,
+    OPTION_CHUNK = 16
+};
 
 enum { RECIPIENTS = 3, TRANSACTIONS_MAX = 5 };
 
@@ -21,7 +27,8 @@ struct run {
     enum smtp_client_command expected; /* what the next reply must answer */
     unsigned expected_index;
     unsigned recipients_sent, recipients_accepted, transactions;
-    bool forwards, is_forwarded; /* an option; the next transaction's */
+    bool forwards, is_forwarded;                /* an option; the next transaction's */
+    bool may_chunk, is_chunk, is_chunk_refused; /* an option; the transaction's */
     bool is_over;
 };
 
@@ -70,11 +77,32 @@ static void begin(struct run *run, struct buffer *out)
         return;
     }
     run->recipients_sent = run->recipients_accepted = 0;
+    run->is_chunk = run->is_chunk_refused = false;
     FUZZ_CHECK(!smtp_client_mail(&run->client, "a>\r\nb", &parameters, out));
     FUZZ_CHECK(smtp_client_mail(&run->client, "", &parameters, out));
     expect(run, SMTP_CLIENT_MAIL);
     if (run->client.offers_pipelining)
         send_recipients(run, out);
+}
+
+static void send_content(struct run *run, struct buffer *out)
+{
+    run->is_chunk = run->may_chunk && run->client.offers_chunking;
+    if (run->is_chunk) {
+        smtp_client_chunk(&run->client, 3, run->recipients_accepted, out);
+        buffer_append_string(out, ".\r\n");
+        expect(run, SMTP_CLIENT_FINAL);
+    } else {
+        smtp_client_data(&run->client, out);
+        expect(run, SMTP_CLIENT_DATA);
+    }
+}
+
+static void reset(struct run *run, struct buffer *out)
+{
+    FUZZ_CHECK(smtp_client_may_reset(&run->client));
+    smtp_client_reset(&run->client, out);
+    expect(run, SMTP_CLIENT_RSET);
 }
 
 static void after_recipient(struct run *run, struct buffer *out)
@@ -83,19 +111,16 @@ static void after_recipient(struct run *run, struct buffer *out)
     if (++run->expected_index < RECIPIENTS) {
         send_recipients(run, out);
     } else if (run->recipients_accepted > 0) {
-        smtp_client_data(&run->client, out);
-        expect(run, SMTP_CLIENT_DATA);
+        send_content(run, out);
     } else {
-        smtp_client_reset(&run->client, out);
-        expect(run, SMTP_CLIENT_RSET);
+        reset(run, out);
     }
 }
 
 static void after_data(struct run *run, struct buffer *out)
 {
     if (run->client.reply.code != 354) {
-        smtp_client_reset(&run->client, out);
-        expect(run, SMTP_CLIENT_RSET);
+        reset(run, out);
         return;
     }
     buffer_append_string(out, ".\r\n");
@@ -107,7 +132,12 @@ static void after_final(struct run *run, struct buffer *out)
 {
     bool is_lmtp = run->client.options.flavor == MAIL_LMTP;
 
-    if (++run->expected_index == (is_lmtp ? run->recipients_accepted : 1))
+    run->is_chunk_refused |= run->is_chunk && !mail_reply_is_positive(&run->client.reply);
+    if (++run->expected_index < (is_lmtp ? run->recipients_accepted : 1))
+        return;
+    if (run->is_chunk_refused)
+        reset(run, out);
+    else
         begin(run, out);
 }
 
@@ -212,7 +242,8 @@ static struct span run_pieces(unsigned bits, struct span input, size_t cut, size
                                            .password = "secret" };
     struct buffer out = buffer_over(out_memory, sizeof(out_memory));
     struct run run = { .trace = buffer_over(trace, FUZZ_TRACE_MAX),
-                       .forwards = bits & OPTION_FORWARD };
+                       .forwards = bits & OPTION_FORWARD,
+                       .may_chunk = bits & OPTION_CHUNK };
 
     smtp_client_init(&run.client, &options);
     for (; cut < input.length; cut += step)

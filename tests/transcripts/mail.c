@@ -10,7 +10,7 @@
  * Options of a client: starttls alone, user=NAME, password=WORD.  Answers: tls,
  * mail PATH [size=N] [8bit] [utf8] [full] [hdrs] [envid=TEXT], rcpt PATH, rcpt-dsn PATH NOTIFY
  * ORCPT (the bits of the one, and the other or "-"), unsafe PATH (which must be refused), data,
- * content TEXT (written as it is), end ACCEPTED, reset, quit,
+ * content TEXT (written as it is), end ACCEPTED, chunk SIZE ACCEPTED, reset, quit,
  * forward ADDRESS PORT SESSION TTL.
  */
 #include <stdio.h>
@@ -280,6 +280,8 @@ static enum transcript_step note_ready(const struct smtp_client *client, struct 
         buffer_append_string(note, " dsn");
     if (client->offers_enhanced)
         buffer_append_string(note, " enhanced");
+    if (client->offers_chunking)
+        buffer_append_string(note, " chunking");
     if (client->offers_xclient)
         buffer_append_string(note, " xclient");
     if (client->offers_size)
@@ -395,6 +397,16 @@ static bool client_forward(struct smtp_client *client, struct span rest, struct 
     return true;
 }
 
+static bool client_chunk(struct smtp_client *client, struct span rest, struct buffer *out)
+{
+    uint64_t size, accepted;
+
+    if (!span_parse_u64(transcript_take_word(&rest), &size) || !span_parse_u64(rest, &accepted))
+        return false;
+    smtp_client_chunk(client, (size_t)size, (unsigned)accepted, out);
+    return true;
+}
+
 static bool client_path_command(struct smtp_client *client, struct span verb, struct span rest,
                                 struct buffer *out)
 {
@@ -403,6 +415,8 @@ static bool client_path_command(struct smtp_client *client, struct span verb, st
 
     if (span_equals(verb, SPAN_LITERAL("forward")))
         return client_forward(client, rest, out);
+    if (span_equals(verb, SPAN_LITERAL("chunk")))
+        return client_chunk(client, rest, out);
     if (span_equals(verb, SPAN_LITERAL("rcpt-dsn")))
         return client_rcpt_dsn(client, rest, out);
     if (!span_copy_string(is_mail ? transcript_take_word(&rest) : rest, path, sizeof(path)))
