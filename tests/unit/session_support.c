@@ -286,6 +286,16 @@ struct peer *rig_connect(struct rig *rig, const struct listener_config *listener
     return rig_new_peer(rig, fds[0]);
 }
 
+struct peer *rig_greet(struct rig *rig, const struct listener_config *listener)
+{
+    struct peer *client = rig_connect(rig, listener);
+
+    rig_expect(client, "220 ");
+    rig_say(client, listener->protocol == PROTOCOL_LMTP ? "LHLO me\r\n" : "EHLO me\r\n");
+    rig_expect(client, "250 ENHANCEDSTATUSCODES\r\n");
+    return client;
+}
+
 struct wait {
     struct rig *rig;
     struct peer *peer;
@@ -559,4 +569,25 @@ int rig_tear_down(void **state)
     folder_remove(rig->folder);
     free(rig);
     return 0;
+}
+
+int rig_set_up_with_pool(void **state)
+{
+    struct rig *rig;
+
+    if (rig_set_up(state) != 0)
+        return -1;
+    rig = *state;
+    mail_pool_init(&rig->pool, 2, 60);
+    rig->service.mail_pool = &rig->pool;
+    return 0;
+}
+
+int rig_tear_down_with_pool(void **state)
+{
+    struct rig *rig = *state;
+
+    session_service_end_all(&rig->service, "the test is over");
+    mail_pool_close(&rig->pool);
+    return rig_tear_down(state);
 }

@@ -12,6 +12,7 @@
 #include "common/io/channel.h"
 #include "common/io/listener.h"
 #include "common/session/mail_fallback.h"
+#include "common/session/mail_pool.h"
 #include "common/session/service.h"
 #include "directory/messages.h"
 #include "directory/mirror_writer.h"
@@ -37,6 +38,7 @@ struct rig {
     struct board *board;
     struct session_service service;
     struct resolver resolver;
+    struct mail_pool pool; /* of rig_set_up_with_pool */
     bool is_resolver_stopped, is_service_stopped;
     struct mirror_writer *writer;
     struct listener_config imap, pop3, smtp, lmtp;
@@ -70,6 +72,10 @@ struct rig {
 int rig_set_up(void **state);
 int rig_tear_down(void **state);
 
+/* The same, and connections that carried a message wait for another: two for each backend. */
+int rig_set_up_with_pool(void **state);
+int rig_tear_down_with_pool(void **state);
+
 /* Moves the account "NAME@example.org" to `host`, or adds it there. */
 void rig_move(struct rig *rig, const char *name, const char *host);
 
@@ -78,6 +84,9 @@ void rig_remove(struct rig *rig, const char *name);
 
 /* Starts a session of `listener`, and gives its client. */
 struct peer *rig_connect(struct rig *rig, const struct listener_config *listener);
+
+/* The same with its hello, of SMTP or LMTP, answered. */
+struct peer *rig_greet(struct rig *rig, const struct listener_config *listener);
 
 /* An IMAP client that is logged in as `name`, whose account is at backend `index`; and that side.
  */

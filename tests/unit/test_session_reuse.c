@@ -2,41 +2,6 @@
 /* Connections to backends that carry one transaction after the other. */
 #include "tests/unit/session_support.h"
 
-#include "common/session/mail_pool.h"
-
-static struct mail_pool pool;
-
-static int set_up(void **state)
-{
-    struct rig *rig;
-
-    if (rig_set_up(state) != 0)
-        return -1;
-    rig = *state;
-    mail_pool_init(&pool, 2, 60);
-    rig->service.mail_pool = &pool;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct rig *rig = *state;
-
-    session_service_end_all(&rig->service, "the test is over");
-    mail_pool_close(&pool);
-    return rig_tear_down(state);
-}
-
-static struct peer *greet(struct rig *rig)
-{
-    struct peer *client = rig_connect(rig, &rig->smtp);
-
-    rig_expect(client, "220 ");
-    rig_say(client, "EHLO me\r\n");
-    rig_expect(client, "250 ENHANCEDSTATUSCODES\r\n");
-    return client;
-}
-
 static struct peer *accept_store(struct rig *rig)
 {
     struct peer *backend = rig_accept(rig, 0);
@@ -81,12 +46,12 @@ static struct peer *leave_one_waiting(struct rig *rig, struct peer **client)
 {
     struct peer *backend;
 
-    *client = greet(rig);
+    *client = rig_greet(rig, &rig->smtp);
     ask(*client, "anna");
     backend = accept_store(rig);
     take_envelope(backend, *client);
     take_message(backend, *client);
-    assert_false(list_is_empty(&pool.idle));
+    assert_false(list_is_empty(&rig->pool.idle));
     return backend;
 }
 
@@ -99,7 +64,7 @@ static void one_connection_carries_the_messages_of_several_sessions(void **state
     take_envelope(backend, client);
     take_message(backend, client);
     rig_close(client);
-    other = greet(rig);
+    other = rig_greet(rig, &rig->smtp);
     ask(other, "anna");
     take_envelope(backend, other);
     take_message(backend, other);
@@ -110,7 +75,7 @@ static void two_messages_at_a_time_are_on_two_connections(void **state)
 {
     struct rig *rig = *state;
     struct peer *client, *backend = leave_one_waiting(rig, &client), *second;
-    struct peer *other = greet(rig);
+    struct peer *other = rig_greet(rig, &rig->smtp);
 
     ask(client, "anna");
     take_envelope(backend, client);
@@ -129,7 +94,7 @@ static void a_connection_that_died_while_it_waited_is_replaced(void **state)
     /* It is known to be dead, ... */
     rig_close(backend);
     io_run_turns(&rig->loop, 5);
-    assert_true(list_is_empty(&pool.idle));
+    assert_true(list_is_empty(&rig->pool.idle));
     ask(client, "anna");
     backend = accept_store(rig);
     take_envelope(backend, client);
@@ -205,7 +170,7 @@ static void an_unclear_state_ends_the_connection(void **state)
     /* A reply that nobody asked for. */
     rig_say(backend, "250 2.0.0 Once more\r\n");
     rig_expect_end(backend);
-    assert_true(list_is_empty(&pool.idle));
+    assert_true(list_is_empty(&rig->pool.idle));
     /* A message that was not sent to its end. */
     ask(client, "anna");
     backend = accept_store(rig);
@@ -220,7 +185,7 @@ static void an_unclear_state_ends_the_connection(void **state)
     rig_expect_end(backend);
     assert_int_equal(backend->received.length, 0);
     /* An envelope whose replies are still due. */
-    client = greet(rig);
+    client = rig_greet(rig, &rig->smtp);
     ask(client, "anna");
     backend = accept_store(rig);
     rig_expect(backend, "RCPT TO:<anna@example.org>\r\n");
@@ -235,7 +200,7 @@ static void leave_three_waiting(struct rig *rig, struct peer *backends[3])
     struct peer *clients[3];
 
     for (int i = 0; i < 3; i++) {
-        clients[i] = greet(rig);
+        clients[i] = rig_greet(rig, &rig->smtp);
         ask(clients[i], "anna");
         backends[i] = accept_store(rig);
         take_envelope(backends[i], clients[i]);
@@ -246,24 +211,26 @@ static void leave_three_waiting(struct rig *rig, struct peer *backends[3])
 
 static void few_wait_and_not_for_long(void **state)
 {
+    struct rig *rig = *state;
     struct peer *backends[3];
 
-    pool.idle_s = 1;
-    leave_three_waiting(*state, backends);
+    rig->pool.idle_s = 1;
+    leave_three_waiting(rig, backends);
     for (int i = 0; i < 3; i++)
         rig_expect(backends[i], "QUIT\r\n");
-    assert_true(list_is_empty(&pool.idle));
+    assert_true(list_is_empty(&rig->pool.idle));
 }
 
 static void one_more_than_few_waits_only_for_a_moment(void **state)
 {
+    struct rig *rig = *state;
     struct peer *backends[3];
 
-    leave_three_waiting(*state, backends);
+    leave_three_waiting(rig, backends);
     rig_expect(backends[2], "QUIT\r\n");
     rig_expect_end(backends[2]);
-    assert_ptr_not_equal(pool.idle.next, pool.idle.previous); /* the two others */
-    assert_ptr_equal(pool.idle.next->next, pool.idle.previous);
+    assert_ptr_not_equal(rig->pool.idle.next, rig->pool.idle.previous); /* the two others */
+    assert_ptr_equal(rig->pool.idle.next->next, rig->pool.idle.previous);
 }
 
 static void under_load_one_more_than_few_is_taken_again(void **state)
@@ -272,7 +239,7 @@ static void under_load_one_more_than_few_is_taken_again(void **state)
     struct peer *backends[3], *client;
 
     leave_three_waiting(rig, backends);
-    client = greet(rig);
+    client = rig_greet(rig, &rig->smtp);
     ask(client, "anna");
     take_envelope(backends[2], client);
     take_message(backends[2], client);
@@ -281,7 +248,7 @@ static void under_load_one_more_than_few_is_taken_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define T(name) cmocka_unit_test_setup_teardown(name, rig_set_up_with_pool, rig_tear_down_with_pool)
         T(one_connection_carries_the_messages_of_several_sessions),
         T(two_messages_at_a_time_are_on_two_connections),
         T(a_connection_that_died_while_it_waited_is_replaced),
