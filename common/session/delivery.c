@@ -186,6 +186,17 @@ static bool delivery_may_ask_data(const struct delivery *delivery)
 }
 
 /*
+ * Whether the peer may have the content in one piece: it says that it takes that, everybody is
+ * answered for, and the sender has not said that it is too large.
+ */
+static bool delivery_may_chunk(const struct delivery *delivery)
+{
+    return delivery->options.flavor == MAIL_LMTP && delivery->link->machine.offers_chunking &&
+           delivery->answered == delivery->recipient_count &&
+           delivery->options.parameters.size <= DELIVERY_GATHERED_MAX;
+}
+
+/*
  * Why this peer cannot have the message, in the words for its sender; code 0: it can.
  * RFC 6152 section 3: what is declared as 8 bit is converted or refused towards a peer that does
  * not take it, not sent in the hope that it does no harm; RFC 6531 section 3.2: the same of UTF-8.
@@ -242,8 +253,12 @@ static void delivery_advance_held(struct delivery *delivery)
     }
     if (delivery_may_ask_data(delivery)) {
         delivery->is_data_wanted = false;
-        delivery->is_data_asked = true;
         delivery->is_waiting = false;
+        if (delivery_may_chunk(delivery)) {
+            delivery_begin_chunk(delivery);
+            return;
+        }
+        delivery->is_data_asked = true;
         smtp_client_data(machine, &out);
     }
     if (out.length == 0)

@@ -5,6 +5,10 @@
  * waited for another transaction (mail_link.h).  The caller may give commands before the
  * connection is there; they are sent in order as soon as they may be.
  *
+ * A small message goes to an LMTP server that offers CHUNKING in one piece with its length
+ * (RFC 3030): it is kept until its end, and the peer is asked nothing before.  What proves too
+ * large or slow for that goes behind DATA, as all goes to the others.
+ *
  * A connection that waited and proves dead before the peer has answered anything is replaced by a
  * new one, once, and nobody is told: the peer has done nothing yet.
  *
@@ -24,7 +28,7 @@ struct delivery;
 enum delivery_stage {
     DELIVERY_CONNECTING, /* not greeted yet */
     DELIVERY_ENVELOPE,   /* MAIL and RCPT */
-    DELIVERY_CONTENT,    /* after 354, before the end of the content was sent */
+    DELIVERY_CONTENT,    /* content may be given; the peer has not all of it */
     DELIVERY_ENDED,      /* the end was sent: the peer may have taken the message */
     DELIVERY_DONE        /* every reply has come */
 };
@@ -32,13 +36,16 @@ enum delivery_stage {
 struct delivery_events {
     /* The peer's reply to RCPT number `index` (from 0, in the order of delivery_rcpt). */
     void (*rcpt)(struct delivery *delivery, unsigned index, const struct mail_reply *reply);
-    /* The peer's reply to DATA: 354, or a refusal of the whole transaction. */
+    /*
+     * 354, the peer's or our own: content may be given.  Or the peer's refusal of the whole
+     * transaction; behind a 354 of our own that comes by `final`, after delivery_end.
+     */
     void (*data)(struct delivery *delivery, const struct mail_reply *reply);
     /* The final reply for recipient `index`, only for those whose RCPT was accepted. */
     void (*final)(struct delivery *delivery, unsigned index, const struct mail_reply *reply);
     /* Every final reply has come. */
     void (*done)(struct delivery *delivery);
-    /* What delivery_content held back has been sent. */
+    /* What delivery_content held back has been sent, or is not wanted any more. */
     void (*writable)(struct delivery *delivery);
     /*
      * The connection is lost, refused, timed out or the peer broke the protocol.  `reply`
@@ -87,18 +94,19 @@ void delivery_advance(struct delivery *delivery);
 void delivery_data(struct delivery *delivery);
 
 /*
- * Sends content as it is (dot-stuffed here), after 354.  Small pieces are gathered first.
+ * Sends content as it is (dot-stuffed here where it must be), after 354.  Small pieces are gathered
+ * first.
  * `is_scanned`: no line in it but the first begins with a dot, dot_stuffer_next_scanned.
  */
 void delivery_content(struct delivery *delivery, struct span content, bool is_scanned);
 
-/* Sends what was gathered: nothing more comes for now. */
+/* Sends what was gathered, if more of it may follow by itself: nothing more comes for now. */
 void delivery_flush(struct delivery *delivery);
 
 /* True while the peer takes no more: stop producing until `writable`. */
 bool delivery_is_full(const struct delivery *delivery);
 
-/* Sends the end of the content; the final replies follow. */
+/* Sends the end of the content; the final replies follow, maybe from inside.  Not while full. */
 void delivery_end(struct delivery *delivery);
 
 enum delivery_stage delivery_stage(const struct delivery *delivery);

@@ -7,8 +7,18 @@
 #include "common/session/delivery.h"
 #include "common/session/mail_link.h"
 
-/* What is gathered at most; a piece of half that size is not copied for it. */
-enum { DELIVERY_GATHERED_MAX = 16384 };
+enum {
+    DELIVERY_GATHERED_MAX = 16384, /* a piece of half that size is not copied for it */
+    DELIVERY_KEPT_MS = 500         /* a content that takes longer is not kept from the peer */
+};
+
+/* How the content goes. */
+enum delivery_manner {
+    DELIVERY_BY_DATA,  /* as it comes, behind the peer's 354 */
+    DELIVERY_BY_CHUNK, /* whole, at its end; `gathered` has all of it */
+    DELIVERY_ASKING,   /* it did not do for that: DATA is said, `gathered` waits for the answer */
+    DELIVERY_DROPPED   /* that was a refusal, which answers the end; there is no link any more */
+};
 
 struct delivery_recipient {
     char *path;
@@ -24,8 +34,11 @@ struct delivery {
     void *context;
     enum delivery_stage stage;
     struct mail_link *link; /* NULL once it is lost or given back */
-    struct dot_stuffer stuffer;
+    enum delivery_manner manner;
+    struct dot_stuffer stuffer; /* DELIVERY_BY_DATA */
     struct bytes gathered;
+    uint64_t kept_since_ms;    /* DELIVERY_BY_CHUNK */
+    struct mail_reply refusal; /* DELIVERY_DROPPED */
     struct delivery_recipient *recipients;
     unsigned recipient_count, recipient_capacity, answered, accepted, finals;
     unsigned holds; /* calls that still use it after an event */
@@ -53,6 +66,15 @@ bool delivery_send(struct delivery *delivery, struct span bytes);
 
 /* The peer has so long for what is due next; 0: for ever. */
 void delivery_expect(struct delivery *delivery, unsigned seconds);
+
+/* One reply answers all recipients that wait for one; that was the last event. */
+void delivery_conclude(struct delivery *delivery, const struct mail_reply *reply);
+
+/* Begins to keep the content, and says 354; nothing is sent. */
+void delivery_begin_chunk(struct delivery *delivery);
+
+/* The peer's answer to a DATA that was said behind that. */
+void delivery_take_asked(struct delivery *delivery, const struct mail_reply *reply);
 
 /* The peer has a time to take what is held back for it; a slow sender is not the peer's fault. */
 void delivery_tend_content(struct delivery *delivery);

@@ -44,6 +44,12 @@ static void delivery_finish(struct delivery *delivery)
         delivery->events->done(delivery);
 }
 
+void delivery_conclude(struct delivery *delivery, const struct mail_reply *reply)
+{
+    delivery_all_final(delivery, reply);
+    delivery_finish(delivery);
+}
+
 static void delivery_final_reply(struct delivery *delivery, const struct mail_reply *reply)
 {
     if (delivery->options.flavor == MAIL_LMTP)
@@ -73,6 +79,10 @@ static void delivery_rcpt_reply(struct delivery *delivery, const struct mail_rep
 
 static void delivery_data_reply(struct delivery *delivery, const struct mail_reply *reply)
 {
+    if (delivery->manner == DELIVERY_ASKING) {
+        delivery_take_asked(delivery, reply);
+        return;
+    }
     if (reply->code == 354) {
         delivery->stage = DELIVERY_CONTENT;
         dot_stuffer_init(&delivery->stuffer);
@@ -193,8 +203,7 @@ static void delivery_lost(void *context, const char *why)
     }
     delivery->link = NULL;
     delivery_hold(delivery);
-    delivery_all_final(delivery, &reply);
-    delivery_finish(delivery);
+    delivery_conclude(delivery, &reply);
     delivery_release(delivery);
 }
 

@@ -64,7 +64,7 @@ class Sink(MailServer):
     def command(self, connection, line):
         if not self.is_good and line[:4].upper() == b"RCPT" and self.chance.random() < 0.03:
             connection.say(b"451 4.2.1 not now")
-        elif not self.is_good and line[:4].upper() == b"DATA" and self.chance.random() < 0.02:
+        elif not self.is_good and line[:4].upper() in (b"DATA", b"BDAT") and self.chance.random() < 0.02:
             connection.say(CLOSE)
         else:
             super().command(connection, line)
@@ -92,6 +92,7 @@ class CrashCluster(ScriptedCluster):
         for name, backend in self.backends.items():
             certificate = self.certificates.certificate(name), self.certificates.key(name)
             backend.lmtp = Sink(name, backend.address, Network.LMTP, certificate)
+            backend.lmtp.takes_chunks = name == "sv3"
         self.frontends = {"fe1": CrashFrontend("fe1", self, network.address(21),
                                                self.build / "tests" / "crash" / "forgetful.so")}
 

@@ -74,6 +74,7 @@ class Connection:
         self.lines = []              # the lines that were taken as commands
         self.credentials = []        # (name, password) of each login that was tried
         self.was_hasty = False       # commands came that had to wait for an answer
+        self.chunks = None           # what BDAT brought of the message at hand
         self.accepted_s = time.monotonic()
         self.is_over = threading.Event()
         self.is_secured = False
@@ -128,7 +129,10 @@ class Connection:
         return self.take(count)
 
     def content(self):
-        """Everything up to the line with the dot, the stuffed dots taken away."""
+        """What came in chunks; or everything up to the line with the dot, the stuffed dots taken away."""
+        if self.chunks is not None:
+            content, self.chunks = self.chunks, None
+            return content
         at, found = 0, -1
         while not self.buffer.startswith(b".\r\n") and found < 0:
             found = self.buffer.find(b"\r\n.\r\n", at)
@@ -229,8 +233,8 @@ class MailServer(ScriptedServer):
     """LMTP, or SMTP when `is_smtp`.
 
     Script: greeting, hello, extensions, starttls, auth, mail, rcpt {}, data, content, final {},
-    behind_final, rset.  `content` is said when the content should come, in the place of reading it;
-    a threading.Event there is waited for first.
+    behind_final, rset.  `content` is said when the content should come behind DATA, in the place of
+    reading it; a threading.Event there is waited for first.
     """
 
     GREETING = b"220 scripted ready"
@@ -238,13 +242,14 @@ class MailServer(ScriptedServer):
 
     def extensions(self, connection):
         """Of a good server: it wants TLS before a login."""
+        extensions = (*self.EXTENSIONS, *([b"CHUNKING"] if self.takes_chunks else []))
         if not connection.is_secured:
-            return (*self.EXTENSIONS, b"STARTTLS")
-        return (*self.EXTENSIONS, b"AUTH PLAIN LOGIN") if self.is_smtp else self.EXTENSIONS
+            return (*extensions, b"STARTTLS")
+        return (*extensions, b"AUTH PLAIN LOGIN") if self.is_smtp else extensions
 
     def __init__(self, address, port, certificate=None, is_smtp=False):
         super().__init__(address, port, certificate)
-        self.is_smtp = is_smtp
+        self.is_smtp, self.takes_chunks = is_smtp, False
 
     def seen(self, address):
         """The contents that came for a recipient, up to the dot, whatever was answered."""
@@ -279,7 +284,15 @@ class MailServer(ScriptedServer):
         elif verb == b"DATA":
             if connection.say(script.get("data", b"354 Go ahead")).startswith(b"354"):
                 self.message(connection)
+        elif verb == b"BDAT":
+            _, size, *is_last = line.split()
+            connection.chunks = (connection.chunks or b"") + connection.octets(int(size))
+            if is_last:
+                self.message(connection)
+            else:
+                connection.say(b"250 2.0.0 More")
         elif verb == b"RSET":
+            connection.chunks = None
             connection.say(script.get("rset", b"250 2.0.0 Ok"))
         elif verb == b"QUIT":
             connection.say(b"221 2.0.0 Bye")
@@ -301,7 +314,7 @@ class MailServer(ScriptedServer):
         script, gate = connection.script, connection.script.get("content")
         if isinstance(gate, threading.Event):
             gate.wait(LONGEST_WAIT_S)
-        elif gate:
+        elif gate and connection.chunks is None:
             connection.receive()
             connection.say(gate)
         message = Message(connection, connection.sender, list(connection.recipients), connection.content(), {})
@@ -391,12 +404,13 @@ class Pop3Server(ScriptedServer):
 
 
 class ScriptedBackend:
-    """The three servers of a backend."""
+    """The three servers of a backend.  The mail server of sv3 alone takes content in chunks."""
 
     def __init__(self, name, address, certificates):
         certificate = certificates.certificate(name), certificates.key(name)
         self.name, self.address = name, address
         self.lmtp = MailServer(address, Network.LMTP, certificate)
+        self.lmtp.takes_chunks = name == "sv3"
         self.imap = ImapServer(address, Network.IMAP, certificate)
         self.pop3 = Pop3Server(address, Network.POP3, certificate)
 

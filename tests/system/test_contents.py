@@ -53,11 +53,11 @@ def without_our_trace(content):
 
 
 def test_any_content_arrives_as_it_was_sent(stage, fe1, lmtp, unused):
-    """Cut through, and by the queue."""
+    """Cut through, by DATA and in chunks (sv3), and by the queue."""
     accounts = {}
     stage.backends["sv2"].lmtp.refuse_connections()
     for name, content in CONTENTS.items():
-        accounts[name] = unused("sv1"), unused("sv2")
+        accounts[name] = unused("sv1"), unused("sv2"), unused("sv3")
         for account in accounts[name]:
             assert submit(fe1, [account.address], content).final.startswith(b"250 "), name
     stage.backends["sv2"].lmtp.listen()
@@ -66,6 +66,8 @@ def test_any_content_arrives_as_it_was_sent(stage, fe1, lmtp, unused):
         for account in accounts[name]:
             arrived, = stage.backends[account.host].lmtp.taken(account.address)
             assert without_our_trace(arrived) == content, name
+    said = [line[:4] for session in stage.backends["sv3"].lmtp.sessions() for line in session.lines]
+    assert said.count(b"BDAT") > said.count(b"DATA") > 0
 
 
 def test_content_in_the_smallest_pieces_arrives_as_it_was_sent(fe1, lmtp, unused):

@@ -11,6 +11,8 @@ import pytest
 from cluster import Network, clients, wait_until
 from raw import Raw
 from reloads import configured
+from scripted import stuffed
+from test_mail import FULL, label
 from test_sieve import Sieve
 
 
@@ -161,6 +163,29 @@ def test_only_who_has_a_frontends_certificate_is_served(cluster, fe1, fe2, fresh
         with configured(fe2, show(*forged(cluster))):
             is_refused(fe2, gate, account, "self")  # -signed, as OpenSSL says it
     wait_until(lambda: fe2.serves(account), "fe2 is served", 20, 0.1)
+
+
+# -- mail -----------------------------------------------------------------------------
+SMALL = b"Subject: small\r\n\r\n.\r\n..\r\n.x \xe4\r\n\r\n"
+LARGE = b"Subject: large\r\n\r\n" + b"..x\r\n" * 8000 + b"end\r\n"
+
+
+def test_a_real_store_has_for_each_recipient_what_the_gate_said_it_has(cluster, fresh):
+    """Whole and streamed messages of several clients, one after the other on one connection."""
+    gate, accounts = cluster.backends["sv1"].daemon, fresh("sv1", 3)
+    label(cluster, accounts[1], FULL)
+    with Raw(gate.address, Network.LMTP) as raw:
+        raw.reply()
+        for number, content in enumerate((SMALL, LARGE, SMALL)):
+            raw.send(b"XCLIENT ADDR=192.0.2.1 SESSION=m%d TTL=5\r\nLHLO x\r\nMAIL FROM:<> BODY=8BITMIME\r\n" % number
+                     + b"".join(b"RCPT TO:<%s>\r\n" % account.address.encode() for account in accounts))
+            assert [raw.reply()[:3] for _ in range(6)] == [b"220"] + [b"250"] * 5
+            assert raw.ask_smtp(b"DATA").startswith(b"354")
+            raw.send(stuffed(content))
+            assert [raw.reply()[:9] for _ in accounts] == [b"250 2.0.0", b"552 5.2.2", b"250 2.0.0"]
+    for account, wanted in zip(accounts, ([SMALL, LARGE, SMALL], [], [SMALL, LARGE, SMALL])):
+        stored = clients.read_by_imap(cluster.frontends["fe1"], account)
+        assert [b"Subject: " + message.partition(b"Subject: ")[2] for message in stored] == wanted
 
 
 # -- a server that comes back ------------------------------------------------------

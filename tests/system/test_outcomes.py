@@ -65,7 +65,8 @@ NOT_REACHED = [  # None: the connection is refused
     {"mail": b"421 4.3.2 going down"}, {"mail": b"250-" + b"\r\n250-".join([b"more"] * 500)},
     {"rcpt": SILENCE}, {"rcpt": CLOSE}, {"rcpt": b"garbage"}, {"rcpt": b"421 4.3.2 going down"},
     {"rcpt": b"354 what?"},
-    {"data": SILENCE}, {"data": CLOSE}, {"data": b"garbage"}, {"data": b"250 2.0.0 what?"},
+    {"data": SILENCE}, {"data": CLOSE}, {"data": b"garbage", "extensions": (b"PIPELINING",)},
+    {"data": b"250 2.0.0 what?"},
     {"data": b"421 4.3.2 going down"},
 ]
 

@@ -67,14 +67,16 @@ static void start_job(struct rig *rig, struct deliver_service *service, struct t
     deliver_start(service, &test->job);
 }
 
-/* The backend's side up to its answers to the recipients. */
-static struct peer *accept_envelope(struct rig *rig, const char *answers)
+static const char hello[] = "250 store\r\n"; /* no PIPELINING: one at a time */
+
+/* The backend's side up to its answer to the first recipient. */
+static struct peer *accept_envelope(struct rig *rig, const char *offers, const char *answers)
 {
     struct peer *backend = rig_accept(rig, 0);
 
     rig_say(backend, "220 store LMTP\r\n");
     rig_expect(backend, "LHLO mx.example.org\r\n");
-    rig_say(backend, "250 store\r\n"); /* no PIPELINING: one at a time */
+    rig_say(backend, offers);
     rig_expect(backend, "MAIL FROM:<me@example.com>\r\n");
     rig_say(backend, "250 2.1.0 Ok\r\n");
     rig_expect(backend, "RCPT TO:<anna@example.org>\r\n");
@@ -84,7 +86,7 @@ static struct peer *accept_envelope(struct rig *rig, const char *answers)
 
 static struct peer *accept_content(struct rig *rig)
 {
-    struct peer *backend = accept_envelope(rig, "250 2.1.5 Ok\r\n");
+    struct peer *backend = accept_envelope(rig, hello, "250 2.1.5 Ok\r\n");
 
     rig_expect(backend, "RCPT TO:<bert@example.org>\r\n");
     rig_say(backend, "250 2.1.5 Ok\r\n");
@@ -144,6 +146,55 @@ static void a_peer_that_takes_it_is_asked_all_at_once(void **state)
     assert_int_equal(backend->received.length, 0);
 }
 
+/* Without PIPELINING all is answered before the content is due. */
+static void a_peer_that_takes_chunks_is_not_asked_for_a_small_body(void **state)
+{
+    struct rig *rig = *state;
+    struct deliver_service service;
+    struct test_job test;
+    struct peer *backend;
+
+    start_job(rig, &service, &test, SPAN_LITERAL(".body\r\n"), -1);
+    backend = accept_envelope(rig, "250-store\r\n250 CHUNKING\r\n", "250 2.1.5 Ok\r\n");
+    rig_expect(backend, "RCPT TO:<bert@example.org>\r\n");
+    rig_say(backend, "250 2.1.5 Ok\r\n");
+    rig_expect(backend, "BDAT 7 LAST\r\n.body\r\n");
+    rig_say(backend, "250 2.0.0 Saved\r\n452 4.2.2 full\r\n");
+    expect_result(rig, &test, "delivered pending ");
+}
+
+static void a_large_body_is_asked_for_all_the_same(void **state)
+{
+    struct rig *rig = *state;
+    enum { BODY_SIZE = 200000 };
+    static const char *const answers[] = { "354 go on\r\n", "451 4.3.0 later\r\n" };
+    char *body = malloc(BODY_SIZE);
+
+    memset(body, 'x', BODY_SIZE);
+    memcpy(body + BODY_SIZE - 4, "y\r\n", 4);
+    for (int is_refused = 0; is_refused < 2; is_refused++) {
+        struct deliver_service service;
+        struct test_job test;
+        struct peer *backend;
+
+        start_job(rig, &service, &test, span_of(body, BODY_SIZE - 1), -1);
+        backend = accept_envelope(rig, "250-store\r\n250 CHUNKING\r\n", "250 2.1.5 Ok\r\n");
+        rig_expect(backend, "RCPT TO:<bert@example.org>\r\n");
+        rig_say(backend, "550 5.1.1 no\r\n");
+        rig_expect(backend, "DATA\r\n");
+        assert_int_equal(backend->received.length, 0);
+        rig_say(backend, answers[is_refused]);
+        if (is_refused) {
+            expect_result(rig, &test, "pending failed ");
+            continue;
+        }
+        rig_expect(backend, "xy\r\n.\r\n");
+        rig_say(backend, "250 2.0.0 Saved\r\n");
+        expect_result(rig, &test, "delivered failed ");
+    }
+    free(body);
+}
+
 static void nobody_there_is_unreachable(void **state)
 {
     struct rig *rig = *state;
@@ -163,7 +214,7 @@ static void a_refusal_of_all_ends_it(void **state)
     struct peer *backend;
 
     start_job(rig, &service, &test, SPAN_LITERAL("body\r\n"), -1);
-    backend = accept_envelope(rig, "550 5.1.1 no\r\n");
+    backend = accept_envelope(rig, hello, "550 5.1.1 no\r\n");
     rig_expect(backend, "RCPT TO:<bert@example.org>\r\n");
     rig_say(backend, "450 4.2.0 later\r\n");
     expect_result(rig, &test, "failed pending ");
@@ -264,6 +315,8 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
         T(each_recipient_gets_its_own_fate),
         T(a_peer_that_takes_it_is_asked_all_at_once),
+        T(a_peer_that_takes_chunks_is_not_asked_for_a_small_body),
+        T(a_large_body_is_asked_for_all_the_same),
         T(nobody_there_is_unreachable),
         T(a_refusal_of_all_ends_it),
         T(a_reply_that_is_lost_is_unknown),
