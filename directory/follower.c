@@ -24,6 +24,7 @@
 #include "common/base/memory.h"
 #include "common/base/random.h"
 #include "common/base/state.h"
+#include "directory/alive.h"
 #include "directory/link_settings.h"
 #include "directory/preferred.h"
 #include "directory/sweep.h"
@@ -32,12 +33,10 @@ enum {
     FOLLOWER_CONNECT_MS = 4000,
     FOLLOWER_RETRY_MIN_MS = 250,
     FOLLOWER_RETRY_MAX_MS = 8000,
-    FOLLOWER_COMMIT_MS = 1000, /* while refreshing */
-    FOLLOWER_BUSY_MS = 15,     /* between commits while following: they follow closely */
-    FOLLOWER_GATHER_MS = 10,   /* then a commit gathers so long */
-    FOLLOWER_FILL_MS = 5000,   /* the same, of a mirror that does not serve yet */
-    FOLLOWER_ALIVE_MS = 15000, /* of silence, before the server is asked whether it is there */
-    FOLLOWER_ANSWER_MS = 10000,
+    FOLLOWER_COMMIT_MS = 1000,     /* while refreshing */
+    FOLLOWER_BUSY_MS = 15,         /* between commits while following: they follow closely */
+    FOLLOWER_GATHER_MS = 10,       /* then a commit gathers so long */
+    FOLLOWER_FILL_MS = 5000,       /* the same, of a mirror that does not serve yet */
     FOLLOWER_ACCEPT_ROWS = 1000,   /* removed in a turn */
     FOLLOWER_SPREAD_ACCOUNTS = 100 /* a millisecond of the spread of full refreshes */
 };
@@ -79,19 +78,19 @@ struct follower {
     struct compare *compare;
     struct io_resumption accepting; /* while held accounts are being removed */
     struct preferred *preferred;
+    struct alive *alive;
     size_t uri;        /* index of the one that is used or next */
     unsigned failures; /* in a row, without a complete refresh */
     bool is_synchronised;
     bool is_credible; /* the refresh that ends did not seem to have lost most accounts */
     char trouble[256];
-    uv_timer_t timer; /* WAITING: the next attempt; else the check that the server is there */
+    uv_timer_t timer; /* WAITING: the next attempt */
     /* Of the search under way: */
     int search;
     bool is_resumed;           /* it was given a cookie */
     bool has_present_phase;    /* what was not named is gone */
     bool must_refresh_in_full; /* the next search gets no cookie */
     uint64_t full_at_ms;       /* and starts then; 0: not yet decided */
-    bool was_heard;            /* something came since the last check */
     struct bytes cookie;       /* the newest, not yet committed */
     bool has_cookie;
     uint64_t committed_ms;
@@ -125,6 +124,7 @@ static void follower_offer_link(struct follower *follower, struct ldap_link *lin
 static void follower_drop_link(struct follower *follower)
 {
     preferred_rest(follower->preferred);
+    alive_watch(follower->alive, NULL);
     follower_lend_link(follower, NULL);
     sweep_cancel(&follower->sweep);
     if (follower->link)
@@ -238,7 +238,7 @@ static void follower_on_turn(void *context)
 {
     struct follower *follower = context;
 
-    follower->was_heard = true;
+    alive_heard(follower->alive);
     if (follower->state.current == FOLLOWER_FOLLOWING)
         follower_commit_told(follower);
     else if (follower->state.current >= FOLLOWER_REFRESHING && follower_is_commit_due(follower) &&
@@ -481,50 +481,20 @@ static void follower_search(struct follower *follower)
         follower_start_search(follower, cookie);
 }
 
-/* --- whether the server is there -------------------------------------------------------------- */
-
-static void follower_on_alive(void *context, const struct ldap_answer *answer)
-{
-    struct follower *follower = context;
-
-    if (answer->code == LDAP_CODE_TIMEOUT)
-        follower_fail(follower, "the server does not answer any more");
-}
-
-static void follower_ignore_entry(void *context, const struct ldap_entry *entry)
-{
-    (void)context;
-    (void)entry;
-}
-
-/* After a silence asks for the root of the server's tree; any answer will do. */
-static void follower_on_check(uv_timer_t *timer)
-{
-    static const char *const attributes[] = { "1.1", NULL };
-    static const struct ldap_search_events events = { .entry = follower_ignore_entry,
-                                                      .done = follower_on_alive };
-    static const struct ldap_search root = { .base = "",
-                                             .scope = LDAP_SCOPE_OF_BASE,
-                                             .filter = "(objectClass=*)",
-                                             .attributes = attributes,
-                                             .timeout_ms = FOLLOWER_ANSWER_MS };
-    struct follower *follower = timer->data;
-
-    if (!follower->was_heard)
-        (void)ldap_link_search(follower->link, &root, &events, follower);
-    follower->was_heard = false;
-}
-
 /* --- the link --------------------------------------------------------------------------------- */
 
 static void follower_on_ready(void *context)
 {
     struct follower *follower = context;
 
-    uv_timer_start(&follower->timer, follower_on_check, FOLLOWER_ALIVE_MS, FOLLOWER_ALIVE_MS);
-    follower->was_heard = true;
+    alive_watch(follower->alive, follower->link);
     follower_offer_link(follower, follower->link);
     follower_search(follower);
+}
+
+static void follower_on_silent(void *context)
+{
+    follower_fail(context, "the server does not answer any more");
 }
 
 static void follower_on_ended(void *context, const char *reason)
@@ -583,6 +553,7 @@ struct follower *follower_start(struct io_loop *loop, const struct directory_con
     follower->recheck = recheck_start(loop, config, reader, writer, follower_on_overflow, follower);
     follower->compare = compare_start(loop, config, reader, writer, follower->recheck);
     follower->preferred = preferred_start(loop, config, follower_on_preferred, follower);
+    follower->alive = alive_start(loop, follower_on_silent, follower);
     sweep_init(&follower->sweep, loop, writer, config, &follower_sweep_events, follower);
     io_resumption_init(&follower->accepting, follower_on_accepting);
     uv_timer_init(&loop->uv, &follower->timer);
@@ -603,6 +574,7 @@ void follower_stop(struct follower *follower)
 {
     follower_drop_link(follower);
     io_resumption_cancel(&follower->accepting);
+    alive_stop(follower->alive);
     preferred_stop(follower->preferred);
     compare_stop(follower->compare);
     recheck_stop(follower->recheck);
