@@ -190,10 +190,28 @@ static void note_extension(struct smtp_client *client, struct span line)
         client->offers_auth_login = true;
 }
 
+/* What MAIL and RCPT are written by. */
+static unsigned offered(const struct smtp_client *client)
+{
+    const bool offers[] = { client->offers_pipelining, client->offers_8bitmime, client->offers_size,
+                            client->offers_smtputf8, client->offers_dsn };
+    unsigned set = 0;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(offers); i++)
+        set |= (unsigned)offers[i] << i;
+    return set;
+}
+
 static enum smtp_client_event become_ready(struct smtp_client *client)
 {
     client->was_ready = true;
     state_move(&client->state, READY);
+    if (client->awaiting_mail && (client->offered_before & ~offered(client))) {
+        client->offers_less = true;
+        return fail(client, "offers less behind XCLIENT than before");
+    }
+    if (client->awaiting_mail)
+        state_move(&client->state, ENVELOPE);
     return SMTP_CLIENT_READY;
 }
 
@@ -421,7 +439,15 @@ void smtp_client_forward(struct smtp_client *client, const struct forwarded *for
     }
     buffer_append_format(out, " TTL=%u\r\n", forwarded->ttl);
     write_hello(client, out);
+    client->offered_before = offered(client);
     state_move(&client->state, AWAITING_XCLIENT);
+}
+
+/* MAIL was sent, and no content is due yet. */
+static bool is_in_envelope(const struct smtp_client *client)
+{
+    return client->state.current == ENVELOPE ||
+           (client->state.current == AWAITING_XCLIENT && client->awaiting_mail);
 }
 
 /* Whether it may stand in the transaction at hand. */
@@ -457,7 +483,8 @@ static void append_mail_parameters(const struct smtp_client *client,
 bool smtp_client_mail(struct smtp_client *client, const char *reverse_path,
                       const struct mail_parameters *parameters, struct buffer *out)
 {
-    assert(client->state.current == READY);
+    assert(client->state.current == READY ||
+           (client->state.current == AWAITING_XCLIENT && !client->awaiting_mail));
     client->is_utf8 = parameters->is_utf8;
     client->is_chunk = client->is_chunk_refused = false;
     if (!is_sendable(client, reverse_path))
@@ -468,7 +495,8 @@ bool smtp_client_mail(struct smtp_client *client, const char *reverse_path,
     client->recipients_sent = client->recipients_answered = 0;
     client->finals_expected = client->finals_answered = 0;
     client->awaiting_mail = true;
-    state_move(&client->state, ENVELOPE);
+    if (client->state.current == READY)
+        state_move(&client->state, ENVELOPE);
     return true;
 }
 
@@ -486,7 +514,7 @@ static void append_recipient_parameters(const struct mail_recipient_parameters *
 bool smtp_client_rcpt(struct smtp_client *client, const char *recipient,
                       const struct mail_recipient_parameters *parameters, struct buffer *out)
 {
-    assert(client->state.current == ENVELOPE && !client->awaiting_data && !client->awaiting_rset);
+    assert(is_in_envelope(client) && !client->awaiting_data && !client->awaiting_rset);
     assert(client->offers_pipelining || !is_reply_awaited(client));
     if (recipient[0] == '\0' || !is_sendable(client, recipient))
         return false;
@@ -500,7 +528,7 @@ bool smtp_client_rcpt(struct smtp_client *client, const char *recipient,
 
 void smtp_client_data(struct smtp_client *client, struct buffer *out)
 {
-    assert(client->state.current == ENVELOPE && client->recipients_sent > 0);
+    assert(is_in_envelope(client) && client->recipients_sent > 0);
     assert(!client->awaiting_data && !client->awaiting_rset);
     assert(client->offers_pipelining || !is_reply_awaited(client));
     buffer_append_string(out, "DATA\r\n");

@@ -67,10 +67,12 @@ struct smtp_client {
     unsigned index; /* of the recipient, from 0, in the order of smtp_client_rcpt */
     struct mail_reply reply;
     const char *problem; /* after FAILED: what is wrong, static; NULL: it broke the protocol */
+    bool offers_less;    /* the problem: MAIL was said ahead, by a hello that does not hold */
     /* ... the implementation's own members below */
     struct smtp_reply_reader reader;
     bool tls_active, was_ready, is_xclient_refused, is_chunking_refused;
     bool is_utf8, is_chunk, is_chunk_refused; /* the transaction at hand */
+    unsigned offered_before;                  /* of what a transaction uses; before XCLIENT */
     bool awaiting_mail, awaiting_data, awaiting_rset;
     unsigned recipients_sent, recipients_answered, finals_expected, finals_answered;
 };
@@ -88,12 +90,15 @@ void smtp_client_tls_started(struct smtp_client *client);
  * Says whose mail follows, by XCLIENT and another hello, where both offers_xclient and
  * offers_pipelining; between two transactions.  READY follows, whatever the peer says to it:
  * one that refuses takes the mail all the same, and is not offered as taking XCLIENT any more.
+ * The transaction may begin at once, by what the hello before offered: its replies follow READY.
+ * When the peer does not offer all of that again, nothing of it counts, and the connection fails.
  */
 void smtp_client_forward(struct smtp_client *client, const struct forwarded *forwarded,
                          struct buffer *out);
 
 /*
- * Begins a transaction after READY, or after the last FINAL or RSET reply of the one before.
+ * Begins a transaction after READY, after the last FINAL or RSET reply of the one before, or
+ * behind smtp_client_forward.
  * SIZE, BODY, RET and ENVID are sent where the peer offers them; SMTPUTF8 is, and the caller has
  * seen that the peer offers it.  False, and nothing is sent, when the path is not safe
  * (smtp_path_is_safe), or is UTF-8 and the parameters are not.
@@ -143,7 +148,7 @@ void smtp_client_reset(struct smtp_client *client, struct buffer *out);
 /* True when smtp_client_reset may be called. */
 bool smtp_client_may_reset(const struct smtp_client *client);
 
-/* True when smtp_client_mail may be called. */
+/* True when smtp_client_mail may be called, but for what smtp_client_forward allows. */
 bool smtp_client_is_ready(const struct smtp_client *client);
 
 /* True when that is so, or will be after the reply to RSET. */

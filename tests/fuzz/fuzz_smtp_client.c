@@ -14,7 +14,8 @@ enum {
     OPTION_STARTTLS = 2,
     OPTION_AUTH = 4,
     OPTION_FORWARD = 8,
-    OPTION_CHUNK = 16
+    OPTION_CHUNK = 16,
+    OPTION_AHEAD = 32 /* the envelope is said together with whose it is */
 };
 
 enum { RECIPIENTS = 3, TRANSACTIONS_MAX = 5 };
@@ -28,6 +29,7 @@ struct run {
     unsigned expected_index;
     unsigned recipients_sent, recipients_accepted, transactions;
     bool forwards, is_forwarded;                /* an option; the next transaction's */
+    bool goes_ahead, is_ahead;                  /* an option; READY has not come yet */
     bool may_chunk, is_chunk, is_chunk_refused; /* an option; the transaction's */
     bool is_over;
 };
@@ -68,8 +70,11 @@ static void begin(struct run *run, struct buffer *out)
 {
     struct mail_parameters parameters = { .size = 100, .body_8bit = true };
 
-    if (forward(run, out))
-        return;
+    if (forward(run, out)) {
+        run->is_ahead = run->goes_ahead;
+        if (!run->is_ahead)
+            return;
+    }
     run->is_forwarded = false;
     if (run->transactions++ == TRANSACTIONS_MAX) {
         smtp_client_quit(&run->client, out);
@@ -182,7 +187,10 @@ static void act(struct run *run, enum smtp_client_event event, struct buffer *ou
         break;
     case SMTP_CLIENT_READY:
         FUZZ_CHECK(run->client.tls_active || !run->client.options.starttls);
-        begin(run, out);
+        if (run->is_ahead)
+            run->is_ahead = false;
+        else
+            begin(run, out);
         break;
     case SMTP_CLIENT_REPLY:
         after_reply(run, out);
@@ -193,6 +201,7 @@ static void act(struct run *run, enum smtp_client_event event, struct buffer *ou
         break;
     case SMTP_CLIENT_FAILED:
         FUZZ_CHECK(run->client.reply.code == 0 || run->client.reply.code == 421);
+        FUZZ_CHECK(!run->client.offers_less || run->is_ahead);
         run->is_over = true;
         break;
     default:
@@ -243,6 +252,7 @@ static struct span run_pieces(unsigned bits, struct span input, size_t cut, size
     struct buffer out = buffer_over(out_memory, sizeof(out_memory));
     struct run run = { .trace = buffer_over(trace, FUZZ_TRACE_MAX),
                        .forwards = bits & OPTION_FORWARD,
+                       .goes_ahead = bits & OPTION_AHEAD,
                        .may_chunk = bits & OPTION_CHUNK };
 
     smtp_client_init(&run.client, &options);
