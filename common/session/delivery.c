@@ -112,10 +112,10 @@ static bool delivery_take_waiting(struct delivery *delivery)
     return true;
 }
 
-/* The connection that waited was dead, or died of the first command: all is said again. */
-static void delivery_start_anew(struct delivery *delivery)
+void delivery_start_anew(struct delivery *delivery)
 {
     delivery->may_start_anew = false;
+    delivery->is_careful = true;
     delivery->was_mail_sent = false;
     delivery->is_data_wanted |= delivery->is_data_asked;
     delivery->is_data_asked = false;
@@ -216,51 +216,67 @@ static struct mail_reply delivery_refusal(const struct delivery *delivery)
     return (struct mail_reply){ .code = 0 };
 }
 
-/* False while the peer is told whose message it is; then it goes on when that is answered. */
-static bool delivery_is_introduced(const struct delivery *delivery)
+/* Writes MAIL, and whose it is; false when its path cannot be sent at all. */
+static bool delivery_write_mail(struct delivery *delivery, struct buffer *out)
 {
-    return delivery->was_mail_sent ||
-           (smtp_client_is_ready(&delivery->link->machine) &&
-            !(delivery_tells_client(delivery) &&
-              mail_link_introduce(delivery->link, &delivery->options.forwarded)));
+    struct smtp_client *machine = &delivery->link->machine;
+
+    if (delivery_tells_client(delivery) &&
+        mail_link_introduce(delivery->link, &delivery->options.forwarded, out) &&
+        delivery->is_careful)
+        return true;
+    delivery->was_mail_sent = true;
+    delivery->peer_has_dsn = machine->offers_dsn;
+    return smtp_client_mail(machine, delivery->options.reverse_path, &delivery->options.parameters,
+                            out);
+}
+
+/* Writes the beginning of the envelope; false when it has failed, and is told. */
+static bool delivery_begin_envelope(struct delivery *delivery, struct buffer *out)
+{
+    const struct mail_reply refusal = delivery_refusal(delivery);
+
+    if (refusal.code > 0)
+        delivery_fail(delivery, &refusal, "it does not offer what the message needs");
+    else if (!delivery_write_mail(delivery, out))
+        delivery_fail(delivery, NULL, "an address cannot be sent");
+    else
+        return true;
+    return false;
+}
+
+/* Writes what follows MAIL; false when it has failed, and is told, or content may be given. */
+static bool delivery_go_on(struct delivery *delivery, struct buffer *out)
+{
+    if (!delivery_write_recipients(delivery, out)) {
+        delivery_fail(delivery, NULL, "an address cannot be sent");
+        return false;
+    }
+    if (!delivery_may_ask_data(delivery))
+        return true;
+    delivery->is_data_wanted = false;
+    delivery->is_waiting = false;
+    if (delivery_may_chunk(delivery)) {
+        delivery_begin_chunk(delivery);
+        return false;
+    }
+    delivery->is_data_asked = true;
+    smtp_client_data(&delivery->link->machine, out);
+    return true;
 }
 
 /* Sends every command that may be sent now. */
 static void delivery_advance_held(struct delivery *delivery)
 {
     struct buffer out = io_loop_out(delivery->service->loop);
-    struct smtp_client *machine;
-    struct mail_reply refusal;
-    bool is_sendable = true;
 
-    if (delivery->is_closed || delivery->stage != DELIVERY_ENVELOPE ||
-        !delivery_is_introduced(delivery))
+    if (delivery->is_closed || delivery->stage != DELIVERY_ENVELOPE)
         return;
-    machine = &delivery->link->machine;
-    refusal = delivery_refusal(delivery);
-    if (refusal.code > 0) {
-        delivery_fail(delivery, &refusal, "it does not offer what the message needs");
+    if (!delivery->was_mail_sent && smtp_client_is_ready(&delivery->link->machine) &&
+        !delivery_begin_envelope(delivery, &out))
         return;
-    }
-    if (!delivery->was_mail_sent)
-        is_sendable = smtp_client_mail(machine, delivery->options.reverse_path,
-                                       &delivery->options.parameters, &out);
-    delivery->was_mail_sent = true;
-    delivery->peer_has_dsn = machine->offers_dsn;
-    if (!is_sendable || !delivery_write_recipients(delivery, &out)) {
-        delivery_fail(delivery, NULL, "an address cannot be sent");
+    if (delivery->was_mail_sent && !delivery_go_on(delivery, &out))
         return;
-    }
-    if (delivery_may_ask_data(delivery)) {
-        delivery->is_data_wanted = false;
-        delivery->is_waiting = false;
-        if (delivery_may_chunk(delivery)) {
-            delivery_begin_chunk(delivery);
-            return;
-        }
-        delivery->is_data_asked = true;
-        smtp_client_data(machine, &out);
-    }
     if (out.length == 0)
         return;
     delivery_expect(delivery, delivery->service->config->timeout.backend_s);

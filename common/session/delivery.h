@@ -10,7 +10,8 @@
  * large or slow for that goes behind DATA, as all goes to the others.
  *
  * A connection that waited and proves dead before the peer has answered anything is replaced by a
- * new one, once, and nobody is told: the peer has done nothing yet.
+ * new one, once, and nobody is told: the peer has done nothing yet.  So is one whose peer does not
+ * take the envelope together with whose mail it is (XCLIENT): then one waits for the other.
  *
  * A delivery never decides what a failure means: it reports replies as they come
  * and, once, that the connection failed and at which stage.

@@ -46,6 +46,7 @@ struct delivery {
     bool is_waiting;     /* for another recipient or DATA; the peer has answered all */
     bool peer_has_dsn;   /* as of MAIL */
     bool may_start_anew; /* on a connection that waited, nothing was answered yet */
+    bool is_careful;     /* it is another one: MAIL waits for the answer to XCLIENT */
 };
 
 /* What the link tells its holder; the context is the delivery. */
@@ -57,6 +58,9 @@ void delivery_release(struct delivery *delivery);
 
 /* Closes it and tells the caller; `reply` may be NULL. */
 void delivery_fail(struct delivery *delivery, const struct mail_reply *reply, const char *why);
+
+/* The link is no more, and nothing that was said counts: it is said again on a new one, once. */
+void delivery_start_anew(struct delivery *delivery);
 
 /* The link is no more: all is said again on a new one, or it has failed. */
 void delivery_lost_link(struct delivery *delivery, const char *why);

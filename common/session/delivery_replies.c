@@ -170,6 +170,11 @@ static void delivery_refused(void *context)
     const struct mail_reply reply = delivery->link->machine.reply;
 
     delivery->link = NULL;
+    if (delivery->stage == DELIVERY_ENVELOPE && !delivery->is_careful) {
+        delivery_start_anew(delivery);
+        return;
+    }
+    delivery->stage = DELIVERY_CONNECTING; /* whatever it refused, it was not this message */
     delivery_fail(delivery, &reply, "refused the session");
 }
 
@@ -195,6 +200,10 @@ static void delivery_lost(void *context, const char *why)
 
     if (delivery->link->is_expired && delivery->is_waiting) {
         delivery_give_back(delivery);
+        return;
+    }
+    if (delivery->link->machine.offers_less) {
+        delivery_start_anew(delivery);
         return;
     }
     if (delivery->stage != DELIVERY_ENDED || reply.code != 421) {

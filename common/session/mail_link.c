@@ -130,17 +130,14 @@ static void mail_link_start_tls(struct mail_link *link)
         mail_link_lose(link, "plaintext behind STARTTLS");
 }
 
-bool mail_link_introduce(struct mail_link *link, const struct forwarded *forwarded)
+bool mail_link_introduce(struct mail_link *link, const struct forwarded *forwarded,
+                         struct buffer *out)
 {
-    struct buffer out = io_loop_out(link->service->loop);
-
     if (!link->machine.offers_xclient || !link->machine.offers_pipelining ||
         strcmp(link->told, forwarded->session_id) == 0)
         return false;
     memcpy(link->told, forwarded->session_id, sizeof(link->told));
-    smtp_client_forward(&link->machine, forwarded, &out);
-    mail_link_expect(link, link->service->config->timeout.backend_s);
-    (void)!mail_link_send(link, buffer_span(&out)); /* that it is broken shows at the read */
+    smtp_client_forward(&link->machine, forwarded, out);
     return true;
 }
 
@@ -150,11 +147,12 @@ static void mail_link_greeted(struct mail_link *link)
     bool was_greeted = link->is_greeted;
 
     link->is_greeted = true;
-    deadline_clear(&link->deadline);
-    if (!was_greeted)
+    if (!was_greeted) {
+        deadline_clear(&link->deadline);
         link->events->greeted(link->context);
-    else if (!link->events)
+    } else if (!link->events) {
         mail_link_close(link);
+    }
 }
 
 static void mail_link_refused(struct mail_link *link)

@@ -86,11 +86,12 @@ void mail_link_close(struct mail_link *link);
 bool mail_link_send(struct mail_link *link, struct span bytes) __attribute__((warn_unused_result));
 
 /*
- * Says to a peer that wants to know it whose mail follows; true: `settled` comes when it is
- * answered, and no command may be sent before.  False: it knows, or does not take it.
+ * Writes, for a peer that wants to know it, whose mail follows; the caller sends it.  `settled`
+ * comes when it is answered; the transaction may be sent before, see smtp_client_forward.  False,
+ * and nothing is written: the peer knows, or does not take it.
  */
-bool mail_link_introduce(struct mail_link *link, const struct forwarded *forwarded)
-    __attribute__((warn_unused_result));
+bool mail_link_introduce(struct mail_link *link, const struct forwarded *forwarded,
+                         struct buffer *out) __attribute__((warn_unused_result));
 
 /* True while something is held back. */
 static inline bool mail_link_is_full(const struct mail_link *link)

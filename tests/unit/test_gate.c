@@ -186,19 +186,98 @@ static void foreign_mail_is_relayed_with_one_hop_left(void **state)
 
 /* --- the store -------------------------------------------------------------------------- */
 
-static void a_store_learns_whose_mail_it_is(void **state)
+static const char offers_8bit[] = "220 store\r\n250-store\r\n250-PIPELINING\r\n250-8BITMIME\r\n"
+                                  "250 XCLIENT ADDR SESSION TTL\r\n";
+
+/* A client whose mail for anna is of 8 bits, and the store's side of it up to its answers. */
+static struct peer *ask_for_anna(struct rig *rig, struct peer **store)
+{
+    struct peer *client = begin_mail(rig);
+
+    rig_say(client, "XCLIENT ADDR=2001:db8::1 PORT=99 SESSION=abc TTL=5\r\nLHLO fe1\r\n"
+                    "MAIL FROM:<> BODY=8BITMIME\r\nRCPT TO:<anna@example.org>\r\n");
+    *store = rig_accept(rig, 0);
+    rig_say(*store, offers_8bit);
+    rig_expect(*store, "LHLO mx.example.org\r\n");
+    rig_expect(*store, "XCLIENT ADDR=IPV6:2001:db8::1 PORT=99 SESSION=abc TTL=4\r\n"
+                       "LHLO mx.example.org\r\nMAIL FROM:<> BODY=8BITMIME\r\n"
+                       "RCPT TO:<anna@example.org>\r\n");
+    return client;
+}
+
+/* On another connection it is said one after the other. */
+static struct peer *expect_care(struct rig *rig)
+{
+    struct peer *store = rig_accept(rig, 0);
+
+    rig_say(store, offers_8bit);
+    rig_expect(store, " TTL=4\r\nLHLO mx.example.org\r\n");
+    rig_wait(rig, 5);
+    assert_int_equal(store->received.length, 0);
+    return store;
+}
+
+static void a_store_learns_whose_mail_it_is_together_with_the_envelope(void **state)
 {
     struct rig *rig = *state;
-    struct peer *client = begin_mail(rig), *store;
+    struct peer *store, *client = ask_for_anna(rig, &store);
 
-    rig_say(client, "XCLIENT ADDR=2001:db8::1 PORT=99 SESSION=abc TTL=5\r\nLHLO fe1\r\n");
-    rig_say(client, "MAIL FROM:<>\r\nRCPT TO:<anna@example.org>\r\n");
-    store = accept_lmtp(rig, 0);
-    rig_expect(
-        store,
-        "XCLIENT ADDR=IPV6:2001:db8::1 PORT=99 SESSION=abc TTL=4\r\nLHLO mx.example.org\r\n");
-    rig_say(store, hello);
-    rig_expect(store, "MAIL FROM:<>\r\nRCPT TO:<anna@example.org>\r\n");
+    rig_say(store, offers_8bit);
+    rig_say(store, "250 2.1.0 Ok\r\n250 2.1.5 Known\r\n");
+    rig_expect(client, "250 2.1.5 Known\r\n");
+    rig_say(client, "DATA\r\n");
+    rig_expect(store, "DATA\r\n");
+}
+
+static void a_store_that_does_not_want_to_know_takes_the_mail_all_the_same(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *store, *client = ask_for_anna(rig, &store);
+
+    rig_say(store, "550 5.7.14 You are not from trusted IP\r\n");
+    rig_say(store, offers_8bit + strlen("220 store\r\n"));
+    rig_say(store, "250 2.1.0 Ok\r\n250 2.1.5 Known\r\n");
+    rig_expect(client, "250 2.1.5 Known\r\n");
+}
+
+/* MAIL was written by an offer that does not stand, so that its answer says nothing. */
+static void a_store_that_offers_less_behind_xclient_is_asked_again_with_care(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *store, *client = ask_for_anna(rig, &store);
+
+    rig_say(store, "220 store\r\n250-store\r\n250 PIPELINING\r\n555 5.5.4 BODY?\r\n503 5.5.1\r\n");
+    store = expect_care(rig);
+    rig_say(store, offers_8bit);
+    rig_expect(store, "MAIL FROM:<> BODY=8BITMIME\r\nRCPT TO:<anna@example.org>\r\n");
+    rig_say(store, "250 2.1.0 Ok\r\n250 2.1.5 Known\r\n");
+    rig_expect(client, "250 2.1.5 Known\r\n");
+}
+
+static void a_store_that_goes_when_it_is_told_is_asked_again(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *store, *client = ask_for_anna(rig, &store);
+
+    rig_say(store, "421 4.4.2 Idle for too long\r\n");
+    store = expect_care(rig);
+    rig_say(store, offers_8bit);
+    rig_expect(store, "RCPT TO:<anna@example.org>\r\n");
+    rig_say(store, "250 2.1.0 Ok\r\n250 2.1.5 Known\r\n");
+    rig_expect(client, "250 2.1.5 Known\r\n");
+}
+
+static void a_hello_that_is_refused_is_tried_once_more_and_is_no_refusal_of_mail(void **state)
+{
+    struct rig *rig = *state;
+    struct peer *store, *client = ask_for_anna(rig, &store);
+
+    rig_say(store, "220 store\r\n554 5.5.0 One after the other\r\n");
+    store = expect_care(rig);
+    rig_say(store, "220 store\r\n554 5.5.0 Never\r\n");
+    rig_expect(client, "451 4.4.1 ");
+    rig_wait(rig, 5);
+    assert_null(rig->accepted[0]);
 }
 
 static void what_a_store_does_not_know_is_temporary_when_the_directory_does(void **state)
@@ -329,7 +408,11 @@ int main(void)
         T(the_owners_no_goes_back_to_the_frontend),
         T(a_relayed_login_is_relayed_no_further),
         T(foreign_mail_is_relayed_with_one_hop_left),
-        T(a_store_learns_whose_mail_it_is),
+        T(a_store_learns_whose_mail_it_is_together_with_the_envelope),
+        T(a_store_that_does_not_want_to_know_takes_the_mail_all_the_same),
+        T(a_store_that_offers_less_behind_xclient_is_asked_again_with_care),
+        T(a_store_that_goes_when_it_is_told_is_asked_again),
+        T(a_hello_that_is_refused_is_tried_once_more_and_is_no_refusal_of_mail),
         T(what_a_store_does_not_know_is_temporary_when_the_directory_does),
         T(mail_under_way_ends_when_its_account_moves),
         T(mail_under_way_ends_when_many_have_moved),
