@@ -21,11 +21,23 @@ die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
 # names, and reachable for the users that servers run as, which a home folder may not be.
 default_folder() { say "/tmp/mailstead-$1-$(id -u)"; }
 
-# Makes the folder $1 and refuses one that somebody else prepared.
+# Makes the folder $1, whose files are then ours to delete.  Refuses one that somebody else
+# prepared, one that has files of another origin, and a name that configure or a shell trips over.
 own_folder() {
-    case $1 in /*) ;; *) die "--dir needs a path that begins with /" ;; esac
+    case $1 in
+        /*[!A-Za-z0-9/._+@=,-]*) die "--dir $1: only letters, digits and /._+@=,- may be in its path" ;;
+        /*) ;;
+        *) die "--dir needs a path that begins with /" ;;
+    esac
     mkdir -p "$1" || exit 1
     [ -O "$1" ] && [ ! -L "$1" ] || die "$1 belongs to somebody else; choose another with --dir"
+    if [ ! -e "$1/.mailstead-own" ]; then
+        case $1 in "$(default_folder quickstart)" | "$(default_folder check)") ;; *)
+            [ -z "$(ls -A "$1")" ] || die "$1 has files in it that would be deleted; choose a new or an empty one with --dir"
+            ;;
+        esac
+        : >"$1/.mailstead-own"
+    fi
     chmod 755 "$1"
     [ "$(id -u)" = 0 ] || return 0
     parent=$(dirname "$1")

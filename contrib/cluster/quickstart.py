@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What contrib/quickstart does once everything is built: start, demonstrate, stop, status."""
 import argparse
+import os
 import shutil
-import signal
 import smtplib
 import sys
 import time
@@ -14,11 +14,15 @@ from .network import Network
 from .process import TroubleError, wait_until
 
 FIRST_NETWORK = "127.40.7"
-KEPT = ("source", "build", "packages.log", "build.log")  # what a second run uses again
+KEPT = (".mailstead-own", "source", "build", "packages.log", "build.log")  # what a second run uses again
 
 
 def say(text=""):
-    print(text, flush=True)
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # who reads only the first lines gets no traceback
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None
 
 
 def title(text):
@@ -312,16 +316,15 @@ A mail client:   server {fe1.address} or {fe2.address}; name user1@example.org t
         say(f"\n{purpose}:")
         for line in lines:
             say(f"  {line}")
-    say(f"\nLogs, configuration and mail are in {cluster.folder}.  End it with:\n"
-        "  contrib/quickstart --stop" + ("" if is_default(cluster.folder) else f" --dir {cluster.folder}"))
+    say(f"\nLogs, configuration and mail are in {cluster.folder}.  End it with:\n  {stop_command(cluster.folder)}")
 
 
-def is_default(folder):
-    return str(folder).startswith("/tmp/mailstead-quickstart-")
+def stop_command(folder):
+    is_default = str(folder).startswith("/tmp/mailstead-quickstart-")
+    return "contrib/quickstart --stop" + ("" if is_default else f" --dir {folder}")
 
 
 def main():
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # who reads only the first lines gets no traceback
     parser = argparse.ArgumentParser(prog="contrib/quickstart")
     parser.add_argument("action", choices=("run", "stop", "status"))
     parser.add_argument("--dir", type=Path, required=True)
@@ -336,7 +339,7 @@ def main():
             return 0 if status(options.dir) else 1
     except TroubleError as trouble:
         say(f"\nFAILED: {trouble}")
-        say(f"What runs still runs (contrib/quickstart --stop ends it); the logs are in {options.dir}/log")
+        say(f"What runs still runs ({stop_command(options.dir)} ends it); the logs are in {options.dir}/log")
         return 1
     return 0
 

@@ -23,7 +23,7 @@ CONFIGURATION = """\
 include {schemas}/core.schema
 include {schemas}/cosine.schema
 include {schemas}/inetorgperson.schema
-include {mailstead_schema}
+include "{mailstead_schema}"
 modulepath {modules}
 moduleload back_mdb
 moduleload syncprov
