@@ -58,7 +58,21 @@ def clear(folder):
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
-# -- stop, status ----------------------------------------------------------------
+# -- start, stop, status ----------------------------------------------------------------
+def start(folder):
+    """What was stopped or killed, with the files that it had; False when there never was anything."""
+    cluster = existing_cluster(folder)
+    if cluster is None:
+        say(f"no cluster was started in {folder}")
+        return False
+    for process in cluster.processes():
+        if not process.is_running():
+            process.start()
+            say(f"started {process.name}")
+    say("everything runs")
+    return True
+
+
 def stop(folder):
     cluster = existing_cluster(folder)
     running = [] if cluster is None else [process for process in cluster.processes() if process.is_running()]
@@ -316,30 +330,35 @@ A mail client:   server {fe1.address} or {fe2.address}; name user1@example.org t
         say(f"\n{purpose}:")
         for line in lines:
             say(f"  {line}")
-    say(f"\nLogs, configuration and mail are in {cluster.folder}.  End it with:\n  {stop_command(cluster.folder)}")
+    say(f"""
+Logs, configuration and mail are in {cluster.folder}.  Kill what you like, look, start it again, and end it:""")
+    for action in ("--status", "--start", "--stop"):
+        say(f"  {command(action, cluster.folder)}")
 
 
-def stop_command(folder):
+def command(action, folder):
     is_default = str(folder).startswith("/tmp/mailstead-quickstart-")
-    return "contrib/quickstart --stop" + ("" if is_default else f" --dir {folder}")
+    return f"contrib/quickstart {action}" + ("" if is_default else f" --dir {folder}")
 
 
 def main():
     parser = argparse.ArgumentParser(prog="contrib/quickstart")
-    parser.add_argument("action", choices=("run", "stop", "status"))
+    parser.add_argument("action", choices=("run", "start", "stop", "status"))
     parser.add_argument("--dir", type=Path, required=True)
     parser.add_argument("--no-demo", action="store_true")
     options = parser.parse_args()
     try:
         if options.action == "run":
             run(options.dir, not options.no_demo)
+        elif options.action == "start":
+            return 0 if start(options.dir) else 1
         elif options.action == "stop":
             stop(options.dir)
         else:
             return 0 if status(options.dir) else 1
     except TroubleError as trouble:
         say(f"\nFAILED: {trouble}")
-        say(f"What runs still runs ({stop_command(options.dir)} ends it); the logs are in {options.dir}/log")
+        say(f"What runs still runs ({command('--stop', options.dir)} ends it); the logs are in {options.dir}/log")
         return 1
     return 0
 
