@@ -97,6 +97,7 @@ void login_client_pump(struct login_session *session)
             login_client_credentials(session);
             return;
         case LOGIN_END:
+            session->session.ended_itself = true;
             login_session_end(session, "ended by the client");
             return;
         }

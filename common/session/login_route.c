@@ -153,6 +153,7 @@ void login_route_resolve(struct login_session *session)
 
     state_move(&session->state, LOGIN_STATE_RESOLVING);
     session_is_known(&session->session);
+    session->session.has_asked = true;
     deadline_clear(&session->deadline); /* the resolver has its own */
     if (resolver_ask(session->session.service->resolver, &login->request, ROUTE_KEY_LOGIN,
                      login_master_account(session->session.service, credentials->authcid),

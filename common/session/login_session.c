@@ -67,7 +67,7 @@ static void login_session_log_end(const struct login_session *session)
 {
     const struct session *head = &session->session;
 
-    LOG_EVENT(LOG_LEVEL_INFO, head->id, "end",
+    LOG_EVENT(session_end_level(head), head->id, "end",
               LOG_TEXT("protocol", protocol_name(head->listener->protocol)),
               LOG_TEXT("reason", session->end_reason), LOG_TEXT("account", head->account),
               LOG_TEXT("peer", head->peer_address),

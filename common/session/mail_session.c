@@ -79,7 +79,7 @@ void mail_session_end(struct mail_session *session, const char *reason)
     if (session->state.current == MAIL_STATE_ENDING)
         return;
     state_move(&session->state, MAIL_STATE_ENDING);
-    LOG_EVENT(LOG_LEVEL_INFO, head->id, "end",
+    LOG_EVENT(session_end_level(head), head->id, "end",
               LOG_TEXT("protocol", protocol_name(head->listener->protocol)),
               LOG_TEXT("reason", reason), LOG_TEXT("peer", head->peer_address),
               LOG_INTEGER("messages", session->messages),
@@ -305,6 +305,7 @@ static void mail_session_event(struct mail_session *session, enum smtp_server_ev
         mail_session_drop_transaction(session);
         return;
     case SMTP_SERVER_END:
+        session->session.ended_itself = true;
         mail_session_end(session, "ended by the protocol");
         return;
     default:

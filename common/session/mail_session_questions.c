@@ -211,6 +211,7 @@ static void mail_session_forward(const struct mail_session *session, struct forw
 
 void mail_session_begin_transaction(struct mail_session *session)
 {
+    session->session.has_asked = true;
     if (!session->is_secured && session_why_not_served(&session->session, session->client.ssl)) {
         mail_session_reply(session, 454, "4.7.0", "This is for frontends; begin TLS first");
         return;

@@ -75,6 +75,14 @@ void session_finish(struct session *session)
         service->emptied(service);
 }
 
+enum log_level session_end_level(const struct session *session)
+{
+    bool was_a_look =
+        session->service->peers_are_trusted && session->ended_itself && !session->has_asked;
+
+    return was_a_look ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
+}
+
 void session_is_stranger(struct session *session)
 {
     session_is_known(session);

@@ -95,6 +95,8 @@ struct session {
     uint64_t revision;             /* resolver_revision before it was found to be there */
     struct abuse_session abuse;    /* what is counted for it */
     bool was_relayed;              /* by a node, to us: we relay it no further */
+    bool has_asked;                /* it told credentials, or began a message */
+    bool ended_itself;             /* by a command of its protocol */
     uint64_t touched_bytes;        /* bytes_in when somebody last looked for changes */
     const char *abandoned;         /* its backend has ended it: why; NULL: it has not */
     uint64_t storages;             /* those that it uses (storage_use.h); bit 0 is number 1 */
@@ -155,6 +157,12 @@ enum log_level session_alarm(const struct session *session, const struct route *
  * not serve it, which is logged: it has not shown a frontend's certificate; NULL: it is served.
  */
 const char *session_why_not_served(const struct session *session, const SSL *ssl);
+
+/*
+ * The level of the line about its end.  At a node, whose frontends look every few seconds whether
+ * it greets, one that ends itself and has asked for nothing is of interest to nobody.
+ */
+enum log_level session_end_level(const struct session *session);
 
 /* It waits for credentials: a worker that is full may ask it to end for another. */
 void session_is_stranger(struct session *session);

@@ -146,6 +146,25 @@ def is_refused(frontend, gate, account, why):
     assert lines and all(f'why="{why}' in line for line in lines), lines
 
 
+def test_one_who_only_looks_whether_a_gate_greets_leaves_no_line_in_its_log(cluster, fresh, tls):
+    gate, account = cluster.backends["sv1"].daemon, fresh("sv1")
+    size = len(gate.log())
+    with Raw(gate.address, Network.IMAP) as raw:
+        raw.line()
+        assert raw.ask_tagged(b"a", b"LOGOUT")[-1].startswith(b"a OK")
+    with smtplib.LMTP(gate.address, Network.LMTP, timeout=clients.TIMEOUT) as lmtp:
+        lmtp.ehlo()
+    with logged_in(gate, account, tls) as raw:
+        raw.ask_tagged(b"b", b"LOGOUT")
+
+    def ends():
+        return [line for line in gate.log()[size:].splitlines() if "event=end" in line]
+
+    wait_until(lambda: any(account.address in line for line in ends()), "a session that did something is told", 10)
+    assert not [line for line in ends() if "account=" not in line and ("in=0" in line or "messages=0" in line)]
+
+
+
 def test_only_who_has_a_frontends_certificate_is_served(cluster, fe1, fe2, fresh, arrives):
     gate, account = cluster.backends["sv3"].daemon, fresh("sv3")
     certificates = cluster.certificates
