@@ -248,11 +248,11 @@ static int check(const struct supervisor *supervisor)
     return 0;
 }
 
-static int usage(const struct supervisor_program *program)
+static int print_usage(const struct supervisor_program *program, FILE *stream, int status)
 {
-    fprintf(stderr, "usage: %s [-c FILE] [--logical-host NAME] [--check | --version]\n",
+    fprintf(stream, "usage: %s [-c FILE] [--logical-host NAME] [--check | --help | --version]\n",
             program->name);
-    return 2;
+    return status;
 }
 
 /* Whose configuration it is, and how its lines in the log begin. */
@@ -275,7 +275,8 @@ int supervisor_main(const struct supervisor_program *program, int argc, char **a
 {
     static const struct option options[] = { { "config", required_argument, NULL, 'c' },
                                              { "check", no_argument, NULL, 'k' },
-                                             { "logical-host", required_argument, NULL, 'h' },
+                                             { "help", no_argument, NULL, 'h' },
+                                             { "logical-host", required_argument, NULL, 'l' },
                                              { "version", no_argument, NULL, 'v' },
                                              { NULL, 0, NULL, 0 } };
     struct supervisor supervisor = { .program = program,
@@ -293,22 +294,24 @@ int supervisor_main(const struct supervisor_program *program, int argc, char **a
     list_init(&supervisor.processes);
     supervisor_sockets_init(&supervisor.sockets);
     optind = 0;
-    while ((option = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
         if (option == 'c') {
             supervisor.config_file = optarg;
         } else if (option == 'k') {
             is_check = true;
-        } else if (option == 'h') {
+        } else if (option == 'l') {
             host = optarg;
         } else if (option == 'v') {
             printf("%s %s\n", program->name, PACKAGE_VERSION);
             return 0;
         } else {
-            return usage(program);
+            return print_usage(program, option == 'h' ? stdout : stderr, option == 'h' ? 0 : 2);
         }
     }
-    if (optind < argc)
-        return usage(program);
+    if (optind < argc) {
+        fprintf(stderr, "%s: what is \"%.100s\" for?\n", program->name, argv[optind]);
+        return print_usage(program, stderr, 2);
+    }
     if (!settle_host(&supervisor, host))
         return 2;
     return is_check ? check(&supervisor) : run(&supervisor);

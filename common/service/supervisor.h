@@ -46,7 +46,7 @@ struct supervisor_program {
 
 /*
  * Runs the whole daemon from main(): parses "-c FILE", "--logical-host NAME" (and
- * MAILSTEAD_LOGICAL_HOST), "--check", "--version".  The exit status: 0 ended as asked, 1 cannot
+ * MAILSTEAD_LOGICAL_HOST), "--check", "--help", "--version".  The exit status: 0 ended as asked, 1 cannot
  * start (one line on standard error for each reason), 2 wrong usage.
  */
 int supervisor_main(const struct supervisor_program *program, int argc, char **argv);
