@@ -86,7 +86,8 @@ enum command_status block_clear_run(const struct arguments *arguments)
     enum command_status status;
 
     if (has_choice == arguments->is_all) {
-        fprintf(stderr, "mailstead block clear: --account, --address or both; or --all\n");
+        fprintf(stderr,
+                "mailstead block clear: say which: --account, --address or both; or --all\n");
         return COMMAND_USAGE;
     }
     status = everywhere_run(arguments, EVERYWHERE_FRONTENDS,

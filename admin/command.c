@@ -30,9 +30,11 @@ const struct command commands[] = {
     { .name = "status",
       .words = "",
       .options = OPTION_CHECK | OPTIONS_NODES,
-      .summary = "what the daemon of this machine does, and what is wrong",
-      .help = "Asks the daemon whose configuration this is: its processes, sessions, mirror of\n"
-              "the directory, queue, and the health of the backends.\n",
+      .summary = "what all nodes do, or one of them, and what is wrong",
+      .help =
+          "A line for each frontend and backend that can be asked, the health of the backends,\n"
+          "and the storages.  Of one alone, by --node or --local: its processes, sessions,\n"
+          "mirror of the directory, queue, and the backends as it sees them.\n",
       .run = status_run },
     { .name = "probe",
       .words = "",
@@ -395,10 +397,17 @@ void command_print_help(FILE *stream, const struct command *command)
     options_print(stream, command->options | OPTIONS_EVERYWHERE);
 }
 
-static int print_usage_error(const char *trouble, const char *first)
+/* One line: the list of all commands would carry it off the screen. */
+static int print_error(const char *trouble)
+{
+    fprintf(stderr, "mailstead: %s; mailstead --help shows what there is\n", trouble);
+    return COMMAND_USAGE;
+}
+
+static int print_usage_error(const char *trouble, const char *family)
 {
     fprintf(stderr, "mailstead: %s\n\n", trouble);
-    command_print_usage(stderr, first);
+    command_print_usage(stderr, family);
     return COMMAND_USAGE;
 }
 
@@ -480,7 +489,7 @@ static int refuse_words(char **words, int count, int used, const struct argument
         return print_usage_error("a command is missing", used ? words[0] : NULL);
     snprintf(trouble, sizeof(trouble), "unknown command \"%s%s%.100s\"", used ? words[0] : "",
              used ? " " : "", words[used]);
-    return print_usage_error(trouble, used ? words[0] : NULL);
+    return used ? print_usage_error(trouble, words[0]) : print_error(trouble);
 }
 
 /* What goes into JSON, to a daemon or to the output, is UTF-8. */
@@ -508,7 +517,7 @@ int command_main(int argc, char **argv)
         }
     first = options_read(argc, argv, OPTIONS_EVERYWHERE | OPTION_VERSION, true, &arguments, error);
     if (first < 0)
-        return print_usage_error(error, NULL);
+        return print_error(error);
     if (arguments.wants_version) {
         printf("mailstead %s\n", PACKAGE_VERSION);
         return COMMAND_OK;

@@ -8,10 +8,19 @@
 
 #include "common/base/memory.h"
 #include "common/base/span.h"
+#include "common/io/network.h"
 
 enum { NUMBER_MAX = 1000000000, USAGE_WIDTH = 79 };
 /* KIND_MAYBE: a text that may be empty, which is as if it was not given. */
-enum option_kind { KIND_FLAG, KIND_TEXT, KIND_MAYBE, KIND_NUMBER, KIND_LIST, KIND_DURATION };
+enum option_kind {
+    KIND_FLAG,
+    KIND_TEXT,
+    KIND_MAYBE,
+    KIND_NETWORK, /* a text that network_parse takes */
+    KIND_NUMBER,
+    KIND_LIST,
+    KIND_DURATION
+};
 
 struct option_row {
     enum command_option option;
@@ -78,8 +87,8 @@ static const struct option_row rows[] = {
          "also those whose last reply was lost: they may get their message twice"),
     TEXT(OPTION_WHOSE, "account", 0, "ACCOUNT", account,
          "only what is about this account, by its canonical name"),
-    TEXT(OPTION_WHOSE, "address", 0, "ADDRESS", address,
-         "only what is about this client address, or a network as 192.0.2.0/24"),
+    { OPTION_WHOSE, "address", 0, KIND_NETWORK, "ADDRESS", offsetof(struct arguments, address),
+      "only what is about this client address, or a network as 192.0.2.0/24" },
     TEXT(OPTION_SESSION, "session", 0, "ID", session, "only the session with this id"),
     { OPTION_DEADLINE, "deadline", 0, KIND_DURATION, "TIME", offsetof(struct arguments, deadline_s),
       "close in so long what has not gone by itself: 90s, 15m, 4h or 2d" },
@@ -170,6 +179,20 @@ static bool set_duration(struct arguments *arguments, const struct option_row *r
     return true;
 }
 
+static bool set_network(struct arguments *arguments, const struct option_row *row, const char *text,
+                        char error[OPTIONS_ERROR_SIZE])
+{
+    struct network network;
+
+    *(const char **)member_of(arguments, row) = text;
+    if (network_parse(text, &network))
+        return true;
+    snprintf(error, OPTIONS_ERROR_SIZE,
+             "--%s wants an address, or a network as 192.0.2.0/24, not \"%.100s\"", row->name,
+             text);
+    return false;
+}
+
 static bool set_option(struct arguments *arguments, const struct option_row *row, const char *text,
                        char error[OPTIONS_ERROR_SIZE])
 {
@@ -186,6 +209,8 @@ static bool set_option(struct arguments *arguments, const struct option_row *row
     case KIND_MAYBE:
         *(const char **)member_of(arguments, row) = text;
         return true;
+    case KIND_NETWORK:
+        return set_network(arguments, row, text, error);
     case KIND_NUMBER:
         return set_number(arguments, row, text, error);
     case KIND_LIST:

@@ -30,7 +30,7 @@ static json_t *sessions_request(const char *command, const struct arguments *arg
 static void start_page(struct listing *listing)
 {
     static const char *const head[] = { "session", "account", "client", "backend",
-                                        "since",   "tls",     "speaks" };
+                                        "for",     "tls",     "speaks" };
 
     table_init(&listing->table, 8, listing->has_nodes ? 0 : 1U << 7);
     for (size_t i = 0; listing->count == 0 && i < 7; i++)
@@ -131,7 +131,8 @@ enum command_status kick_run(const struct arguments *arguments)
     enum command_status status;
 
     if (!arguments->account && !arguments->backend && !arguments->address && !arguments->session) {
-        fprintf(stderr, "mailstead kick: --account, --backend, --address or --session\n");
+        fprintf(stderr,
+                "mailstead kick: say whose: --account, --backend, --address or --session\n");
         return COMMAND_USAGE;
     }
     kicking.counts = json_object();
@@ -175,6 +176,10 @@ enum command_status drain_run(const struct arguments *arguments)
 
     if (arguments->is_undo && arguments->deadline_s > 0) {
         fprintf(stderr, "mailstead drain: --deadline or --undo, not both\n");
+        return COMMAND_USAGE;
+    }
+    if (arguments->is_all && (arguments->is_local || arguments->nodes.count > 0)) {
+        fprintf(stderr, "mailstead drain: --all is every frontend; without --node and --local\n");
         return COMMAND_USAGE;
     }
     request = json_pack("{s:s}", "command", "drain");

@@ -288,10 +288,12 @@ static void exchange_end_wait(struct control_exchange *exchange)
     bytes_release(&exchange->json);
 }
 
-static void exchange_is_unknown(struct control_exchange *exchange, const char *command)
+static void exchange_is_unknown(const struct control_hub *hub, struct control_exchange *exchange,
+                                const char *command)
 {
     snprintf(exchange->error, sizeof(exchange->error),
-             "unknown command \"%.60s\": no running process has it", command);
+             "unknown command \"%.60s\": no running process of this %.30s has it", command,
+             hub->child->program->name);
 }
 
 /* The wait is over: the exchange begins or fails. */
@@ -302,7 +304,7 @@ static void exchange_look(struct control_hub *hub, struct control_exchange *exch
     exchange_end_wait(exchange);
     if (has_begun)
         return;
-    exchange_is_unknown(exchange, exchange->command);
+    exchange_is_unknown(hub, exchange, exchange->command);
     exchange->events->ended(exchange, exchange->error);
 }
 
@@ -335,7 +337,7 @@ bool control_hub_run(struct control_hub *hub, struct control_exchange *exchange,
     }
     if (exchange_begin(hub, exchange, command, json))
         return true;
-    exchange_is_unknown(exchange, command);
+    exchange_is_unknown(hub, exchange, command);
     return false;
 }
 

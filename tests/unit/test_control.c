@@ -399,7 +399,7 @@ static void test_errors_are_the_answer_s_end(void **unused)
     assert_false(ask("{\"command\":\"fail\"}"));
     assert_string_equal(ask_error, "store 0: there is no such message");
     assert_false(ask("{\"command\":\"nonsense\"}"));
-    assert_string_equal(ask_error, "unknown command \"nonsense\": no running process has it");
+    assert_string_equal(ask_error, "unknown command \"nonsense\": no running process of this toy has it");
     assert_false(ask("{\"text\":\"x\"}"));
     assert_string_equal(ask_error, "the request has no \"command\"");
     assert_false(ask("{\"command\":\"long\"}"));
