@@ -352,7 +352,11 @@ static bool starts_with_word(const char *name, const char *first)
     return strncmp(name, first, length) == 0 && (name[length] == '\0' || name[length] == ' ');
 }
 
-const struct command *command_find(const char *const *words, int count, int *used)
+/*
+ * The row that `words` name, which takes one or two of them (`*used`).  NULL when none does;
+ * `*used` then is how many were understood: 1 for "queue" and "queue nonsense".
+ */
+static const struct command *find_command(const char *const *words, int count, int *used)
 {
     *used = 0;
     for (size_t i = 0; count > 0 && i < command_count; i++) {
@@ -379,7 +383,8 @@ static void print_synopsis(FILE *stream, const struct command *command)
     fputc('\n', stream);
 }
 
-void command_print_usage(FILE *stream, const char *first)
+/* The usage of everything, or of the rows whose name starts with the word `first`. */
+static void print_usage(FILE *stream, const char *first)
 {
     fprintf(stream, "usage: mailstead [-c FILE] [--logical-host NAME] COMMAND [OPTION...]\n\n");
     for (size_t i = 0; i < command_count; i++)
@@ -389,7 +394,7 @@ void command_print_usage(FILE *stream, const char *first)
     fprintf(stream, "\nmailstead COMMAND --help says more, and so does mailstead(1).\n");
 }
 
-void command_print_help(FILE *stream, const struct command *command)
+static void print_help(FILE *stream, const struct command *command)
 {
     fprintf(stream, "mailstead %s: %s\n\n", command->name, command->summary);
     print_synopsis(stream, command);
@@ -407,7 +412,7 @@ static int print_error(const char *trouble)
 static int print_usage_error(const char *trouble, const char *family)
 {
     fprintf(stderr, "mailstead: %s\n\n", trouble);
-    command_print_usage(stderr, family);
+    print_usage(stderr, family);
     return COMMAND_USAGE;
 }
 
@@ -463,7 +468,7 @@ static int run_command(const struct command *command, int argc, char **argv,
     if (first < 0)
         return print_command_error(command, error);
     if (arguments->wants_help) {
-        command_print_help(stdout, command);
+        print_help(stdout, command);
         return COMMAND_OK;
     }
     if (!take_words(command, argv + first, argc - first, arguments, error) ||
@@ -482,7 +487,7 @@ static int refuse_words(char **words, int count, int used, const struct argument
     char trouble[OPTIONS_ERROR_SIZE];
 
     if (arguments->wants_help || (used == 1 && count > 1 && strcmp(words[1], "--help") == 0)) {
-        command_print_usage(stdout, used ? words[0] : NULL);
+        print_usage(stdout, used ? words[0] : NULL);
         return COMMAND_OK;
     }
     if (count == used)
@@ -522,7 +527,7 @@ int command_main(int argc, char **argv)
         printf("mailstead %s\n", PACKAGE_VERSION);
         return COMMAND_OK;
     }
-    command = command_find((const char *const *)argv + first, argc - first, &used);
+    command = find_command((const char *const *)argv + first, argc - first, &used);
     if (!command)
         return refuse_words(argv + first, argc - first, used, &arguments);
     /* The last word of its name stands where getopt expects the program's. */

@@ -134,18 +134,6 @@ struct command {
 extern const struct command commands[];
 extern const size_t command_count;
 
-/*
- * The row that `words` name, which takes one or two of them (`*used`).  NULL when none does;
- * `*used` then is how many were understood: 1 for "queue" and "queue nonsense".
- */
-const struct command *command_find(const char *const *words, int count, int *used);
-
-/* Writes the usage of everything, or of the rows whose name starts with the word `first`. */
-void command_print_usage(FILE *stream, const char *first);
-
-/* Writes the usage of one row and what it does. */
-void command_print_help(FILE *stream, const struct command *command);
-
 /* Runs a whole command line: the exit status. */
 int command_main(int argc, char **argv);
 

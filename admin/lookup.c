@@ -178,8 +178,8 @@ static void print_why(const json_t *answer, bool is_login, FILE *stream)
     table_fini(&table);
 }
 
-void lookup_print(const json_t *answer, const char *address, bool is_login, bool wants_why,
-                  FILE *stream)
+static void print_answer(const json_t *answer, const char *address, bool is_login, bool wants_why,
+                         FILE *stream)
 {
     print_summary(answer, address, stream);
     if (wants_why)
@@ -221,7 +221,7 @@ enum command_status lookup_run(const struct arguments *arguments)
     else if (arguments->is_json)
         print_json_line(answer);
     else
-        lookup_print(answer, address, arguments->is_login, arguments->wants_why, stdout);
+        print_answer(answer, address, arguments->is_login, arguments->wants_why, stdout);
     json_decref(lines);
     return answer ? COMMAND_OK : COMMAND_FAILED;
 }

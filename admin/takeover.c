@@ -20,8 +20,12 @@ static bool is_among(size_t index, const size_t *list, size_t count)
     return false;
 }
 
-size_t takeover_taker(const struct takeover_table *table, size_t index, const size_t *failed,
-                      size_t failed_count, enum takeover_lack *lack)
+/*
+ * Who takes the accounts of backend `index` over when it and the `failed_count` backends of
+ * `failed` are gone: an index, or TAKEOVER_NOBODY and the reason in `lack`.
+ */
+static size_t find_taker(const struct takeover_table *table, size_t index, const size_t *failed,
+                         size_t failed_count, enum takeover_lack *lack)
 {
     const struct string_list *siblings = table->backends[index].siblings;
 
@@ -56,7 +60,7 @@ struct takeover_failure takeover_fail(const struct takeover_table *table, size_t
     struct takeover_failure failure = { .failed = index,
                                         .accounts = table->backends[index].accounts };
 
-    failure.to = takeover_taker(table, index, NULL, 0, &failure.lack);
+    failure.to = find_taker(table, index, NULL, 0, &failure.lack);
     if (failure.to != TAKEOVER_NOBODY)
         settle(table, &failure, table->backends[failure.to].accounts);
     return failure;
@@ -75,7 +79,7 @@ static struct takeover_failure fail_next(const struct takeover_table *table,
     struct takeover_failure failure = { .failed = index,
                                         .accounts = accounts_after(table, first, index) };
 
-    failure.to = takeover_taker(table, index, &first->failed, 1, &failure.lack);
+    failure.to = find_taker(table, index, &first->failed, 1, &failure.lack);
     if (failure.to != TAKEOVER_NOBODY)
         settle(table, &failure, accounts_after(table, first, failure.to));
     return failure;

@@ -39,13 +39,6 @@ enum takeover_lack {
 /* The index of the backend called so, or TAKEOVER_NOBODY. */
 size_t takeover_find(const struct takeover_table *table, const char *name);
 
-/*
- * Who takes the accounts of backend `index` over when it and the `failed_count` backends of
- * `failed` are gone: an index, or TAKEOVER_NOBODY and the reason in `lack`.
- */
-size_t takeover_taker(const struct takeover_table *table, size_t index, const size_t *failed,
-                      size_t failed_count, enum takeover_lack *lack);
-
 struct takeover_failure {
     size_t failed;
     size_t to; /* or TAKEOVER_NOBODY */

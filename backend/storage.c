@@ -540,15 +540,6 @@ struct storage *storages_find(struct storages *storages, const char *server)
     return storage;
 }
 
-size_t storages_in(const struct storages *storages, enum storage_state state)
-{
-    size_t count = 0;
-
-    LIST_EACH (node, &storages->list)
-        count += LIST_ELEMENT(node, struct storage, node)->state.current == state;
-    return count;
-}
-
 void storage_wait(struct storage *storage, struct control_request *request,
                   enum storage_state wanted)
 {

@@ -75,9 +75,6 @@ void storages_tell(struct storages *storages);
  */
 struct storage *storages_find(struct storages *storages, const char *server);
 
-/* How many are in a state. */
-size_t storages_in(const struct storages *storages, enum storage_state state);
-
 /* Leaves it alone, and says why; one that is DETACHED, and `hold` is not STORAGE_FREE. */
 void storage_hold(struct storage *storage, enum storage_hold hold, const char *why);
 

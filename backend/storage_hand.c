@@ -245,7 +245,7 @@ static void hand_main(const struct config *config, int fd)
     _exit(0);
 }
 
-bool storage_needs_hand(const struct storage_config *config)
+static bool storage_needs_hand(const struct storage_config *config)
 {
     return config->kind != STORAGE_NONE || config->stop_hook || config->start_hook;
 }

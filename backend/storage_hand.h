@@ -35,10 +35,7 @@ enum hand_task {
 
 enum { HAND_MESSAGE_MAX = 1024, HAND_TASKS_MAX = 192 };
 
-/* Whether anything is configured that it would be needed for. */
-bool storage_needs_hand(const struct storage_config *config);
-
-/* struct supervisor_role's start_helper: forks the hand, if it is needed. */
+/* struct supervisor_role's start_helper: forks the hand, if anything configured needs it. */
 bool storage_hand_start(struct child *child);
 
 #endif

@@ -467,8 +467,3 @@ struct recheck_tally recheck_tally(const struct recheck *recheck)
 {
     return recheck->tally;
 }
-
-size_t recheck_count(const struct recheck *recheck)
-{
-    return recheck->suspects.count;
-}

@@ -52,7 +52,4 @@ void recheck_wonder(struct recheck *recheck, const unsigned char uuid[MIRROR_UUI
 void recheck_begin_tally(struct recheck *recheck);
 struct recheck_tally recheck_tally(const struct recheck *recheck);
 
-/* How many are remembered. */
-size_t recheck_count(const struct recheck *recheck);
-
 #endif

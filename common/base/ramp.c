@@ -10,11 +10,6 @@ void ramp_arm(struct ramp *ramp)
     atomic_store(&ramp->began_us, ramp_armed);
 }
 
-void ramp_clear(struct ramp *ramp)
-{
-    atomic_store(&ramp->began_us, 0);
-}
-
 bool ramp_is_steep(const struct ramp *ramp, const struct ramp_rules *rules, uint64_t now_us)
 {
     uint64_t began_us = atomic_load(&ramp->began_us);

@@ -28,9 +28,6 @@ enum {
 /* The ramp begins with whoever asks next. */
 void ramp_arm(struct ramp *ramp);
 
-/* Back to level. */
-void ramp_clear(struct ramp *ramp);
-
 /* True while it holds anything back, or will with whoever asks next. */
 bool ramp_is_steep(const struct ramp *ramp, const struct ramp_rules *rules, uint64_t now_us);
 

@@ -27,7 +27,7 @@ bool credentials_name_is_sendable(const char *name)
     return span.length > 0 && span.length < LOGIN_NAME_SIZE && !span_has_line_break_or_nul(span);
 }
 
-bool credentials_password_is_sendable(const char *password)
+static bool password_is_sendable(const char *password)
 {
     struct span span = span_from_string(password);
 
@@ -50,7 +50,7 @@ bool credentials_are_sendable(const struct credentials *credentials, const char 
         return false;
     switch (credentials->kind) {
     case CREDENTIALS_PASSWORD:
-        return credentials_password_is_sendable(credentials->password);
+        return password_is_sendable(credentials->password);
     case CREDENTIALS_XOAUTH2:
     case CREDENTIALS_OAUTHBEARER: /* ^A separates the parts of their messages */
         return !strchr(name, '\1') && credentials_token_is_sendable(credentials->token);

@@ -36,9 +36,8 @@ void credentials_wipe(struct credentials *credentials);
 /* The password or the token; empty when there is none. */
 struct span credentials_secret(const struct credentials *credentials);
 
-/* True when a machine may send `name` or `password`: not empty, not too long, no CR or LF. */
+/* True when a machine may send `name`: not empty, not too long, no CR or LF. */
 bool credentials_name_is_sendable(const char *name);
-bool credentials_password_is_sendable(const char *password);
 
 /* True when `token` may be sent: not empty, not too long, visible ASCII without spaces. */
 bool credentials_token_is_sendable(const char *token);

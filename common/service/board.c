@@ -29,7 +29,8 @@ const char *const board_counter_names[BOARD_COUNTERS] = {
 
 const char *const board_health_names[3] = { "unknown", "up", "down" };
 
-bool board_counter_is_gauge(enum board_counter counter)
+/* A counter of what is there now ends with its process. */
+static bool counter_is_gauge(enum board_counter counter)
 {
     return counter == BOARD_SESSIONS || counter == BOARD_QUEUE_MESSAGES ||
            counter == BOARD_QUEUE_RECIPIENTS;
@@ -87,7 +88,7 @@ void board_retire_slot(struct board *board, struct board_slot *slot)
     for (int i = 0; i < BOARD_COUNTERS; i++) {
         int64_t count = atomic_exchange(&slot->counters[i], 0);
 
-        if (!board_counter_is_gauge(i))
+        if (!counter_is_gauge(i))
             board_count(&board->retired, i, count);
     }
     for (int i = 0; i < BOARD_STORAGES; i++)

@@ -49,9 +49,6 @@ enum board_counter {
 };
 extern const char *const board_counter_names[BOARD_COUNTERS];
 
-/* True for a counter of what is there now ("now" above): it ends with its process. */
-bool board_counter_is_gauge(enum board_counter counter);
-
 struct board_slot {
     _Atomic pid_t pid;             /* 0: free */
     _Atomic uint64_t heartbeat_ms; /* clock_monotonic_ms of the child's last turn */

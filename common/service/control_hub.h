@@ -105,10 +105,6 @@ void control_questions_drop(struct list *questions);
  * one a line.  NULL when it is not one. */
 json_t *control_own_answer(const struct child *child, const char *command, const json_t *request);
 
-/* Answers a command of the control child's own, with the caller's: an object, or an array with one
- * a line.  NULL when it is not one. */
-json_t *control_status_answer(const struct child *child, const char *command);
-
 /*
  * The same for drain: takes no more connections, and has all sessions gone in "deadline_s"
  * (timeouts.drain_s without it); with "undo" true, takes them again.

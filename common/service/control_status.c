@@ -84,7 +84,7 @@ static json_t *status(const struct child *child)
     return answer;
 }
 
-json_t *control_status_answer(const struct child *child, const char *command)
+static json_t *status_answer(const struct child *child, const char *command)
 {
     static const struct {
         const char *name;
@@ -99,7 +99,7 @@ json_t *control_status_answer(const struct child *child, const char *command)
 
 json_t *control_own_answer(const struct child *child, const char *command, const json_t *request)
 {
-    json_t *answer = control_status_answer(child, command);
+    json_t *answer = status_answer(child, command);
 
     if (!answer)
         answer = control_blocks_answer(child, command, request);

@@ -159,6 +159,16 @@ static bool add_listening(struct supervisor_sockets *sockets, const struct endpo
     return true;
 }
 
+static void drop_generation(struct supervisor_sockets *sockets, uint64_t generation)
+{
+    LIST_EACH (node, &sockets->listening) {
+        struct listening_socket *listening = LIST_ELEMENT(node, struct listening_socket, node);
+
+        if (listening->generation == generation)
+            free_listening(listening);
+    }
+}
+
 /* `name`, for the operator, is the listener's title, NULL for the admin port. */
 static bool bind_endpoint(struct supervisor_sockets *sockets, const struct endpoint *endpoint,
                           unsigned number, uint64_t generation, const char *name,
@@ -173,7 +183,7 @@ static bool bind_endpoint(struct supervisor_sockets *sockets, const struct endpo
     snprintf(error, CONFIG_ERROR_SIZE, "%s%s%s: cannot listen on %s: %s",
              name ? "listen \"" : "admin_port", name ? name : "", name ? "\"" : "", text,
              strerror(errno));
-    supervisor_drop_sockets(sockets, generation);
+    drop_generation(sockets, generation);
     return false;
 }
 
@@ -207,16 +217,6 @@ void supervisor_keep_sockets(struct supervisor_sockets *sockets, const struct co
         struct listening_socket *listening = LIST_ELEMENT(node, struct listening_socket, node);
 
         if (listening->generation != generation)
-            free_listening(listening);
-    }
-}
-
-void supervisor_drop_sockets(struct supervisor_sockets *sockets, uint64_t generation)
-{
-    LIST_EACH (node, &sockets->listening) {
-        struct listening_socket *listening = LIST_ELEMENT(node, struct listening_socket, node);
-
-        if (listening->generation == generation)
             free_listening(listening);
     }
 }

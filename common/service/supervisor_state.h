@@ -102,13 +102,12 @@ bool supervisor_open_services(struct supervisor *supervisor, char error[CONFIG_E
 void supervisor_unlink_services(const struct supervisor *supervisor);
 /*
  * Binds what `config` wants and is not there yet, for `generation`; nothing has
- * changed when it fails.  Then either keep or drop: keep closes what `generation` does not want.
+ * changed when it fails.  After it, keep closes what `generation` does not want.
  */
 bool supervisor_bind(struct supervisor_sockets *sockets, const struct config *config,
                      unsigned workers, uint64_t generation, char error[CONFIG_ERROR_SIZE]);
 void supervisor_keep_sockets(struct supervisor_sockets *sockets, const struct config *config,
                              unsigned workers, uint64_t generation);
-void supervisor_drop_sockets(struct supervisor_sockets *sockets, uint64_t generation);
 /* The descriptor for a listener and a worker number, or -1. */
 int supervisor_find_socket(const struct supervisor_sockets *sockets,
                            const struct endpoint *endpoint, unsigned number);

@@ -26,11 +26,6 @@ struct mail_submission {
     bool is_limited; /* and that was logged */
 };
 
-const char *mail_submission_account(const struct mail_submission *submission)
-{
-    return submission->account;
-}
-
 struct smtp_server_auth *mail_submission_auth(struct mail_submission *submission)
 {
     return submission->auth;

@@ -40,7 +40,4 @@ void mail_submission_mail(struct mail_submission *submission);
 bool mail_submission_charge(struct mail_submission *submission) __attribute__((warn_unused_result));
 void mail_submission_refund(struct mail_submission *submission);
 
-/* The canonical name of the account; empty before it has logged in. */
-const char *mail_submission_account(const struct mail_submission *submission);
-
 #endif

@@ -132,16 +132,6 @@ static void without_a_length_there_is_none(void **state)
                     ramp_take_of_crowd(&ramp, &none, START_US));
 }
 
-static void it_is_level_again_when_it_is_cleared(void **state)
-{
-    struct ramp ramp = { 0 };
-
-    (void)state;
-    ramp_arm(&ramp);
-    ramp_clear(&ramp);
-    assert_false(ramp_is_steep(&ramp, &rules, START_US));
-}
-
 static void a_crowd_is_let_through_at_a_pace_and_one_alone_at_once(void **state)
 {
     struct ramp ramp = { 0 };
@@ -220,7 +210,6 @@ int main(void)
         cmocka_unit_test(the_interval_never_grows_with_age),
         cmocka_unit_test(two_processes_keep_one_ramp_together),
         cmocka_unit_test(without_a_length_there_is_none),
-        cmocka_unit_test(it_is_level_again_when_it_is_cleared),
         cmocka_unit_test(a_crowd_is_let_through_at_a_pace_and_one_alone_at_once),
         cmocka_unit_test(each_crowd_gets_a_ramp_of_its_own_however_soon_it_comes),
         cmocka_unit_test(a_slow_ramp_does_not_begin_anew_while_its_crowd_is_there),
