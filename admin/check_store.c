@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #include "admin/check_report.h"
-#include "admin/output.h"
 #include "admin/store_talk.h"
 #include "common/proto/proxy_header.h"
 #include "directory/errand.h"

@@ -2,7 +2,7 @@
 /* Blocking, with a bound between two lines; errors are printed for people, never logged. */
 #include "admin/daemon.h"
 
-#include "admin/output.h"
+#include "common/service/any_text.h"
 #include "common/service/child.h"
 
 struct config *daemon_config(const struct arguments *arguments, bool read_secrets)

@@ -7,8 +7,8 @@
 #include "admin/follow.h"
 #include "admin/interrupt.h"
 #include "admin/move.h"
-#include "admin/output.h"
 #include "admin/probe.h"
+#include "common/service/any_text.h"
 
 /* --- the journal ------------------------------------------------------------------------------ */
 

@@ -17,7 +17,6 @@
 #include "admin/daemon.h"
 #include "admin/output.h"
 #include "common/base/clock.h"
-#include "common/base/span.h"
 #include "common/io/network.h"
 #include "common/io/tls.h"
 #include "common/proto/proxy_header.h"

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "common/base/log.h"
-#include "common/base/memory.h"
 #include "directory/mirror_file.h"
 #include "directory/mirror_writer_private.h"
 

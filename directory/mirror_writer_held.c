@@ -9,7 +9,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "common/base/memory.h"
 #include "directory/mirror_writer_private.h"
 
 enum { HELD_MAP_MAX = 64 * 1024 * 1024, WALK_MAX = 1000 };

@@ -14,7 +14,6 @@
 #include <string.h>
 
 #include "common/base/random.h"
-#include "directory/backend_entry.h"
 #include "directory/errand.h"
 
 enum { RIGHTS_DN_SIZE = 2048 };

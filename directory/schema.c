@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/base/memory.h"
 #include "directory/errand.h"
 
 enum { NAMES_MAX = 32, DN_SIZE = 512 };

@@ -11,8 +11,6 @@
 #include "common/base/log.h"
 #include "common/proto/trace.h"
 #include "common/session/delivery.h"
-#include "common/session/mail_outcome.h"
-#include "frontend/choose.h"
 
 enum { DELIVER_BLOCK_SIZE = 65536 };
 

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "common/base/base64.h"
-#include "common/base/memory.h"
 
 enum { DOVEADM_LINE_MAX = 256 }; /* of a greeting or a result */
 

@@ -7,7 +7,6 @@
 
 #include <assert.h>
 
-#include "common/base/memory.h"
 
 static const struct state_row login_server_states[] = {
     [LOGIN_SERVER_COMMAND] = { "command",

@@ -9,7 +9,7 @@
 #include <assert.h>
 
 #include "common/base/memory.h"
-#include "common/proto/imap_parse.h"
+#include "common/proto/login.h"
 
 enum { OFFERS_LINE_MAX = 8192 };
 

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 
 #include "common/base/log.h"
-#include "common/io/network.h"
 #include "common/session/mail_session_private.h"
 #include "common/session/proxied.h"
 #include "common/session/storage_use.h"
