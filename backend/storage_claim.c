@@ -287,13 +287,14 @@ static bool claim_read(int fd, struct claim_text *text)
     return file_read(fd, bytes) && claim_parse(bytes, text);
 }
 
+/* The file may say what no calendar has. */
 static void format_time(uint64_t seconds, char text[32])
 {
     time_t moment = (time_t)seconds;
     struct tm parts;
 
-    gmtime_r(&moment, &parts);
-    strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    if (!gmtime_r(&moment, &parts) || strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0)
+        snprintf(text, 32, "second %llu", (unsigned long long)seconds);
 }
 
 static void claim_describe(const struct claim_text *text, char words[STORAGE_WHY_SIZE])

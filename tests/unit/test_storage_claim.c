@@ -262,6 +262,20 @@ static void test_a_claim_that_makes_no_sense_needs_a_word(void **unused)
     lose_power(&claim);
 }
 
+static void test_a_claim_of_no_time_that_there_is_tells_its_second(void **unused)
+{
+    struct claim claim;
+
+    (void)unused;
+    mark("sv1");
+    write_file("sv1", ".mailstead-claim",
+               "mailstead claim 1\nnode sv9\npid 1\nboot x\nsince 9223372036854775807\n"
+               "seen 253402300800\nstate held\n");
+    assert_false(take("sv1", "sv1", false, &claim));
+    assert_non_null(strstr(why, "since second 9223372036854775807"));
+    assert_non_null(strstr(why, "last seen 10000-01-01T00:00:00Z"));
+}
+
 /* An NFS server keeps the lock of a client that lost its power; here, one of another boot. */
 static void test_a_lock_that_outlives_its_machine_is_left_behind(void **unused)
 {
@@ -346,6 +360,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_a_claim_that_makes_no_sense_needs_a_word, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(test_a_claim_of_no_time_that_there_is_tells_its_second,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_lock_that_outlives_its_machine_is_left_behind,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_look_finds_what_has_gone_wrong, set_up, tear_down),
