@@ -71,7 +71,7 @@ const struct command commands[] = {
       .summary = "take no more connections on this machine, or others, and let sessions go",
       .help = "Who connects is refused, as balancers and clients with another address understand\n"
               "it.  Sessions go when they are silent, mail sessions between two messages; at the\n"
-              "deadline, timeouts.drain unless one is given, the rest is closed.  It holds until\n"
+              "deadline, timeouts.drain_s unless one is given, the rest is closed.  It holds until\n"
               "--undo or a restart of the daemon.  Mail that waits in the queue is delivered.\n"
               "Without --node it is this machine; --all is every frontend.\n",
       .run = drain_run },
