@@ -65,8 +65,9 @@ bool claim_release(const struct storage_place *place, const struct claim *claim,
                    char why[STORAGE_WHY_SIZE]);
 
 /*
- * Gives up what an earlier process of this node may have left, if it is there; true when this node
- * has no claim there afterwards.
+ * Gives up what an earlier process of this node may have left.  True when nothing says afterwards
+ * that this node has it; also when there is no storage here to look at, or no claim that can be
+ * read.
  */
 bool claim_disclaim(const struct storage_place *place, char why[STORAGE_WHY_SIZE]);
 

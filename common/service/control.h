@@ -15,13 +15,13 @@
  *     ping     {"program":...,"version":...,"pid":...}
  *     status   one object: program, version, pid, uptime_s, generation, processes (role, number,
  *              pid, generation, is_ready, is_draining, heartbeat_age_ms, counters), counters
- *              (sums), mirror (revision, entries, is_synchronised, is_connected)
- *              drain (is_drained, left_ms, sessions)
+ *              (sums), mirror (revision, entries, is_synchronised, is_connected),
+ *              drain (is_drained, left_ms, sessions), certificates (certificate_watch.h)
  *     drain    common/service/control_drain.c
  *     block-list, block-clear   common/service/control_blocks.c
  *
- * Bounds: a request is CONTROL_REQUEST_MAX bytes at most; so is a line of an answer; who does not
- * read 32 MiB of answers is cut off.  One request at a time on a connection; a client that
+ * Bounds: a request is CONTROL_REQUEST_MAX bytes at most, a line of an answer CONTROL_LINE_MAX; who
+ * does not read 32 MiB of answers is cut off.  One request at a time on a connection; a client that
  * shuts down its sending side has left.
  */
 #ifndef MAILSTEAD_SERVICE_CONTROL_H
