@@ -174,7 +174,7 @@ static void load_backends(const struct arguments *arguments, const struct config
 static void look_around(const struct check *check)
 {
     static void (*const looks[])(const struct check *) = { check_host, check_places,
-                                                           check_resources, check_schema };
+                                                           check_resources, check_directory };
 
     for (size_t i = 0; i < ARRAY_LENGTH(looks); i++)
         looks[i](check);

@@ -31,8 +31,9 @@ void check_host(const struct check *check);
 /* Whether what it keeps is on file systems that keep it, and used by it alone (check_places.c). */
 void check_places(const struct check *check);
 
-/* Whether the directory knows the attributes of the configuration (check_rights.c). */
-void check_schema(const struct check *check);
+/* Whether the directory knows the attributes of the configuration, and can serve who follows it
+ * (check_rights.c). */
+void check_directory(const struct check *check);
 
 /* Whether this machine can carry all of its logical hosts at once (check_resources.c). */
 void check_resources(const struct check *check);

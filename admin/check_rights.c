@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is asked of the directory: its schema, and what the identities may do; needs the secrets. */
+/*
+ * What is asked of the directory: its schema, its threads, and what the identities may do; needs
+ * the secrets.
+ */
 #include "admin/check_report.h"
 #include "directory/rights.h"
 #include "directory/schema.h"
+#include "directory/server_threads.h"
 
 static void ignore_complaint(void *context, const char *file, int line, const char *text)
 {
@@ -22,7 +26,8 @@ void check_rights(const struct config *config, check_warning *warn, void *contex
     config_free(with_secrets);
 }
 
-void check_schema(const struct check *check)
+void check_directory(const struct check *check)
 {
     schema_examine(check->config, check->warn, check->context);
+    server_threads_examine(check->config, check->warn, check->context);
 }

@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "directory/backend_read.h"
 #include "directory/rights.h"
+#include "directory/server_threads.h"
 #include "tests/unit/backend_names.h"
 #include "tests/unit/slapd.h"
 
@@ -15,7 +16,8 @@
 #define READER "uid=user1," SLAPD_PEOPLE
 #define WRITER "uid=user2," SLAPD_PEOPLE
 
-/* user1 reads, user2 writes hostServer, user3 is careless: it may write everything. */
+/* user1 reads, user2 writes hostServer, user3 is careless: it may write everything.  user1 sees how
+ * many threads there are. */
 static const char access_rules[] = "access to attrs=userPassword by anonymous auth by * none\n"
                                    "access to attrs=hostServer,oldHostServer\n"
                                    "  by dn.exact=\"" WRITER "\" write\n"
@@ -23,7 +25,11 @@ static const char access_rules[] = "access to attrs=userPassword by anonymous au
                                    "  by * read\n"
                                    "access to *\n"
                                    "  by dn.exact=\"uid=user3," SLAPD_PEOPLE "\" write\n"
-                                   "  by * read\n";
+                                   "  by * read\n"
+                                   "threads 4\n"
+                                   "database config\n"
+                                   "access to attrs=entry,objectClass,olcThreads\n"
+                                   "  by dn.exact=\"" READER "\" read\n";
 
 struct fixture {
     struct slapd slapd;
@@ -163,6 +169,23 @@ static void what_cannot_be_found_out_is_told(void **state)
     assert_non_null(strstr(examine(fixture, READER, WRITER), "its rights cannot be tried"));
 }
 
+static void too_few_threads_are_told_where_they_are_shown(void **state)
+{
+    struct fixture *fixture = *state;
+    struct config *config = &fixture->config;
+
+    identify(&config->directory.bind_dn, &config->directory.bind_password, READER);
+    server_threads_examine(config, note, fixture);
+    assert_non_null(strstr(fixture->told, "slapd has 4 threads"));
+    fixture->told[0] = '\0';
+    identify(&config->directory.bind_dn, &config->directory.bind_password, WRITER);
+    server_threads_examine(config, note, fixture);
+    identify(&config->directory.bind_dn, &config->directory.bind_password, READER);
+    config->directory.backend_base = NULL;
+    server_threads_examine(config, note, fixture);
+    assert_string_equal(fixture->told, "");
+}
+
 static void the_backends_are_read_once(void **state)
 {
     struct fixture *fixture = *state;
@@ -188,6 +211,7 @@ int main(void)
         TEST(who_follows_and_could_write_is_told_and_nothing_changes),
         TEST(who_should_write_and_may_not_is_told),
         TEST(what_cannot_be_found_out_is_told),
+        TEST(too_few_threads_are_told_where_they_are_shown),
         TEST(the_backends_are_read_once),
     };
 
