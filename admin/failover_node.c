@@ -174,8 +174,8 @@ static enum failover_result judge_storage(const struct failover_run *run, const 
     const json_t *row = find_storage(status, run->failover.server);
     const char *state = json_text(row, "state"), *reason = json_text(row, "why");
 
-    /* Without storages of its own a node lists only itself: all is there already. */
-    if ((!row && json_array_size(json_object_get(status, "storages")) <= 1) ||
+    /* A node without storages lists what it was told to let go of: all else is there. */
+    if ((!row && json_flag(status, "has_storages") == 0) ||
         (state && strcmp(state, "attached") == 0))
         return FAILOVER_DONE;
     snprintf(why, FAILOVER_TEXT_SIZE, "the storage is %.32s%s%.400s", state ? state : "not there",

@@ -156,13 +156,16 @@ static void look_at_stores(const json_t *node, json_t *problems)
     }
 }
 
-static void look_at_storage(const json_t *storage, json_t *problems)
+static void look_at_storage(const json_t *node, const json_t *storage, json_t *problems)
 {
+    bool has_copies = json_flag(node, "has_storages") == 0;
     const char *state = json_text(storage, "state"), *server = json_text(storage, "server");
     const char *why = json_text(storage, "why");
 
     if (json_flag(storage, "is_held") == 1)
-        note(problems, "the storage of %s is held: %s", server ? server : "?", why ? why : "");
+        note(problems,
+             has_copies ? "the accounts of %s are held: %s" : "the storage of %s is held: %s",
+             server ? server : "?", why ? why : "");
     else if (state && strcmp(state, "failed") == 0)
         note(problems, "the storage of %s has failed%s%s", server ? server : "?",
              why && *why ? ": " : "", why ? why : "");
@@ -186,7 +189,7 @@ static void look_at_node(const json_t *status, json_t *problems)
     if (json_flag(node, "is_overridden") == 1)
         note(problems, "the node serves by an override, whatever the directory says");
     json_array_foreach (json_object_get(node, "storages"), i, storage)
-        look_at_storage(storage, problems);
+        look_at_storage(node, storage, problems);
 }
 
 json_t *status_own_problems(const json_t *status)

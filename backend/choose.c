@@ -39,13 +39,13 @@ static const char *backend_why_not_now(const struct session_service *service,
     const char *server = *route->old_host ? route->old_host : config->node.name;
     struct board_storage *storage;
 
-    if (config->storage.kind == STORAGE_NONE)
-        return NULL;
     storage = node_board_storage(service->backends.board, server);
     if (storage_is_attached(storage, io_loop_now_ms(service->loop))) {
         *number = node_board_storage_number(service->backends.board, storage);
         return NULL;
     }
+    if (config->storage.kind == STORAGE_NONE) /* without a row nobody can let go of it */
+        return storage ? "the node has let go of the accounts of its server" : NULL;
     if (storage)
         atomic_store(&storage->is_missed, 1);
     return "the storage of the account is not attached";

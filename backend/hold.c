@@ -74,3 +74,8 @@ bool hold_is_ours(const struct host_counts *counts, const char *node, const char
         return true;
     return false;
 }
+
+bool hold_is_void(const struct host_counts *counts, const char *node, const char *server)
+{
+    return accounts_at(counts, node, server) == 0;
+}

@@ -16,4 +16,7 @@
 bool hold_is_ours(const struct host_counts *counts, const char *node, const char *server,
                   char why[STORAGE_WHY_SIZE]) __attribute__((warn_unused_result));
 
+/* Whether no account with its mail on the storage of `server` is at `node`. */
+bool hold_is_void(const struct host_counts *counts, const char *node, const char *server);
+
 #endif

@@ -14,23 +14,36 @@
 #include "backend/node_private.h"
 #include "common/base/log.h"
 
-enum { NODE_LOOK_MS = 200, NODE_TELL_TICKS = 15 /* who waits hears of us every 3 s */ };
+enum {
+    NODE_LOOK_MS = 200,
+    NODE_TELL_TICKS = 15,   /* who waits hears of us every 3 s */
+    NODE_RELEASE_MS = 10000 /* for sessions that a process before this one had to end */
+};
 
 static bool node_is_own(const struct node *node, const char *server)
 {
     return strcmp(server, node->child->config->node.name) == 0;
 }
 
-/* That the own storage was released while the node stays must be said: else it is attached. */
+/*
+ * That the own storage was released while the node stays must be said: else it is attached.  A node
+ * that claims none has all but what it let go.
+ */
+static bool node_must_remember(const struct node *node, const struct storage *storage)
+{
+    bool is_here = node_leave_memory(node) == NODE_MEMORY_HERE;
+
+    if (!node_has_storages(node))
+        return storage->is_barred;
+    return storage->is_wanted || (is_here && node_is_own(node, storage->server));
+}
+
 static void node_remember_storage(const struct node *node, const struct storage *storage,
                                   struct node_file *file)
 {
-    bool is_given_up = !storage->is_wanted && file->memory == NODE_MEMORY_HERE &&
-                       node_is_own(node, storage->server);
-
-    if (!storage->is_wanted && !is_given_up)
+    if (!node_must_remember(node, storage))
         return;
-    file->is_held[file->server_count] = storage->is_barred || is_given_up;
+    file->is_held[file->server_count] = storage->is_barred || !storage->is_wanted;
     memcpy(file->servers[file->server_count++], storage->server, sizeof(storage->server));
 }
 
@@ -74,8 +87,7 @@ static void node_on_tick(uv_timer_t *timer)
     struct node *node = CONTAINER_OF(timer, struct node, timer);
 
     storage_jobs_look(&node->jobs);
-    if (node_has_storages(node))
-        storages_look(&node->storages);
+    storages_look(&node->storages);
     node_look_at_override(node);
     node_holds_look(node);
     node_leave_look(node);
@@ -118,14 +130,31 @@ static bool node_file_has(const struct node_file *file, const char *server)
     return false;
 }
 
+/* Before anything is served. */
+static void node_let_go_remembered(struct node *node, const struct node_file *file)
+{
+    (void)storages_find(&node->storages, node->child->config->node.name); /* it is told of */
+    for (unsigned i = 0; i < file->server_count; i++) {
+        struct storage *storage =
+            file->is_held[i] ? storages_find(&node->storages, file->servers[i]) : NULL;
+
+        if (storage) {
+            storage->is_barred = true;
+            storage_release(storage, NODE_RELEASE_MS, false);
+        }
+    }
+}
+
 /* Its own, and those that it had: to be attached again, or known, so that they are released. */
 static void node_want_remembered(struct node *node, const struct node_file *file)
 {
     const char *own = node->child->config->node.name;
     bool is_here = file->memory == NODE_MEMORY_HERE;
 
-    if (!node_has_storages(node))
+    if (!node_has_storages(node)) {
+        node_let_go_remembered(node, file);
         return;
+    }
     if (is_here && !node_file_has(file, own))
         node_want(node, own, false);
     for (unsigned i = 0; i < file->server_count; i++) {

@@ -4,7 +4,8 @@
  * whether the node serves or leaves, and owns the storages.  Commands of control.sock:
  *
  *     node-status      one line: node, state (waiting, serving, leaving, left), is_synchronised,
- *                      is_overridden, why (what hinders it from leaving, or ""), storages
+ *                      is_overridden, why (what hinders it from leaving, or ""),
+ *                      has_storages (storage.kind is not none), storages
  *                      (storage_row in storage.h), stores (protocol, is_reachable)
  *     metrics          samples of mailstead_store_up
  *     node-leave       deadline_s (10): serve nothing more, end the sessions, have the store stop
@@ -17,6 +18,9 @@
  *     storage-release  server; deadline_s (10): by then the sessions that use it have ended, or it
  *                      fails and is kept; force: it is given up all the same
  *     storage-init     server: makes its marker, and attaches it
+ *
+ * With storage.kind none, as with copies, the last three are about the accounts of a server that
+ * are here: they are served until a release, and again from an attachment on.
  *
  * Orders may be repeated: what is done already ends well at once.
  */

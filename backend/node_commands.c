@@ -25,16 +25,18 @@ static void node_wait(struct node *node, struct control_request *request)
 /* --- the node ----------------------------------------------------------------------------------
  */
 
+/* Without storages: what it let go of, and its own. */
 static json_t *node_storage_rows(const struct node *node)
 {
     json_t *rows = json_array();
 
-    if (!node_has_storages(node)) /* everything counts as attached */
-        json_array_append_new(rows, json_pack("{s:s, s:s, s:s, s:i}", "server",
-                                              node->child->config->node.name, "state", "attached",
-                                              "why", "", "since_ms", 0));
-    LIST_EACH (item, &node->storages.list)
-        json_array_append_new(rows, storage_row(LIST_ELEMENT(item, struct storage, node)));
+    LIST_EACH (item, &node->storages.list) {
+        const struct storage *storage = LIST_ELEMENT(item, struct storage, node);
+
+        if (node_has_storages(node) || storage->state.current != STORAGE_ATTACHED ||
+            strcmp(storage->server, node->child->config->node.name) == 0)
+            json_array_append_new(rows, storage_row(storage));
+    }
     return rows;
 }
 
@@ -43,11 +45,12 @@ static void node_run_status(struct control_request *request, json_t *arguments, 
     struct node *node = context;
     const struct board *board = node->child->board;
     json_t *answer = json_pack(
-        "{s:s, s:s, s:b, s:b, s:s, s:I, s:o}", "node", node->child->config->node.name, "state",
+        "{s:s, s:s, s:b, s:b, s:s, s:I, s:b, s:o}", "node", node->child->config->node.name, "state",
         node_state_names[node_board_state(board)], "is_synchronised",
         atomic_load(&board->mirror_is_synchronised), "is_overridden",
         atomic_load(&board->node.is_overridden), "why", node->why, "sessions",
-        (json_int_t)board_sum(board, BOARD_SESSIONS), "storages", node_storage_rows(node));
+        (json_int_t)board_sum(board, BOARD_SESSIONS), "has_storages", node_has_storages(node),
+        "storages", node_storage_rows(node));
 
     (void)arguments;
     node_stores_answer(node, request, answer);
@@ -112,26 +115,15 @@ static bool flag_of(const json_t *arguments, const char *name)
     return json_is_true(json_object_get(arguments, name));
 }
 
-/* Without storages of ours there is nothing to do, and all is as it was ordered. */
-static void storage_answer_none(struct control_request *request, const char *server,
-                                const char *state)
-{
-    control_reply(request, json_pack("{s:s, s:s, s:s, s:i}", "server", server, "state", state,
-                                     "why", "", "since_ms", 0));
-    control_finish(request, NULL);
-}
-
 /* The storage that is meant; NULL after the request was finished. */
 static struct storage *storage_meant(struct node *node, struct control_request *request,
-                                     const json_t *arguments, const char *state)
+                                     const json_t *arguments)
 {
     const char *server = json_string_value(json_object_get(arguments, "server"));
     struct storage *storage = NULL;
 
     if (!server || !storage_server_is_good(server))
         control_finish(request, "server is missing, or is no server's name");
-    else if (!node_has_storages(node))
-        storage_answer_none(request, server, state);
     else if (!(storage = storages_find(&node->storages, server)))
         control_finish(request, "there are too many storages");
     return storage;
@@ -140,7 +132,7 @@ static struct storage *storage_meant(struct node *node, struct control_request *
 static void storage_run_attach_as(struct node *node, struct control_request *request,
                                   const json_t *arguments, const char *order, bool mark)
 {
-    struct storage *storage = storage_meant(node, request, arguments, "attached");
+    struct storage *storage = storage_meant(node, request, arguments);
 
     if (!storage)
         return;
@@ -167,13 +159,17 @@ static void storage_run_init(struct control_request *request, json_t *arguments,
 static void storage_run_release(struct control_request *request, json_t *arguments, void *context)
 {
     struct node *node = context;
-    struct storage *storage = storage_meant(node, request, arguments, "detached");
+    struct storage *storage = storage_meant(node, request, arguments);
+    bool was_barred;
 
     if (!storage)
         return;
+    was_barred = storage->is_barred;
     node_log_order("storage release", storage->server, arguments);
     storage->is_wanted = false;
+    storage->is_barred = was_barred || !node_has_storages(node);
     if (!node_remember(node)) {
+        storage->is_barred = was_barred;
         control_finish(request, "state_directory cannot be written: nothing was done");
         return;
     }

@@ -7,6 +7,9 @@
  * accounts come back without one, since who moved them may not have had it released yet.
  *
  * Nothing is attached because of an answer that did not come, or makes no sense: it is asked again.
+ *
+ * What a node without storages was told to let go of is held in the same way, and forgotten when
+ * none of its accounts is here any more.
  */
 #include <stdio.h>
 
@@ -14,7 +17,7 @@
 #include "backend/node_private.h"
 #include "common/base/clock.h"
 
-enum { HOLDS_AGAIN_MS = 10000, HOLDS_FAILED_MS = 1000 };
+enum { HOLDS_AGAIN_MS = 10000, HOLDS_VOID_MS = 2000, HOLDS_FAILED_MS = 1000 };
 
 #define HOLDS_COMMAND "mirror-hosts"
 
@@ -23,11 +26,16 @@ static void storage_judge(struct storage *storage, const struct host_counts *cou
 {
     char why[STORAGE_WHY_SIZE];
     bool is_ours = hold_is_ours(counts, node, storage->server, why);
+    bool was_void = storage->is_void;
 
-    if (is_ours && storage->is_barred)
-        storage_hold(storage, STORAGE_BARRED, "its accounts are here; it waits for an order");
-    else if (is_ours)
+    /* Seen twice: the directory may have told of a change that never comes to be. */
+    storage->is_void = !storage_has_claim(storage) && hold_is_void(counts, node, storage->server);
+    if (storage->is_void ? was_void : is_ours && !storage->is_barred)
         storage_attach(storage, false, false);
+    else if (storage->is_void)
+        storage_hold(storage, STORAGE_BARRED, "none of its accounts is here any more");
+    else if (is_ours)
+        storage_hold(storage, STORAGE_BARRED, "its accounts are here; it waits for an order");
     else
         storage_hold(storage, STORAGE_BARRED, why);
 }
@@ -39,6 +47,8 @@ static void holds_judge(struct node *node)
 
         if (storage->hold != STORAGE_FREE)
             storage_judge(storage, &node->holds.counts, node->child->config->node.name);
+        if (storage->is_void)
+            node->holds.next_ms = clock_monotonic_ms() + HOLDS_VOID_MS;
     }
 }
 
@@ -108,9 +118,10 @@ static bool holds_are_open(const struct node *node)
     bool is_changed = atomic_load(&node->child->board->mirror_revision) != node->holds.revision;
 
     LIST_EACH (item, &node->storages.list) {
-        enum storage_hold hold = LIST_ELEMENT(item, struct storage, node)->hold;
+        const struct storage *storage = LIST_ELEMENT(item, struct storage, node);
 
-        if (hold == STORAGE_UNJUDGED || (hold == STORAGE_BARRED && is_changed))
+        if (storage->hold == STORAGE_UNJUDGED || storage->is_void ||
+            (storage->hold == STORAGE_BARRED && is_changed))
             return true;
     }
     return false;

@@ -110,7 +110,9 @@ static void node_release_storages(struct node *node)
     LIST_EACH (item, &node->storages.list) {
         struct storage *storage = LIST_ELEMENT(item, struct storage, node);
 
-        storage->is_to_go = storage->is_wanted || storage->state.current != STORAGE_DETACHED;
+        storage->is_to_go = storage->state.current == STORAGE_FAILED ||
+                            (node_has_storages(node) &&
+                             (storage->is_wanted || storage->state.current != STORAGE_DETACHED));
         storage->is_wanted = false;
     }
     node_leave_look(node);

@@ -62,6 +62,11 @@ static bool storage_has_hook(const struct storage *storage, enum hand_task kind)
     return storage_task_program(storage_config(storage), kind) != NULL;
 }
 
+bool storage_has_claim(const struct storage *storage)
+{
+    return storage_config(storage)->kind != STORAGE_NONE;
+}
+
 /* --- moving --------------------------------------------------------------------------------------
  */
 
@@ -187,9 +192,27 @@ static void storage_undo(struct storage *storage, const char *why)
     storage_fail(storage, why);
 }
 
+/* It is here, and served. */
+static void storage_is_well(struct storage *storage)
+{
+    storage->holder_was_fenced = false;
+    storage->logged[0] = '\0';
+    storage->retry_ms = 0;
+    storage_move(storage, STORAGE_ATTACHED, "");
+    LOG_EVENT(LOG_LEVEL_INFO, NULL, "storage_attached", LOG_TEXT("server", storage->server));
+    if (!storage->is_wanted || storage->is_barred) { /* an order that succeeds holds */
+        storage->is_wanted = true;
+        storage->is_barred = false;
+        storage->storages->remember(storage->storages->context);
+    }
+    storage_settle(storage);
+}
+
 static void storage_bring(struct storage *storage)
 {
-    if (storage_has_hook(storage, HAND_HOOK_ATTACH))
+    if (!storage_has_claim(storage))
+        storage_is_well(storage);
+    else if (storage_has_hook(storage, HAND_HOOK_ATTACH))
         storage_begin(storage, HAND_HOOK_ATTACH);
     else
         storage_claim(storage);
@@ -200,6 +223,7 @@ void storage_attach(struct storage *storage, bool mark, bool holder_was_fenced)
     if (storage->state.current != STORAGE_DETACHED && storage->state.current != STORAGE_FAILED)
         return;
     storage_set_hold(storage, STORAGE_FREE);
+    storage->is_void = false;
     storage->is_to_be_marked = mark;
     storage->holder_was_fenced = holder_was_fenced;
     storage->is_refused = false;
@@ -229,12 +253,23 @@ static void storage_take_away(struct storage *storage)
     storage_settle(storage);
 }
 
+/* Who is to have its accounts makes no claim that would keep this node from them: it is held. */
+static void storage_let_go(struct storage *storage)
+{
+    LOG_EVENT(LOG_LEVEL_INFO, NULL, "storage_released", LOG_TEXT("server", storage->server));
+    storage_move(storage, STORAGE_DETACHED, "its accounts were let go, and wait to be elsewhere");
+    storage_set_hold(storage, STORAGE_BARRED);
+    storage_settle(storage);
+}
+
 static void storage_give_up(struct storage *storage)
 {
     const struct storage_config *config = storage_config(storage);
 
     storage->is_vacated = false;
-    if (storage->keeper.number)
+    if (!storage_has_claim(storage))
+        storage_let_go(storage);
+    else if (storage->keeper.number)
         storage_job_dismiss(storage->storages->jobs, &storage->keeper,
                             seconds_ms(config->check_timeout_s) + CLAIM_SLACK_MS);
     else if (!storage->work.number)
@@ -276,6 +311,7 @@ void storage_release(struct storage *storage, uint64_t patience_ms, bool is_forc
                         storage->state.current == STORAGE_ATTACHING))
         return;
     storage_set_hold(storage, STORAGE_FREE);
+    storage->is_void = false;
     storage->vacate_ms = clock_monotonic_ms() + patience_ms;
     storage->is_forced = is_forced;
     storage->is_vacated = true;
@@ -359,17 +395,7 @@ static void storage_on_keeper_well(struct storage_job *job)
     atomic_store(&storage->row->valid_until_ms, clock_monotonic_ms() + lease_ms);
     if (state == STORAGE_ATTACHED)
         return;
-    storage->holder_was_fenced = false;
-    storage->logged[0] = '\0';
-    storage->retry_ms = 0;
-    storage_move(storage, STORAGE_ATTACHED, "");
-    LOG_EVENT(LOG_LEVEL_INFO, NULL, "storage_attached", LOG_TEXT("server", storage->server));
-    if (!storage->is_wanted || storage->is_barred) { /* an order that succeeds holds */
-        storage->is_wanted = true;
-        storage->is_barred = false;
-        storage->storages->remember(storage->storages->context);
-    }
-    storage_settle(storage);
+    storage_is_well(storage);
 }
 
 static void storage_on_keeper_ended(struct storage_job *job, bool is_good)
@@ -495,6 +521,7 @@ void storages_start(struct storages *storages, struct child *child, struct stora
     storages->child = child;
     storages->jobs = jobs;
     list_init(&storages->list);
+    node_board_open_storages(child->board, child->config->storage.kind == STORAGE_NONE);
 }
 
 void storages_stop(struct storages *storages)
@@ -535,7 +562,9 @@ struct storage *storages_find(struct storages *storages, const char *server)
     storage->keeper.is_well = storage_on_keeper_well;
     list_init(&storage->waiters);
     storage_set_hold(storage, STORAGE_FREE);
-    state_init(&storage->state, storage_states, STORAGE_DETACHED);
+    state_init(&storage->state, storage_states,
+               storage_has_claim(storage) || !storage_is_attached(row, 0) ? STORAGE_DETACHED
+                                                                          : STORAGE_ATTACHED);
     list_append(&storages->list, &storage->node);
     return storage;
 }

@@ -8,6 +8,9 @@
  * One that is wanted and not well is looked at again and again, but what another node has claimed,
  * or a hook did not bring, is not brought again without an order, since bringing it may be harm.
  * One that a node remembers from before its start is held until it is known to be still its own.
+ *
+ * A node without storages (storage.kind none) has every server's mail, be it copies: attached is
+ * what was not released, and what was released is held.
  */
 #ifndef MAILSTEAD_BACKEND_STORAGE_H
 #define MAILSTEAD_BACKEND_STORAGE_H
@@ -44,6 +47,7 @@ struct storage {
     enum storage_hold hold; /* DETACHED, but for STORAGE_FREE */
     bool is_wanted;         /* it is kept attached, also over a restart */
     bool is_barred;         /* remembered as that: until it is attached again */
+    bool is_void;           /* released, without a claim: no account of it was here lately */
     bool holder_was_fenced; /* an operator's word, for this attempt */
     bool is_to_be_marked;
     bool is_delayed;      /* it is to be attached when what is under way is over */
@@ -74,6 +78,9 @@ void storages_tell(struct storages *storages);
 /* The storage of this server; made when it is new.  NULL: this is no name, or there are too many.
  */
 struct storage *storages_find(struct storages *storages, const char *server);
+
+/* Whether it is brought and claimed: not with storage.kind none. */
+bool storage_has_claim(const struct storage *storage);
 
 /* Leaves it alone, and says why; one that is DETACHED, and `hold` is not STORAGE_FREE. */
 void storage_hold(struct storage *storage, enum storage_hold hold, const char *why);

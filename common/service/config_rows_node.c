@@ -39,8 +39,8 @@ static const struct config_option storage_options[] = {
     WORD(
         storage_config, kind, "none", storage_words, 0,
         "Whose business it is where the mail of a server is: none, of nobody here, and each counts "
-        "as attached; shared, each server has a folder in storage.directory, of which it is made "
-        "sure that one node at a time has it."),
+        "as attached until it is released; shared, each server has a folder in storage.directory, "
+        "of which it is made sure that one node at a time has it."),
     PATH(storage_config, directory, "directory", NULL, TEXT_MAX,
          "Has one folder for each server, by its hostServer value."),
     WORD(storage_config, require_mount, "server", mount_words, 0,

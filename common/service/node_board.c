@@ -57,6 +57,19 @@ struct board_storage *node_board_storage(struct board *board, const char *server
     return NULL;
 }
 
+void node_board_open_storages(struct board *board, bool is_open)
+{
+    for (size_t i = 0; i < BOARD_STORAGES; i++) {
+        struct board_storage *row = &board->node.storages[i];
+        bool was_open = atomic_load(&row->valid_until_ms) == UINT64_MAX;
+
+        if (was_open == is_open)
+            continue;
+        atomic_store(&row->state, is_open ? STORAGE_ATTACHED : STORAGE_DETACHED);
+        atomic_store(&row->valid_until_ms, is_open ? UINT64_MAX : 0);
+    }
+}
+
 unsigned node_board_storage_number(const struct board *board, const struct board_storage *storage)
 {
     return (unsigned)(storage - board->node.storages) + 1;

@@ -63,6 +63,12 @@ enum node_state node_board_state(const struct board *board);
  */
 struct board_storage *node_board_storage(struct board *board, const char *server);
 
+/*
+ * A node without storages (`is_open`) serves all accounts: every storage counts as attached until
+ * it is released.  To be said when it is known which a node is; what was released stays so.
+ */
+void node_board_open_storages(struct board *board, bool is_open);
+
 /* Its number for target.storage and node_board_use, from 1 on. */
 unsigned node_board_storage_number(const struct board *board, const struct board_storage *storage);
 

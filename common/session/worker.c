@@ -286,7 +286,7 @@ bool worker_start(struct worker *worker, struct child *child, const struct worke
                                     .listeners = worker->listeners,
                                     .listener_count = &worker->listeners_open };
     drain_start(&worker->drain);
-    if (config->storage.kind != STORAGE_NONE)
+    if (options->peers_are_trusted) /* a node */
         storage_watch_start(&worker->storages, &worker->service);
     return true;
 }

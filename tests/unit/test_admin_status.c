@@ -106,6 +106,21 @@ static void what_a_node_that_serves_lacks_needs_attention(void **state)
                     "sv9: the storage of sv1 is not attached, and accounts of the node need it\n");
 }
 
+static void accounts_that_a_node_without_storages_let_go_need_attention(void **state)
+{
+    (void)state;
+    admin_add_frontend("sv9", true);
+    admin_daemon_answers("status@sv9", STATUS("backend", "8"), NULL);
+    admin_daemon_answers(
+        "node-status@sv9",
+        "{\"node\":\"sv9\",\"state\":\"serving\",\"has_storages\":false,\"storages\":"
+        "[{\"server\":\"sv1\",\"state\":\"detached\",\"is_held\":true,\"why\":"
+        "\"they wait\"}]}",
+        NULL);
+    assert_contains(admin_run("status --check").out,
+                    "sv9: the accounts of sv1 are held: they wait\n");
+}
+
 static void who_does_not_answer_is_a_line_and_a_problem(void **state)
 {
     struct admin_result result;
@@ -157,6 +172,7 @@ int main(void)
         TEST(all_nodes_are_shown_with_what_they_do),
         TEST(what_needs_attention_is_said_once_with_the_node_s_name),
         TEST(what_a_node_that_serves_lacks_needs_attention),
+        TEST(accounts_that_a_node_without_storages_let_go_need_attention),
         TEST(who_does_not_answer_is_a_line_and_a_problem),
         TEST(programs_read_a_line_for_each_node),
     };

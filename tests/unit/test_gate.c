@@ -24,6 +24,7 @@ static int gate_set_up(void **state)
     rig->service.backends.is_node = true;
     atomic_store(&rig->board->mirror_is_synchronised, 1);
     atomic_store(&rig->board->node.order, NODE_ORDER_SERVE);
+    node_board_open_storages(rig->board, true);
     return result;
 }
 
@@ -82,6 +83,25 @@ static void another_nodes_account_is_refused_by_the_code(void **state)
     rig_expect(log_in(rig, "bert"), "1 NO [UNAVAILABLE ELSEWHERE] ");
     rig_say(client, "MAIL FROM:<>\r\nRCPT TO:<bert@example.org>\r\n");
     rig_expect(client, "451 4.1.6 ");
+}
+
+/* On the way home: the frontend waits, and does not look elsewhere. */
+static void accounts_that_were_let_go_are_refused_for_now(void **state)
+{
+    struct rig *rig = *state;
+    struct board_storage *own = node_board_storage(rig->board, rig->config.node.name);
+    struct peer *client = begin_mail(rig);
+
+    log_in(rig, "anna");
+    (void)rig_accept(rig, 0);
+    assert_int_equal(node_board_storage_sessions(rig->board, own), 1);
+    atomic_store(&own->state, STORAGE_RELEASING);
+    rig_expect(log_in(rig, "anna"), "1 NO [UNAVAILABLE] ");
+    rig_say(client, "MAIL FROM:<>\r\nRCPT TO:<anna@example.org>\r\n");
+    rig_expect(client, "451 4.3.0 ");
+    atomic_store(&own->state, STORAGE_ATTACHED);
+    log_in(rig, "anna");
+    (void)rig_accept(rig, 0);
 }
 
 static void an_unknown_account_is_unknown(void **state)
@@ -403,6 +423,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(nothing_is_served_before_the_first_synchronisation),
         T(another_nodes_account_is_refused_by_the_code),
+        T(accounts_that_were_let_go_are_refused_for_now),
         T(an_unknown_account_is_unknown),
         T(a_foreign_login_is_relayed_once),
         T(the_owners_no_goes_back_to_the_frontend),

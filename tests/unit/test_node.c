@@ -84,6 +84,25 @@ static void test_the_rows_of_storages_come_to_an_end(void **unused)
     board_free(board);
 }
 
+static void test_without_storages_all_are_attached_but_what_was_released(void **unused)
+{
+    struct board *board = board_new();
+    struct board_storage *storage;
+
+    (void)unused;
+    node_board_open_storages(board, true);
+    storage = node_board_storage(board, "sv1");
+    assert_true(storage_is_attached(storage, UINT64_MAX - 1));
+    atomic_store(&storage->state, STORAGE_DETACHED);
+    node_board_open_storages(board, true); /* a process that was started anew */
+    assert_false(storage_is_attached(storage, 100));
+    assert_true(storage_is_attached(node_board_storage(board, "sv2"), 100));
+    node_board_open_storages(board, false); /* another configuration: nothing is left of it */
+    assert_false(storage_is_attached(node_board_storage(board, "sv2"), 100));
+    assert_false(storage_is_attached(node_board_storage(board, "sv3"), 100));
+    board_free(board);
+}
+
 /* --- the file ----------------------------------------------------------------------------------
  */
 
@@ -182,18 +201,35 @@ static void test_an_adopted_storage_is_taken_up_again_while_all_of_it_is_here(vo
     assert_string_equal(WHY_NOT("sv2", { "sv1", "", 5 }), "no account of this node is on it");
 }
 
+static void test_what_was_let_go_is_void_when_none_of_it_is_here(void **unused)
+{
+    struct host_counts counts = { .items = NULL };
+
+    (void)unused;
+    assert_true(host_counts_add(&counts, "sv2", "", 9));
+    assert_true(host_counts_add(&counts, "sv1", "sv2", 3));
+    assert_true(host_counts_add(&counts, "sv1", "", 5));
+    assert_false(hold_is_void(&counts, "sv1", "sv2"));
+    assert_false(hold_is_void(&counts, "sv1", "sv1"));
+    assert_true(hold_is_void(&counts, "sv2", "sv1"));
+    assert_true(hold_is_void(&counts, "sv1", "sv3"));
+    host_counts_fini(&counts);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_node_serves_when_it_may_and_has_synchronised),
         cmocka_unit_test(test_an_attachment_is_a_lease),
         cmocka_unit_test(test_the_rows_of_storages_come_to_an_end),
+        cmocka_unit_test(test_without_storages_all_are_attached_but_what_was_released),
         cmocka_unit_test_setup_teardown(test_a_node_remembers_over_a_restart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_file_that_makes_no_sense_is_not_believed, set_up,
                                         tear_down),
         cmocka_unit_test(test_a_folder_that_cannot_be_written_is_told),
         cmocka_unit_test(test_its_own_storage_is_taken_up_again_when_nobody_has_its_accounts),
         cmocka_unit_test(test_an_adopted_storage_is_taken_up_again_while_all_of_it_is_here),
+        cmocka_unit_test(test_what_was_let_go_is_void_when_none_of_it_is_here),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
