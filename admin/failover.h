@@ -5,7 +5,7 @@
  *
  *     away                                         home
  *     look      can the taker take it?             is the backend there, and does it follow?
- *     let go    the backend leaves, or is fenced,  who has its storage releases it
+ *     let go    the backend leaves, or is fenced,  who has its storage, or copies, releases it
  *               or somebody says that it is off
  *     attach    the taker attaches its storages    the backend returns, with its own storage
  *     rewrite   hostServer = the taker             hostServer = the backend

@@ -4,6 +4,13 @@
 
 /* --- home ------------------------------------------------------------------------------------- */
 
+/* The holder has synchronised, or there is a word of the operator for what it has not. */
+static bool is_settled(const struct failover *failover, enum failover_result result)
+{
+    return result == FAILOVER_DONE || failover->order->accepts_behind ||
+           (result == FAILOVER_SILENT && failover_is_said_to_be_off(failover, failover->node));
+}
+
 void home_look_take(struct failover *failover, enum failover_result result, const char *why)
 {
     const char *backend = failover->order->backend;
@@ -110,10 +117,43 @@ void home_attach_take(struct failover *failover, enum failover_result result, co
 
 void home_ready_take(struct failover *failover, enum failover_result result, const char *why)
 {
+    failover->item = 0;
     if (result == FAILOVER_DONE)
-        failover_go(failover, REWRITE);
+        failover_go(failover, failover->order->holders.count > 0 ? HOME_LAST : REWRITE);
     else
         return_failed(failover, result, why);
+}
+
+static void last_failed(struct failover *failover, enum failover_result result, const char *why)
+{
+    const char *backend = failover->order->backend;
+
+    if (result == FAILOVER_SILENT) {
+        failover_end(failover, COMMAND_FAILED,
+                     "%s has let go of the accounts of %s, was to synchronise them, and does not "
+                     "answer any more: %s; run it again",
+                     failover->node, backend, why);
+    } else {
+        failover_say(failover,
+                     "what came to %s until it had let go of the accounts of %s is not "
+                     "synchronised: %s; they go back to where they were",
+                     failover->node, backend, why);
+        failover_go(failover, HOME_UNDO_LEAVE);
+    }
+}
+
+void home_last_take(struct failover *failover, enum failover_result result, const char *why)
+{
+    if (!is_settled(failover, result)) {
+        last_failed(failover, result, why);
+        return;
+    }
+    if (result != FAILOVER_DONE)
+        failover_say(failover,
+                     "what came to %s until it had let go is not synchronised: %s; the accounts go "
+                     "all the same",
+                     failover->node, why);
+    failover_go(failover, ++failover->item < failover->order->holders.count ? HOME_LAST : REWRITE);
 }
 
 void home_undo_leave_take(struct failover *failover, enum failover_result result, const char *why)
@@ -147,11 +187,7 @@ void home_undo_attach_take(struct failover *failover, enum failover_result resul
 void home_again_take(struct failover *failover, enum failover_result result, const char *why)
 {
     if (result != FAILOVER_DONE)
-        failover_say(
-            failover,
-            "what came to %s while they moved is not synchronised yet: %s; it goes on, and "
-            "mailstead replica status --backend %s --behind names them",
-            failover->node, why, failover->node);
+        failover_say(failover, "%s has not synchronised once more: %s", failover->node, why);
     failover_go(failover, ++failover->item < failover->order->holders.count ? HOME_AGAIN : ENDED);
 }
 

@@ -24,9 +24,10 @@ enum failover_state {
     HOME_RETURN,
     HOME_ATTACH,
     HOME_READY,
+    HOME_LAST,       /* what came until they had let go */
     HOME_UNDO_LEAVE, /* the backend cannot return: its accounts go on where they are */
     HOME_UNDO_ATTACH,
-    HOME_AGAIN, /* what came while it moved */
+    HOME_AGAIN, /* what came all the same */
     PROBE,      /* of a silent node that is said to be off */
     REWRITE,
     FOLLOW,
@@ -65,7 +66,8 @@ failover_take away_look_take, away_free_take, away_synchronise_take, away_leave_
     away_again_take, away_fence_take, away_attach_take, away_ready_take, away_behind_take,
     away_undo_take;
 failover_take home_look_take, home_synchronise_take, home_release_take, home_return_take,
-    home_attach_take, home_ready_take, home_undo_leave_take, home_undo_attach_take, home_again_take;
+    home_attach_take, home_ready_take, home_last_take, home_undo_leave_take, home_undo_attach_take,
+    home_again_take;
 
 /* A silent node really is off: on from where it was probed. */
 void away_backend_is_off(struct failover *failover);

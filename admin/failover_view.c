@@ -66,7 +66,8 @@ static void describe_letting_go(const struct failover_view *view, const struct f
     if (order->kind == FAILOVER_AWAY)
         snprintf(text, FAILOVER_TEXT_SIZE, "%s %s", order->backend, words[failover->manner]);
     else if (view->has_copies)
-        snprintf(text, FAILOVER_TEXT_SIZE, "%s is synchronised, or it was said why not",
+        snprintf(text, FAILOVER_TEXT_SIZE,
+                 "the accounts of %s are let go of, synchronised unless it was said why not",
                  order->backend);
     else
         snprintf(text, FAILOVER_TEXT_SIZE, "the storage of %s is released", order->backend);

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A failed backend is back on its sibling by one command, with one owner at every moment, and comes home."""
 import json
-import threading
-from concurrent import futures
 
 import pytest
 from cluster import Network, clients, wait_until
 from conftest import giver, running, wait_for_health
-from failover_cluster import FailoverCluster
+from failover_cluster import FailoverCluster, Owners, kill_at, refuses
 
 OK, FAILED, REFUSED, PARTLY, CONTENDED = 0, 1, 3, 4, 5
 PHASES = ["look", "let go", "attach", "rewrite", "follow"]
@@ -58,47 +56,6 @@ def mail(trio, account):
 
 def wait_for_mail(trio, account, *subjects):
     wait_until(lambda: mail(trio, account) == sorted(subjects), f"{account.address} has {subjects}", 30, 0.05)
-
-
-def refuses(trio, name, account):
-    """What the gate of `name` says to a login; empty when it lets the account in."""
-    return clients.refusal(trio.backends[name].daemon, account, tls=clients.trusting(trio))
-
-
-class Owners:
-    """Who lets an account in, of all gates at the same moment, again and again while this lasts."""
-
-    def __init__(self, trio, account):
-        self.trio, self.account = trio, account
-        self.samples, self.is_over = [], threading.Event()
-        self.thread = threading.Thread(target=self.sample)
-
-    def __enter__(self):
-        self.thread.start()
-        wait_until(lambda: self.samples, "the first sample", 10)
-        return self
-
-    def __exit__(self, *_):
-        self.is_over.set()
-        self.thread.join()
-
-    def owners(self, pool):
-        says = pool.map(lambda name: refuses(self.trio, name, self.account), self.trio.backends)
-        return [name for name, refusal in zip(self.trio.backends, says) if not refusal]
-
-    def sample(self):
-        with futures.ThreadPoolExecutor(len(self.trio.backends)) as pool:
-            while not self.is_over.is_set():
-                owners = self.owners(pool)
-                # Logins take a moment: two may have been let in one after the other.
-                self.samples.append(owners if len(owners) < 2 else self.owners(pool))
-                self.is_over.wait(0.02)
-
-    @property
-    def seen(self):
-        """The samples with owners, each once where several in a row are the same."""
-        owned = [sample for sample in self.samples if sample]
-        return [sample for sample, before in zip(owned, [None, *owned]) if sample != before]
 
 
 def test_a_killed_backend_is_served_by_its_sibling_and_comes_home(trio, taken):
@@ -212,18 +169,6 @@ def test_a_second_failure_takes_along_what_was_adopted(trio, taken):
     assert hosts[("sv3", "sv1")] == len(trio.accounts_of("sv1"))
     assert hosts[("sv3", "sv2")] == len(trio.accounts_of("sv2"))
     wait_for_mail(trio, account, "old")
-
-
-def kill_at(trio, phase, *words):
-    """Runs it and kills it where that phase is over."""
-    process = trio.begin(*words)
-    for line in process.stdout:
-        line = json.loads(line)
-        if line["event"] == "phase" and line["phase"] == phase:
-            break
-    process.kill()
-    process.communicate()
-    return process.returncode
 
 
 @pytest.mark.parametrize("phase", ["let go", pytest.param("look", marks=pytest.mark.long),

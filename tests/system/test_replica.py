@@ -15,7 +15,7 @@ import pytest
 from cluster import Network, clients, wait_until
 from cluster.accounts import Account, account_ldif
 from conftest import giver, running
-from failover_cluster import OneDirectory
+from failover_cluster import OneDirectory, Owners, kill_at, refuses
 from variant import Variant
 
 NEVER = Account(9000, "sv1")  # whose entry is new when sv1 is off
@@ -241,9 +241,30 @@ def held_up(pair, account):
     folder.chmod(0o700)
 
 
+@contextmanager
+def lagging(pair, name):
+    """Its mirror stands still."""
+    (pid,) = pair.backends[name].daemon.children("directory")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def held(pair, name="sv2"):
+    """The servers whose accounts this node has let go."""
+    return [row["server"] for row in admin(pair, name).json("storage", "status") if row["is_held"]]
+
+
+def refused_for_now(pair, account):
+    """How often the gate of sv2 has refused the account since it had let go."""
+    return len(pair.backends["sv2"].daemon.events("login_temporary", account.address, "has let go"))
+
+
 def test_a_planned_failover_to_copies_and_the_way_back_lose_and_double_nothing(pair, new):
     accounts = new("sv1", 2)
-    with Deliveries(pair, accounts) as sent:
+    with Deliveries(pair, accounts) as sent, Owners(pair, accounts[0]) as owners:
         sent.more()
         lines = order(pair, "failover", "sv1", "--planned", "--deadline", "1s")
         (copies,) = events(lines, "copies")
@@ -252,10 +273,20 @@ def test_a_planned_failover_to_copies_and_the_way_back_lose_and_double_nothing(p
         assert [line["node"] for line in events(lines, "synchronised")] == ["sv1", "sv1"]
         is_served(pair, accounts[0], "sv2")
         sent.more()
-        lines = order(pair, "failback", "sv1")
-        assert [line["node"] for line in events(lines, "synchronised")] == ["sv2", "sv2"]
+        with lagging(pair, "sv2"):  # by what it knows the accounts stay its own
+            process = pair.begin("failback", "sv1")
+            wait_until(lambda: not refuses(pair, "sv1", accounts[0]), "sv1 serves them", 20, 0.05)
+            before = refused_for_now(pair, accounts[0])
+            assert refuses(pair, "sv2", accounts[0]) and held(pair) == ["sv1"]
+            assert refused_for_now(pair, accounts[0]) > before, "it was the store's Dovecot that refused"
+            sent.more()
+        lines = [json.loads(line) for line in process.communicate(timeout=30)[0].splitlines()]
+        assert process.returncode == 0
+        assert [line["node"] for line in events(lines, "synchronised")] == ["sv2", "sv2", "sv2"]
         is_served(pair, accounts[0], "sv1")
         sent.more()
+    assert owners.seen == [["sv1"], ["sv2"], ["sv1"]]
+    wait_until(lambda: held(pair) == [], "sv2 has nothing left to refuse", 20)
     for account in accounts:
         wanted = sent.accepted[account.address]
         wait_until(lambda a=account, w=wanted: set(inbox(pair, a)) == w, f"{account.address} has all of it", 20)
@@ -317,6 +348,34 @@ def test_a_killed_backend_s_accounts_go_to_their_copies_and_come_home(pair, new)
     assert len(messages_at(pair, "sv2", account)) == 4
     admin(pair, "sv1").text("replica", "sync", "--all")
     assert (told(pair)["never"], told(pair)["behind"], told(pair)["is_complete"]) == (0, 0, True)
+
+
+def test_a_failback_that_stops_in_the_middle_goes_on_or_is_undone(pair, new):
+    account, sv1, sv2 = new("sv1"), pair.backends["sv1"], pair.backends["sv2"]
+    deliver(pair, account, "old")
+    order(pair, "failover", "sv1", "--planned", "--deadline", "1s")
+    is_served(pair, account, "sv2")
+    assert kill_at(pair, "release", "failback", "sv1") == -signal.SIGKILL
+    assert pair.slapd.hosts(account.address)[0] == "sv2"
+    for _ in range(2):
+        assert refuses(pair, "sv1", account) and refuses(pair, "sv2", account)
+        checked = admin(pair, "sv2").run("status", "--check")
+        assert checked.returncode == 1 and "the accounts of sv1 are held" in checked.stdout
+        sv2.daemon.stop()
+        sv2.daemon.start()
+        wait_until(lambda: admin(pair, "sv2").json("node", "status")[0]["state"] == "serving", "sv2 serves others", 20)
+    sv1.kill()
+    order(pair, "failback", "sv1", status=3)
+    order(pair, "failover", "sv1", "--is-off", "sv1")
+    is_served(pair, account, "sv2")
+    assert held(pair) == []
+    deliver(pair, account, "away")
+    pair.start_nodes("sv1")
+    assert kill_at(pair, "release", "failback", "sv1") == -signal.SIGKILL
+    assert refuses(pair, "sv2", account)
+    order(pair, "failback", "sv1")
+    is_served(pair, account, "sv1")
+    wait_until(lambda: set(inbox(pair, account)) == {"old", "away"}, "all of it is at home", 20)
 
 
 def test_copies_that_have_another_origin_are_told_and_not_tried_again_and_again(pair, new):

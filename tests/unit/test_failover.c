@@ -34,17 +34,30 @@ static const char *const action_names[] = {
 
 /* What does not go well; all else does. */
 struct trouble {
-    const char *step; /* "leave sv1", "attach sv2 sv1" */
+    const char *step; /* "leave sv1", "attach sv2 sv1"; "leave sv1 #2": the second time alone */
     enum failover_result result;
 };
 
 static struct failover failover;
 static char trace[TRACE_SIZE]; /* the steps, separated by ", " */
 
+/* How often this is in the trace. */
+static unsigned times(const char *step)
+{
+    unsigned count = 0;
+
+    for (const char *at = trace; (at = strstr(at, step)); at++)
+        count++;
+    return count;
+}
+
 static enum failover_result judge(const char *step, const struct trouble *troubles)
 {
+    char numbered[160];
+
+    snprintf(numbered, sizeof(numbered), "%s #%u", step, times(step));
     for (; troubles && troubles->step; troubles++)
-        if (strcmp(troubles->step, step) == 0)
+        if (strcmp(troubles->step, step) == 0 || strcmp(troubles->step, numbered) == 0)
             return troubles->result;
     return FAILOVER_DONE;
 }
@@ -395,7 +408,8 @@ static void a_backend_returns_when_its_storage_is_released(void **state)
     (void)state;
     walk(&order, NULL);
     assert_ended(COMMAND_OK, "ask sv1, synchronise sv2, release sv2 sv1, return sv1, "
-                             "attach sv1 sv1, ready sv1, rewrite sv1, follow sv1, synchronise sv2");
+                             "attach sv1 sv1, ready sv1, synchronise sv2, rewrite sv1, follow sv1, "
+                             "synchronise sv2");
 }
 
 static void one_that_does_not_answer_or_follow_stays_away(void **state)
@@ -441,7 +455,8 @@ static void nothing_returns_to_a_storage_that_another_may_have(void **state)
                   { "return sv1", FAILOVER_REFUSED }));
     assert_ended(COMMAND_OK,
                  "ask sv1, synchronise sv2, release sv2 sv1, probe sv2, return sv1, "
-                 "attach sv1 sv1 fenced, ready sv1, rewrite sv1, follow sv1, synchronise sv2");
+                 "attach sv1 sv1 fenced, ready sv1, synchronise sv2, rewrite sv1, follow sv1, "
+                 "synchronise sv2");
 }
 
 static void a_backend_that_cannot_return_leaves_its_accounts_where_they_were(void **state)
@@ -461,6 +476,29 @@ static void a_backend_that_cannot_return_leaves_its_accounts_where_they_were(voi
         assert_null(strstr(trace, "attach sv2"));
         assert_null(strstr(trace, "rewrite"));
     }
+}
+
+static void what_came_last_goes_home_before_the_accounts_do(void **state)
+{
+    struct failover_order order = home();
+    struct failover_names off = NAMES("sv2");
+
+    (void)state;
+    walk(&order, TROUBLES({ "synchronise sv2 #2", FAILOVER_REFUSED }));
+    assert_ended(COMMAND_PARTLY, "ask sv1, synchronise sv2, release sv2 sv1, return sv1, "
+                                 "attach sv1 sv1, ready sv1, synchronise sv2, leave sv1, "
+                                 "attach sv2 sv1");
+    walk(&order, TROUBLES({ "synchronise sv2 #2", FAILOVER_SILENT }));
+    assert_int_equal(failover.status, COMMAND_PARTLY);
+    assert_null(strstr(trace, "rewrite"));
+    assert_null(strstr(trace, "attach sv2"));
+    order.accepts_behind = true;
+    walk(&order, TROUBLES({ "synchronise sv2 #2", FAILOVER_REFUSED }));
+    assert_int_equal(failover.status, COMMAND_OK);
+    order.accepts_behind = false;
+    order.off = off;
+    walk(&order, TROUBLES({ "synchronise sv2 #2", FAILOVER_SILENT }));
+    assert_int_equal(failover.status, COMMAND_OK);
 }
 
 static void without_accounts_away_it_just_returns(void **state)
@@ -550,6 +588,7 @@ int main(void)
         cmocka_unit_test(accounts_that_cannot_be_synchronised_go_home_only_by_a_word),
         cmocka_unit_test(nothing_returns_to_a_storage_that_another_may_have),
         cmocka_unit_test(a_backend_that_cannot_return_leaves_its_accounts_where_they_were),
+        cmocka_unit_test(what_came_last_goes_home_before_the_accounts_do),
         cmocka_unit_test(without_accounts_away_it_just_returns),
         cmocka_unit_test(no_single_failure_changes_the_order_of_things),
     };
