@@ -14,11 +14,12 @@
 /* Exit statuses; mailstead(1) documents them. */
 enum command_status {
     COMMAND_OK,
-    COMMAND_FAILED,   /* it did not work, or what was checked is not well */
-    COMMAND_USAGE,    /* the command line makes no sense */
-    COMMAND_REFUSED,  /* nothing was done, because it would be unsafe */
-    COMMAND_PARTLY,   /* some of it was done; the output says what */
-    COMMAND_CONTENDED /* stopped, because somebody else changes the same things */
+    COMMAND_FAILED,    /* it did not work, or what was checked is not well */
+    COMMAND_USAGE,     /* the command line makes no sense */
+    COMMAND_REFUSED,   /* nothing was done, because it would be unsafe */
+    COMMAND_PARTLY,    /* some of it was done; the output says what */
+    COMMAND_CONTENDED, /* stopped, because somebody else changes the same things */
+    COMMAND_UNPROVEN   /* all was done, but what it was to end with is not known to be so */
 };
 
 enum { ARGUMENTS_LIST_MAX = 64, COMMAND_WORDS_MAX = 1000 };

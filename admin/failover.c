@@ -58,7 +58,7 @@ void failover_say(struct failover *failover, const char *format, ...)
 /* Once the backend has let go, something was done, whatever stops it. */
 void failover_end(struct failover *failover, enum command_status status, const char *format, ...)
 {
-    bool is_partly = failover->has_let_go && status != COMMAND_CONTENDED;
+    bool is_partly = failover->has_let_go && status < COMMAND_PARTLY;
     va_list values;
 
     va_start(values, format);

@@ -96,7 +96,8 @@ struct failover {
     bool was_fenced;
     const char *taker; /* away: who takes it, once asked; home: the backend itself */
     size_t candidate, item;
-    bool has_let_go; /* nobody serves the accounts until it is done */
+    bool has_let_go;      /* nobody serves the accounts until it is done */
+    const char *unproven; /* home: who did not synchronise behind the rewrite, against all words */
     enum failover_manner manner;
     enum command_status status;    /* at the end */
     char note[FAILOVER_TEXT_SIZE]; /* what is to be said of the last answer; may be empty */

@@ -186,9 +186,23 @@ void home_undo_attach_take(struct failover *failover, enum failover_result resul
 
 void home_again_take(struct failover *failover, enum failover_result result, const char *why)
 {
+    const struct failover_order *order = failover->order;
+
     if (result != FAILOVER_DONE)
         failover_say(failover, "%s has not synchronised once more: %s", failover->node, why);
-    failover_go(failover, ++failover->item < failover->order->holders.count ? HOME_AGAIN : ENDED);
+    if (!is_settled(failover, result))
+        failover->unproven = failover->node;
+    if (++failover->item < order->holders.count)
+        failover_go(failover, HOME_AGAIN);
+    else if (!failover->unproven)
+        failover_go(failover, ENDED);
+    else
+        failover_end(
+            failover, COMMAND_UNPROVEN,
+            "the accounts of %s are home and served; that nothing is left at %s alone is not "
+            "known: it goes on by itself, and mailstead replica status --backend %s --behind names "
+            "what is left",
+            order->backend, failover->unproven, failover->unproven);
 }
 
 void home_holder_is_off(struct failover *failover)

@@ -157,11 +157,12 @@ int64_t failover_view_step(struct failover_view *view, const struct failover *fa
 
 void failover_view_end(const struct failover_view *view, const struct failover *failover)
 {
+    bool is_done = failover->status == COMMAND_OK || failover->status == COMMAND_UNPROVEN;
     uint64_t ms = failover_view_elapsed_ms(view);
     char time[OUTPUT_TEXT_SIZE];
     json_t *line;
 
-    if (failover->status == COMMAND_OK)
+    if (is_done)
         show_phase(view, failover, clock_monotonic_ms() - view->phase_ms);
     if (view->is_json) {
         line = json_pack("{s:s, s:i, s:o, s:o, s:I}", "event", "end", "status",
@@ -170,7 +171,7 @@ void failover_view_end(const struct failover_view *view, const struct failover *
                          (json_int_t)ms);
         print_json_line(line);
         json_decref(line);
-    } else if (failover->status == COMMAND_OK) {
+    } else if (is_done) {
         printf("done after %s: %s serves the accounts of %s\n", format_duration((int64_t)ms, time),
                failover->taker, failover->order->backend);
     }

@@ -501,6 +501,24 @@ static void what_came_last_goes_home_before_the_accounts_do(void **state)
     assert_int_equal(failover.status, COMMAND_OK);
 }
 
+static void what_is_not_known_to_be_home_at_the_end_is_a_status_of_its_own(void **state)
+{
+    struct failover_order order = home();
+    struct failover_names two = NAMES("sv2", "sv3");
+
+    (void)state;
+    order.holders = two;
+    for (enum failover_result result = FAILOVER_REFUSED; result <= FAILOVER_SILENT; result++) {
+        walk(&order, TROUBLES({ "synchronise sv2 #3", result }));
+        assert_int_equal(failover.status, COMMAND_UNPROVEN);
+        assert_contains(failover.why, "--backend sv2");
+        assert_contains(trace, "follow sv1, synchronise sv2, synchronise sv3");
+    }
+    order.accepts_behind = true;
+    walk(&order, TROUBLES({ "synchronise sv2 #3", FAILOVER_REFUSED }));
+    assert_int_equal(failover.status, COMMAND_OK);
+}
+
 static void without_accounts_away_it_just_returns(void **state)
 {
     struct failover_order order = home();
@@ -589,6 +607,7 @@ int main(void)
         cmocka_unit_test(nothing_returns_to_a_storage_that_another_may_have),
         cmocka_unit_test(a_backend_that_cannot_return_leaves_its_accounts_where_they_were),
         cmocka_unit_test(what_came_last_goes_home_before_the_accounts_do),
+        cmocka_unit_test(what_is_not_known_to_be_home_at_the_end_is_a_status_of_its_own),
         cmocka_unit_test(without_accounts_away_it_just_returns),
         cmocka_unit_test(no_single_failure_changes_the_order_of_things),
     };
