@@ -3,11 +3,11 @@
 import os
 import signal
 import smtplib
-import threading
 import time
 
 from cluster import Network
 from scripted import CLOSE, ClosedError, MailServer, Message, ScriptedCluster, ScriptedFrontend
+from threads import Threads
 
 from ledger import Ledger, body_of
 from storage import Storage, chance_of
@@ -100,14 +100,13 @@ class CrashCluster(ScriptedCluster):
         return [backend.lmtp for backend in self.backends.values()]
 
 
-class Senders:
+class Senders(Threads):
     """Threads that send until told to stop."""
 
     def __init__(self, cluster, ledger, accounts, sender, seed):
         self.cluster, self.ledger, self.accounts = cluster, ledger, accounts
         self.sender, self.seed = sender, seed
-        self.is_over = threading.Event()
-        self.threads = [threading.Thread(target=self.run, args=(number,)) for number in range(SENDERS)]
+        super().__init__(range(SENDERS))
 
     def run(self, number):
         chance, count = chance_of(self.seed, "sender", number), 0
@@ -129,16 +128,6 @@ class Senders:
         except (smtplib.SMTPException, OSError):
             return False  # not accepted, or it is not known: the sender keeps it
         return True
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.is_over.set()
-        for thread in self.threads:
-            thread.join()
 
 
 def wait_for(condition, seconds):

@@ -7,13 +7,13 @@ import os
 import random
 import signal
 import smtplib
-import threading
 import time
 
 import pytest
 
 from cluster import Network, TroubleError, clients, wait_until
 from ledger import body_of, is_whole
+from threads import Threads
 
 pytestmark = pytest.mark.long
 
@@ -22,15 +22,14 @@ SECONDS = 8
 ROLES = ("queue", "worker", "worker", "directory", "control")
 
 
-class Senders:
+class Senders(Threads):
     """Threads that send until told to stop, and remember what was accepted."""
 
     def __init__(self, cluster, accounts, seed):
         self.cluster, self.accounts, self.seed = cluster, accounts, seed
         self.accepted = []  # (address, subject)
         self.attempted = set()
-        self.is_over = threading.Event()
-        self.threads = [threading.Thread(target=self.run, args=(number,)) for number in range(SENDERS)]
+        super().__init__(range(SENDERS))
 
     def run(self, number):
         chance = random.Random(f"{self.seed} {number}")
@@ -49,16 +48,6 @@ class Senders:
                 continue  # not accepted: the sender's own queue would try again
             self.accepted += [(account.address, subject) for account in recipients
                               if account.address not in refused]
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.is_over.set()
-        for thread in self.threads:
-            thread.join()
 
 
 def stored(cluster, accounts):

@@ -2,7 +2,6 @@
 """Processes are killed, stopped and reloaded under load."""
 import os
 import signal
-import threading
 import time
 
 import pytest
@@ -11,6 +10,7 @@ from cluster import Network, clients, wait_until
 from cluster.process import read_stat, socket_owner
 from conftest import wait_for_slapd
 from raw import Raw
+from threads import Threads
 
 def new_child(frontend, role, old):
     """Waits for the child that takes the place of `old`."""
@@ -124,13 +124,13 @@ def subjects_at(frontend, account):
         return set()
 
 
-class Traffic:
+class Traffic(Threads):
     """Clients that log in and send mail until told to stop; `troubles` has what went wrong."""
 
     def __init__(self, frontend, accounts):
         self.frontend = frontend
-        self.done, self.troubles, self.is_over = 0, [], threading.Event()
-        self.threads = [threading.Thread(target=self.run, args=(account,)) for account in accounts]
+        self.done, self.troubles = 0, []
+        super().__init__(accounts)
 
     def run(self, account):
         while not self.is_over.is_set():
@@ -148,16 +148,6 @@ class Traffic:
         """Waits until `count` more rounds are done, or something went wrong."""
         until = self.done + count
         wait_until(lambda: self.troubles or self.done >= until, "logins and mail go on", 60)
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.is_over.set()
-        for thread in self.threads:
-            thread.join()
 
 
 def test_a_reload_under_load_drops_no_session(cluster, fe1, fresh):
