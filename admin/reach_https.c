@@ -7,6 +7,7 @@
 #include "admin/reach_https.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -198,7 +199,7 @@ static bool has_identity(const struct admin_config *config, struct control_answe
         if (!files[i])
             control_answer_break(answer, "the configuration has no admin.client_certificate");
         else if (access(files[i], R_OK) != 0) {
-            snprintf(text, sizeof(text), "%.300s cannot be read", files[i]);
+            snprintf(text, sizeof(text), "%.300s cannot be read: %s", files[i], strerror(errno));
             control_answer_break(answer, text);
         }
     }
