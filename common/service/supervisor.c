@@ -109,6 +109,21 @@ static void close_all(struct supervisor *supervisor)
     tls_tickets_free(supervisor->tickets);
 }
 
+/* The addresses, which the children of a killed supervisor may have a moment longer than the lock.
+ */
+static bool bind_all(struct supervisor *supervisor, unsigned workers, char error[CONFIG_ERROR_SIZE])
+{
+    uint64_t deadline_ms = clock_monotonic_ms() + (supervisor->follows_killed ? LOCK_WAIT_MS : 0);
+
+    while (!supervisor_bind(&supervisor->sockets, supervisor->config, workers,
+                            supervisor->generation, error)) {
+        if (clock_monotonic_ms() >= deadline_ms)
+            return false;
+        poll(NULL, 0, LOCK_RETRY_MS);
+    }
+    return true;
+}
+
 /* In this order: what is only looked at, the lock, then what others would notice. */
 static bool prepare(struct supervisor *supervisor)
 {
@@ -121,8 +136,7 @@ static bool prepare(struct supervisor *supervisor)
         !supervisor_make_directories(supervisor, config, error) ||
         !supervisor_lock(supervisor, error) ||
         (program->prepare && !program->prepare(config, error)) ||
-        !supervisor_bind(&supervisor->sockets, config, workers, supervisor->generation, error) ||
-        !supervisor_open_services(supervisor, error))
+        !bind_all(supervisor, workers, error) || !supervisor_open_services(supervisor, error))
         return cannot_start(supervisor, error);
     supervisor->board = board_new();
     supervisor->tickets = tls_tickets_new();

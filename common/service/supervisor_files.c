@@ -19,7 +19,7 @@
 #include "common/base/clock.h"
 #include "common/service/supervisor_state.h"
 
-enum { FILE_PATH_SIZE = 1100, LOCK_RETRY_MS = 20 };
+enum { FILE_PATH_SIZE = 1100 };
 
 bool supervisor_find_account(const struct config *config, struct service_account *account,
                              char error[CONFIG_ERROR_SIZE])
@@ -159,14 +159,14 @@ static bool take_lock(int fd)
     return true;
 }
 
-/* Always a new file: what is there may be a link to something else. */
-static bool write_pid(const char *path)
+/* Always a new file: what is there may be a link to something else, or of one that was killed. */
+static bool write_pid(const char *path, bool *was_there)
 {
     char text[32];
     ssize_t written;
     int fd;
 
-    unlink(path);
+    *was_there = unlink(path) == 0;
     fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (fd < 0)
         return false;
@@ -195,7 +195,7 @@ bool supervisor_lock(struct supervisor *supervisor, char error[CONFIG_ERROR_SIZE
         return false;
     }
     pid_path(supervisor, path);
-    if (!write_pid(path)) {
+    if (!write_pid(path, &supervisor->follows_killed)) {
         snprintf(error, CONFIG_ERROR_SIZE, "run_directory: %.300s cannot be written: %s", path,
                  strerror(errno));
         return false;

@@ -14,7 +14,8 @@ enum {
     HEARTBEAT_TIMEOUT_MS = 10000,
     START_TIMEOUT_MS = 300000, /* until its loop runs: opening a large queue takes its time */
     END_GRACE_MS = 5000,       /* between SIGTERM and SIGKILL */
-    LOCK_WAIT_MS = 2000        /* for the children of a supervisor that was killed */
+    LOCK_WAIT_MS = 2000,       /* for the children of a supervisor that was killed */
+    LOCK_RETRY_MS = 20
 };
 
 /* The account that children run as. */
@@ -71,6 +72,7 @@ struct supervisor {
     pid_t pid;
     struct config *config;
     struct service_account account;
+    bool follows_killed; /* the one before has not cleaned up */
     struct board *board;
     struct supervisor_sockets sockets;
     struct list processes;

@@ -83,6 +83,7 @@ void daemon_await_line(const char *const *words, char line[1024])
 {
     uint64_t deadline_ms = clock_monotonic_ms() + DAEMON_WAIT_MS;
 
+    line[0] = '\0';
     for (;;) {
         struct pollfd readable = { .fd = daemon_log_fd, .events = POLLIN };
         size_t used;
@@ -102,10 +103,10 @@ void daemon_await_line(const char *const *words, char line[1024])
         }
         used = strlen(log_text);
         if (clock_monotonic_ms() >= deadline_ms || poll(&readable, 1, DAEMON_WAIT_MS) != 1)
-            fail_msg("no line with %s", words[0]);
+            fail_msg("no line with %s; the last one: %s", words[0], line);
         count = read(daemon_log_fd, log_text + used, sizeof(log_text) - used - 1);
         if (count <= 0)
-            fail_msg("the log ended without %s", words[0]);
+            fail_msg("the log ended without %s; the last line: %s", words[0], line);
         log_text[used + (size_t)count] = '\0';
     }
 }

@@ -502,6 +502,47 @@ static void test_no_child_outlives_a_killed_supervisor(void **unused)
     daemon_stop();
 }
 
+/* Takes an address as soon as it is free, and has it for a while; the process that does so. */
+static pid_t hold_port(uint16_t port, unsigned milliseconds)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_port = htons(port),
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    pid_t pid;
+
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    for (unsigned tries = 0; bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0; tries++) {
+        assert_true(tries < 500);
+        poll(NULL, 0, 10);
+    }
+    assert_int_equal(listen(fd, 1), 0);
+    pid = fork();
+    if (pid == 0) {
+        poll(NULL, 0, (int)milliseconds);
+        _exit(0);
+    }
+    close(fd);
+    return pid;
+}
+
+static void test_addresses_of_a_killed_supervisor_are_waited_for(void **unused)
+{
+    int status;
+    pid_t holder;
+
+    (void)unused;
+    daemon_configure(1, "a.example.org", "");
+    daemon_start(&toy_program);
+    kill(daemon_pid, SIGKILL);
+    assert_int_equal(waitpid(daemon_pid, &status, 0), daemon_pid);
+    holder = hold_port(daemon_ports[0], 300);
+    daemon_start(&toy_program);
+    assert_int_equal(waitpid(holder, &status, 0), holder);
+    close(greet(daemon_ports[0]).fd);
+    daemon_stop();
+}
+
 static void test_a_worker_that_ignores_the_end_is_killed(void **unused)
 {
     struct greeting greeting;
@@ -621,6 +662,7 @@ int main(void)
         DAEMON_TEST(test_sessions_that_outlive_the_drain_are_ended),
         DAEMON_TEST(test_listeners_come_and_go_with_a_reload),
         DAEMON_TEST(test_no_child_outlives_a_killed_supervisor),
+        DAEMON_TEST(test_addresses_of_a_killed_supervisor_are_waited_for),
         DAEMON_TEST(test_a_worker_that_ignores_the_end_is_killed),
         DAEMON_TEST(test_what_prevents_a_start_is_said_in_one_line),
         DAEMON_TEST(test_a_second_daemon_in_one_run_directory_is_refused),
