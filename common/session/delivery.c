@@ -369,8 +369,3 @@ bool delivery_reports(const struct delivery *delivery)
 {
     return delivery->peer_has_dsn;
 }
-
-const char *delivery_peer(const struct delivery *delivery)
-{
-    return delivery->target.name;
-}

@@ -116,7 +116,4 @@ void *delivery_context(const struct delivery *delivery);
 /* True when the peer has taken over to report what was asked for by NOTIFY.  Once MAIL is sent. */
 bool delivery_reports(const struct delivery *delivery);
 
-/* The name of the target, for the log and for reports. */
-const char *delivery_peer(const struct delivery *delivery);
-
 #endif
