@@ -145,6 +145,9 @@ class Owners:
                 self.samples.append(owners if len(owners) < 2 else self.owners(pool))
                 self.is_over.wait(0.02)
 
+    def wait_for(self, owner):
+        wait_until(lambda: self.seen[-1:] == [[owner]], f"{owner} alone lets it in", 20)
+
     @property
     def seen(self):
         """The samples with owners, each once where several in a row are the same."""

@@ -8,7 +8,7 @@ from cluster import wait_until
 
 
 def reload(daemon):
-    """SIGHUP; waits until a new generation serves and the old one accepts no more."""
+    """SIGHUP; waits until a new generation serves, the old one accepts no more, and singles have successors."""
     size = daemon.process.log_file.stat().st_size
     daemon.process.signal(signal.SIGHUP)
 
@@ -18,8 +18,9 @@ def reload(daemon):
             return log.read()
 
     def is_over():
-        draining = len(re.findall("event=draining", text()))
-        return "event=reload_refused" in text() or ("event=ready" in text() and draining >= 2)
+        said = text()
+        draining, followers = (len(re.findall(word, said)) for word in ("event=draining", "child_started role=directory"))
+        return "event=reload_refused" in said or ("event=ready" in said and draining >= 2 and followers > 0)
 
     wait_until(is_over, "the reload is over", 30)
     return text()

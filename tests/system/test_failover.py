@@ -96,8 +96,10 @@ def test_a_planned_one_needs_no_fence_and_loses_nothing(trio, taken):
     with Owners(trio, account) as owners:
         trio.lines("failover", "sv2", "--planned", "--to", "sv1", "--deadline", "1s")
         wait_until(lambda: trio.frontends["fe2"].serves(account), "sv1 serves the account", 20)
+        owners.wait_for("sv1")
         trio.lines("failback", "sv2")
         wait_until(lambda: trio.frontends["fe2"].serves(account), "sv2 serves the account", 20)
+        owners.wait_for("sv2")
     assert owners.seen == [["sv2"], ["sv1"], ["sv2"]]
     trio.lines("failover", "sv2", "--planned", "--to", "sv1", "--deadline", "1s")
     assert trio.fenced() == []
