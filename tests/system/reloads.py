@@ -19,8 +19,8 @@ def reload(daemon):
 
     def is_over():
         said = text()
-        draining, followers = (len(re.findall(word, said)) for word in ("event=draining", "child_started role=directory"))
-        return "event=reload_refused" in said or ("event=ready" in said and draining >= 2 and followers > 0)
+        is_ready = "event=ready" in said and "event=child_started role=directory" in said
+        return "event=reload_refused" in said or (is_ready and len(re.findall("event=draining", said)) >= 2)
 
     wait_until(is_over, "the reload is over", 30)
     return text()
