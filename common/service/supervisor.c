@@ -109,7 +109,10 @@ static void close_all(struct supervisor *supervisor)
     tls_tickets_free(supervisor->tickets);
 }
 
-/* The addresses, which the children of a killed supervisor may have a moment longer than the lock.
+/*
+ * The addresses.  The kernel closes what a killed process had alone after it has let go of what it
+ * shared, so the last child of a killed supervisor may release the lock before another's listening
+ * sockets are closed.
  */
 static bool bind_all(struct supervisor *supervisor, unsigned workers, char error[CONFIG_ERROR_SIZE])
 {

@@ -2,7 +2,8 @@
 /*
  * What a daemon needs of the system before its first child: the account to run
  * as, its directories, and a lock on the run directory that the children hold too: while
- * any process of a daemon lives, no second daemon starts there.
+ * any process of a daemon lives, no second daemon starts there.  What the lock does not tell is
+ * that the sockets of killed children are closed: see bind_all in supervisor.c.
  */
 #include <errno.h>
 #include <fcntl.h>
