@@ -17,7 +17,8 @@ void home_look_take(struct failover *failover, enum failover_result result, cons
 
     if (result != FAILOVER_DONE)
         failover_end(failover, COMMAND_REFUSED,
-                     "%s cannot take its accounts back: %s; nothing was changed", backend, why);
+                     "%s cannot take its accounts back: %s; nothing was changed by this run",
+                     backend, why);
     else
         failover_go(failover, failover->order->holders.count > 0 ? HOME_SYNCHRONISE : HOME_RETURN);
 }
@@ -40,11 +41,10 @@ void home_synchronise_take(struct failover *failover, enum failover_result resul
         is_good = true;
     }
     if (!is_good) {
-        failover_end(
-            failover, COMMAND_REFUSED,
-            "the accounts of %s at %s could not be synchronised with it: %s; nothing was changed; "
-            "--accept-behind moves them as they are",
-            failover->order->backend, failover->node, why);
+        failover_end(failover, COMMAND_REFUSED,
+                     "the accounts of %s at %s could not be synchronised with it: %s; nothing was "
+                     "changed by this run; --accept-behind moves them as they are",
+                     failover->order->backend, failover->node, why);
     } else if (++failover->item < failover->order->holders.count) {
         failover_go(failover, HOME_SYNCHRONISE);
     } else {
