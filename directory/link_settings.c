@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "directory/link_settings.h"
 
-
 static const char *settings_password(const struct secret *secret)
 {
     return secret->file ? secret->value : NULL;

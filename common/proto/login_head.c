@@ -7,7 +7,6 @@
 
 #include <assert.h>
 
-
 static const struct state_row login_server_states[] = {
     [LOGIN_SERVER_COMMAND] = { "command",
                                STATE_BIT(LOGIN_SERVER_RESPONSE) | STATE_BIT(LOGIN_SERVER_TLS) |
