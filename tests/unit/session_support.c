@@ -321,6 +321,16 @@ struct peer *rig_accept(struct rig *rig, unsigned index)
     return peer;
 }
 
+struct peer *rig_accept_lmtp(struct rig *rig, unsigned index, const char *offers)
+{
+    struct peer *backend = rig_accept(rig, index);
+
+    rig_say(backend, "220 store LMTP\r\n");
+    rig_expect(backend, "LHLO mx.example.org\r\n");
+    rig_say(backend, offers);
+    return backend;
+}
+
 void rig_say(struct peer *peer, const char *text)
 {
     assert_true(transport_send(&peer->transport, span_from_string(text)));

@@ -95,6 +95,9 @@ struct peer *rig_log_in(struct rig *rig, const char *name, unsigned index, struc
 /* Waits for a connection at backend `index`. */
 struct peer *rig_accept(struct rig *rig, unsigned index);
 
+/* The same, and an LMTP server has greeted there; `offers` answers the hello. */
+struct peer *rig_accept_lmtp(struct rig *rig, unsigned index, const char *offers);
+
 /* Nobody listens at backend `index` any more. */
 void rig_kill_backend(struct rig *rig, unsigned index);
 

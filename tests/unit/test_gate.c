@@ -54,12 +54,7 @@ static const char hello[] = "220 store\r\n250-store\r\n250-PIPELINING\r\n"
 
 static struct peer *accept_lmtp(struct rig *rig, unsigned index)
 {
-    struct peer *backend = rig_accept(rig, index);
-
-    rig_say(backend, "220 store\r\n");
-    rig_expect(backend, "LHLO mx.example.org\r\n");
-    rig_say(backend, hello + strlen("220 store\r\n"));
-    return backend;
+    return rig_accept_lmtp(rig, index, hello + strlen("220 store\r\n"));
 }
 
 /* --- who is served ------------------------------------------------------------------- */

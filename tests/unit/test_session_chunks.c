@@ -8,12 +8,8 @@ enum { LARGE_SIZE = 20000 };
 
 static struct peer *accept_store(struct rig *rig)
 {
-    struct peer *backend = rig_accept(rig, 0);
-
-    rig_say(backend, "220 store LMTP\r\n");
-    rig_expect(backend, "LHLO mx.example.org\r\n");
-    rig_say(backend, "250-store\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 CHUNKING\r\n");
-    return backend;
+    return rig_accept_lmtp(rig, 0,
+                           "250-store\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 CHUNKING\r\n");
 }
 
 static const char *const recipients[] = { "anna@example.org", "anna+x@example.org" };

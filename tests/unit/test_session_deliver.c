@@ -72,11 +72,8 @@ static const char hello[] = "250 store\r\n"; /* no PIPELINING: one at a time */
 /* The backend's side up to its answer to the first recipient. */
 static struct peer *accept_envelope(struct rig *rig, const char *offers, const char *answers)
 {
-    struct peer *backend = rig_accept(rig, 0);
+    struct peer *backend = rig_accept_lmtp(rig, 0, offers);
 
-    rig_say(backend, "220 store LMTP\r\n");
-    rig_expect(backend, "LHLO mx.example.org\r\n");
-    rig_say(backend, offers);
     rig_expect(backend, "MAIL FROM:<me@example.com>\r\n");
     rig_say(backend, "250 2.1.0 Ok\r\n");
     rig_expect(backend, "RCPT TO:<anna@example.org>\r\n");
@@ -124,10 +121,7 @@ static void a_peer_that_takes_it_is_asked_all_at_once(void **state)
     struct peer *backend;
 
     start_job(rig, &service, &test, SPAN_LITERAL("body\r\n"), -1);
-    backend = rig_accept(rig, 0);
-    rig_say(backend, "220 store LMTP\r\n");
-    rig_expect(backend, "LHLO mx.example.org\r\n");
-    rig_say(backend, "250-store\r\n250 PIPELINING\r\n");
+    backend = rig_accept_lmtp(rig, 0, "250-store\r\n250 PIPELINING\r\n");
     rig_expect(backend, "RCPT TO:<bert@example.org>\r\nDATA\r\n");
     rig_say(backend, "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n550 5.1.1 no\r\n354 go on\r\n");
     rig_expect(backend, "body\r\n.\r\n");
@@ -135,10 +129,7 @@ static void a_peer_that_takes_it_is_asked_all_at_once(void **state)
     expect_result(rig, &test, "delivered failed ");
     /* RFC 2920: it may say 354 although it took nobody; nothing of the message follows. */
     start_job(rig, &service, &test, SPAN_LITERAL("body\r\n"), -1);
-    backend = rig_accept(rig, 0);
-    rig_say(backend, "220 store LMTP\r\n");
-    rig_expect(backend, "LHLO mx.example.org\r\n");
-    rig_say(backend, "250-store\r\n250 PIPELINING\r\n");
+    backend = rig_accept_lmtp(rig, 0, "250-store\r\n250 PIPELINING\r\n");
     rig_expect(backend, "DATA\r\n");
     rig_say(backend, "250 2.1.0 Ok\r\n550 5.1.1 no\r\n450 4.2.0 later\r\n354 go on\r\n");
     expect_result(rig, &test, "failed pending ");

@@ -48,11 +48,8 @@ static struct peer *greet(struct rig *rig)
 
 static struct peer *accept_recipient(struct rig *rig, const char *answer)
 {
-    struct peer *backend = rig_accept(rig, 0);
+    struct peer *backend = rig_accept_lmtp(rig, 0, "250-store\r\n250 PIPELINING\r\n");
 
-    rig_say(backend, "220 store LMTP\r\n");
-    rig_expect(backend, "LHLO mx.example.org\r\n");
-    rig_say(backend, "250-store\r\n250 PIPELINING\r\n");
     rig_expect(backend, "RCPT TO:<anna@example.org>\r\n");
     rig_say(backend, "250 2.1.0 Ok\r\n");
     rig_say(backend, answer);
@@ -269,10 +266,7 @@ static void what_is_declared_8_bit_goes_where_it_is_taken(void **state)
     rig_expect(client, "220 ");
     rig_say(client, "EHLO me\r\nMAIL FROM:<me@example.com> BODY=8BITMIME\r\n"
                     "RCPT TO:<anna@example.org>\r\n");
-    backend = rig_accept(rig, 0);
-    rig_say(backend, "220 store LMTP\r\n");
-    rig_expect(backend, "LHLO mx.example.org\r\n");
-    rig_say(backend, "250-store\r\n250 PIPELINING\r\n");
+    backend = rig_accept_lmtp(rig, 0, "250-store\r\n250 PIPELINING\r\n");
     rig_expect(client, "554 5.6.3 ");
     rig_say(client, "RSET\r\nMAIL FROM:<me@example.com>\r\nRCPT TO:<anna@example.org>\r\n");
     rig_expect(backend, "MAIL FROM:<me@example.com>\r\nRCPT TO:<anna@example.org>\r\n");

@@ -5,11 +5,9 @@
 /* The greeting and hello of an LMTP backend. */
 static struct peer *accept_lmtp(struct rig *rig, unsigned index)
 {
-    struct peer *backend = rig_accept(rig, index);
+    struct peer *backend =
+        rig_accept_lmtp(rig, index, "250-store\r\n250-PIPELINING\r\n250 8BITMIME\r\n");
 
-    rig_say(backend, "220 store LMTP\r\n");
-    rig_expect(backend, "LHLO mx.example.org\r\n");
-    rig_say(backend, "250-store\r\n250-PIPELINING\r\n250 8BITMIME\r\n");
     rig_expect(backend, "MAIL FROM:<me@example.com>\r\n");
     return backend;
 }

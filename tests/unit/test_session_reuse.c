@@ -4,12 +4,7 @@
 
 static struct peer *accept_store(struct rig *rig)
 {
-    struct peer *backend = rig_accept(rig, 0);
-
-    rig_say(backend, "220 store LMTP\r\n");
-    rig_expect(backend, "LHLO mx.example.org\r\n");
-    rig_say(backend, "250-store\r\n250-PIPELINING\r\n250 8BITMIME\r\n");
-    return backend;
+    return rig_accept_lmtp(rig, 0, "250-store\r\n250-PIPELINING\r\n250 8BITMIME\r\n");
 }
 
 static void ask(struct peer *client, const char *name)
